@@ -1,0 +1,33 @@
+PYTHON ?= python3
+VENV = .venv
+ACME = $(VENV)/bin/acme
+
+.PHONY: run test lint bench ui clean constraints
+
+run: $(VENV)/installed
+	$(ACME) run
+
+test: $(VENV)/installed
+	$(VENV)/bin/pytest -m "not slow"
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+
+bench: $(VENV)/installed
+	for file in benchmarks/*.py; do $(VENV)/bin/python $$file; done
+
+ui: $(VENV)/installed
+	$(ACME) ui
+
+clean:
+	rm -rf artifacts .acme mlflow/store
+
+# torch and torchvision first and in one call: their builds must match
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -c constraints.txt torch torchvision
+	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@
+
+constraints: $(VENV)/installed
+	{ head -1 constraints.txt; $(VENV)/bin/pip freeze --exclude-editable; } > constraints.new && mv constraints.new constraints.txt

@@ -1,0 +1,70 @@
+"""Phase 1 (Sec. III-B): one elastic backbone, and the variant of it that each cluster gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.results import publish_backbone
+from tasks import cloud, device, edge
+from tasks.compute import Machine
+from tasks.links import Message
+from tasks.options import code_version
+from tasks.samples import DataInfo, read_info, samples_ref
+from tasks.settings import Cluster, Settings
+from tasks.store import Ref
+
+OUT = Path("artifacts/backbone")
+
+
+@flow(name="backbone", flow_run_name="backbone, seed {settings.seed}", validate_parameters=False)
+def backbone(settings: Settings) -> None:
+    """Train, rank, distil and score once; then match and cut for every cluster."""
+    machine = Machine(settings.compute, settings.threads)
+    code = code_version("models.backbone", "tasks.cloud", "tasks.samples")
+    info, public = read_info(), samples_ref("cloud")
+    elastic = elastic_backbone(settings, public, info, machine, code)
+    variants = cloud.score(elastic, public, info, settings.backbone, machine, code)
+
+    messages: list[Message] = []
+    matches: list[cloud.Match] = []
+    backbones: list[Ref] = []
+    for cluster in settings.fleet:
+        statistics = cluster_statistics(cluster, messages)
+        match = cloud.match(
+            variants,
+            statistics,
+            info,
+            patches(settings, info),
+            settings.matching,
+            settings.seed,
+        )
+        matches.append(match)
+        backbones.append(cloud.cut(elastic, match, settings.backbone.depth_strategy, code))
+    publish_backbone(OUT, settings, info, elastic, variants, matches, backbones, messages)
+
+
+def elastic_backbone(
+    settings: Settings, public: Ref, info: DataInfo, machine: Machine, code: str
+) -> Ref:
+    """Alg. 1, lines 2-4."""
+    spec, seed = settings.backbone, settings.seed
+    reference = cloud.train_reference(
+        public, info, spec.reference, spec.training, seed, machine, code
+    )
+    ranked = cloud.rank(reference, public, info, spec.importance_samples, machine, code)
+    return cloud.distil(ranked, public, info, spec, seed, machine, code)
+
+
+def cluster_statistics(cluster: Cluster, messages: list[Message]) -> Message:
+    """Attributes go up from the devices to their edge, and statistics from there to the cloud."""
+    attributes = [device.send_attributes(cluster.edge, d) for d in cluster.devices]
+    statistics = edge.send_statistics(cluster.edge, attributes)
+    messages.extend([*attributes, statistics])
+    return statistics
+
+
+def patches(settings: Settings, info: DataInfo) -> int:
+    """p_n of Eq. 2: how many patches an image has."""
+    return (info.image_size // settings.backbone.reference.patch_size) ** 2

@@ -1,0 +1,146 @@
+"""The command line. Heavy imports happen inside the commands: ``acme --help`` is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+STAGES = ("partition", "backbone", "customize", "evaluate")  # of dvc.yaml, in order
+
+params_option = click.option(
+    "--params",
+    type=click.Path(path_type=Path),
+    default=Path("params.yaml"),
+    show_default=True,
+    help="The settings file.",
+)
+
+
+@click.group(context_settings={"max_content_width": 100})
+@click.version_option(package_name="acme-customization")
+def cli() -> None:
+    """Give every device of a fleet its own model, cut from one large Transformer."""
+
+
+@cli.command()
+@params_option
+def run(params: Path) -> None:
+    """Fetch the data, run every stage that is out of date, print the fleet table."""
+    from flows.run import run_all
+
+    run_all(params)
+
+
+@cli.command()
+@click.argument("name", type=click.Choice(STAGES))
+@params_option
+def stage(name: str, params: Path) -> None:
+    """Run one stage, up to date or not (what `dvc repro` calls)."""
+    from flows.run import run_stage
+
+    run_stage(name, params)
+
+
+@cli.command()
+@click.option(
+    "--summary",
+    type=click.Path(path_type=Path),
+    default=Path("artifacts/summary.json"),
+    show_default=True,
+    help="A run's summary.",
+)
+def fleet(summary: Path) -> None:
+    """Print the fleet table of the last run."""
+    from flows.table import print_fleet
+
+    print_fleet(summary)
+
+
+@cli.command()
+@params_option
+def check(params: Path) -> None:
+    """Validate the settings file."""
+    from tasks.settings import load
+
+    settings = load(params)
+    devices = sum(len(cluster.devices) for cluster in settings.fleet)
+    print(f"{params}: {len(settings.fleet)} edge servers, {devices} devices, all settings valid")
+
+
+@cli.command()
+@click.option("--prefect-port", default=4200, show_default=True, help="Port of Prefect's page.")
+@click.option("--mlflow-port", default=5000, show_default=True, help="Port of MLflow's page.")
+def ui(prefect_port: int, mlflow_port: int) -> None:
+    """Serve the Prefect and MLflow pages on loopback until Ctrl-C."""
+    from flows.run import serve_pages
+
+    serve_pages(prefect_port, mlflow_port)
+
+
+@cli.group()
+def data() -> None:
+    """The raw data and its pin, data.dvc."""
+
+
+@data.command()
+@params_option
+def fetch(params: Path) -> None:
+    """Fetch the raw data if missing or damaged, and check it against data.dvc."""
+    from flows.run import fetch_data
+
+    fetch_data(params)
+
+
+@data.command()
+@params_option
+def verify(params: Path) -> None:
+    """Check the raw data against data.dvc; name each file that differs."""
+    from flows.run import verify_data
+
+    verify_data(params)
+
+
+@data.command()
+@params_option
+def pin(params: Path) -> None:
+    """Accept the raw data as it lies now: write its checksums and data.dvc."""
+    from flows.run import pin_data
+
+    pin_data(params)
+
+
+def main() -> None:
+    """Run the command line: what a person can act on is one line and exit code 2."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        fail(f"{error.format_message()} See acme --help.")
+    except (click.Abort, KeyboardInterrupt):
+        fail("stopped; finished steps are kept, run the same command to go on", 130)
+    except Exception as error:
+        if not is_ours(error):
+            raise
+        fail(str(error))
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether an error was raised for a person to act on."""
+    from models.matching.selection import NothingFitsError
+    from tasks.errors import AcmeError
+
+    return isinstance(error, AcmeError | NothingFitsError)
+
+
+def fail(message: str, code: int = 2) -> None:
+    """One line on standard error, and out."""
+    print(f"acme: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Phase 2 (Sec. III-C and III-D): a header per edge, refined by every device with its peers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow
+
+from flows.results import publish_customization, read_backbone
+from tasks import cloud, device, edge
+from tasks.compute import Machine
+from tasks.links import Message
+from tasks.options import code_version
+from tasks.samples import DataInfo, read_info, samples_ref
+from tasks.settings import Cluster, Settings
+from tasks.store import Ref
+
+OUT = Path("artifacts/customize")
+
+
+@dataclass(frozen=True)
+class Customized:
+    """What one cluster's loop left: the search, who listened to whom, every device's rounds."""
+
+    search: edge.Search
+    mixing: edge.Mixing
+    rounds: tuple[tuple[device.State, ...], ...]
+    left_out: tuple[dict[str, str], ...]
+
+
+@flow(name="customize", flow_run_name="customize, seed {settings.seed}", validate_parameters=False)
+def customize(settings: Settings) -> None:
+    """Every cluster in turn; the devices of a cluster together."""
+    info, machine = read_info(), Machine(settings.compute, settings.threads)
+    messages: list[Message] = []
+    results = [
+        customize_cluster(settings, cluster, info, machine, messages) for cluster in settings.fleet
+    ]
+    publish_customization(OUT, settings, info, results, messages)
+
+
+def customize_cluster(
+    settings: Settings,
+    cluster: Cluster,
+    info: DataInfo,
+    machine: Machine,
+    messages: list[Message],
+) -> Customized:
+    """Coarse header at the edge, then T rounds between the edge and its devices."""
+    code = code_version(
+        "models.backbone", "models.header", "models.refinement", "tasks.edge", "tasks.device"
+    )
+    search, shared, backbone = search_at_edge(settings, cluster, info, machine, code, messages)
+    header = search.headers[search.winner].state
+    models = [
+        edge.send_model(cluster.edge, d.name, backbone, header, shared, code)
+        for d in cluster.devices
+    ]
+    features = [
+        device.embed(d.name, model, samples_ref(d.name), info, machine, code)
+        for d, model in zip(cluster.devices, models, strict=True)
+    ]
+    received = [
+        device.receive_model(d.name, model, f, machine, code)
+        for d, model, f in zip(cluster.devices, models, features, strict=True)
+    ]
+    recipe = settings.refinement
+    sketches = [
+        device.send_sketch(
+            cluster.edge, d.name, model, f, recipe.sketch_samples, settings.seed + d.id, code
+        )
+        for d, model, f in zip(cluster.devices, models, features, strict=True)
+    ]
+    mixing = edge.compare(cluster.edge, sketches, recipe, settings.seed, code)
+    messages.extend([*models, *sketches])
+    rounds, left_out = refine(settings, cluster, received, features, mixing, machine, code, messages)
+    return Customized(search, mixing, tuple(map(tuple, rounds)), tuple(left_out))
+
+
+def search_at_edge(
+    settings: Settings,
+    cluster: Cluster,
+    info: DataInfo,
+    machine: Machine,
+    code: str,
+    messages: list[Message],
+) -> tuple[edge.Search, Ref, Message]:
+    """What the edge needs comes in from both sides; then it searches."""
+    name, recipe = cluster.edge, settings.edge
+    cut = read_backbone(name)
+    backbone = cloud.send_backbone(name, cut, code)
+    public = None
+    if recipe.public_features:
+        public = cloud.send_public_features(
+            name, cut, samples_ref("cloud"), info, recipe.public_features, machine, code
+        )
+        messages.append(public)
+    consented = [
+        device.send_shared(name, d.name, samples_ref(d.name), code) for d in cluster.devices
+    ]
+    shared = edge.embed_shared(name, backbone, consented, info, machine, code)
+    search = edge.search_header(
+        name,
+        backbone,
+        public,
+        shared,
+        cluster.storage_limit,
+        recipe,
+        settings.seed,
+        machine,
+        code,
+    )
+    messages.extend([backbone, *consented])
+    return search, shared, backbone
+
+
+def refine(
+    settings: Settings,
+    cluster: Cluster,
+    received: list[device.State],
+    features: list[Ref],
+    mixing: edge.Mixing,
+    machine: Machine,
+    code: str,
+    messages: list[Message],
+) -> tuple[list[list[device.State]], list[dict[str, str]]]:
+    """Alg. 2: T rounds, or until no device gains on its validation split."""
+    recipe, name = settings.refinement, cluster.edge
+    rounds, left_out = [received], []
+    for t in range(1, recipe.rounds + 1):
+        trained = device.train(
+            name, t, rounds[-1], features, recipe, settings.seed, machine, code
+        )
+        sets, metrics = report(name, trained)
+        mixed = edge.mix(name, t, sets, trained[0].neurons_received, mixing, recipe.quorum)
+        rounds.append(
+            device.prune(
+                name,
+                t,
+                trained,
+                list(mixed.messages),
+                features,
+                recipe,
+                settings.seed,
+                machine,
+                code,
+            )
+        )
+        messages.extend([*sets, *metrics, *mixed.messages])
+        left_out.append(mixed.left_out)
+        if not any(gained(before, after) for before, after in zip(*rounds[-2:], strict=True)):
+            break
+    return rounds, left_out
+
+
+def report(name: str, trained: list[device.State]) -> tuple[list[Message], list[Message]]:
+    """The devices' sets and metrics of a round; a device that fails is left out, not fatal."""
+    futures = [device.send_importance.submit(name, state) for state in trained]
+    sent = [future.result() for future in futures if future.wait() or future.state.is_completed()]
+    return [pair[0] for pair in sent], [pair[1] for pair in sent]
+
+
+def gained(before: device.State, after: device.State) -> bool:
+    """Whether a round helped a device on its validation split."""
+    return (after.val_accuracy, -after.val_loss) > (before.val_accuracy, -before.val_loss)

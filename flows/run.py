@@ -1,0 +1,145 @@
+"""The whole run and its parts, as the command line offers them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from flows.services import environment, mlflow_command, prefect_command, prefect_server, serving
+from tasks.errors import StageError
+from tasks.settings import load
+
+PIN = Path("data.dvc")
+SUMMARY = Path("artifacts/summary.json")
+REPORT = Path("artifacts/report.html")
+
+
+def run_all(params: Path) -> None:
+    """Data, then every stage of dvc.yaml that is out of date, then the fleet table.
+
+    Raises:
+        AcmeError: bad settings or data, or a stage failed (its own message came before).
+    """
+    from flows.table import print_fleet
+
+    load(params)
+    fetch_data(params)
+    root = Path.cwd()
+    start = time.monotonic()
+    if up_to_date(root):
+        print("All stages are up to date.")
+    else:
+        with prefect_server(root) as env:
+            reproduce(root, env)
+        print(f"\nDone in {time.monotonic() - start:.0f} s.")
+    print_fleet(SUMMARY)
+    print(f"\nReport: {REPORT}   Browse every candidate and run: acme ui")
+
+
+def up_to_date(root: Path) -> bool:
+    """Whether DVC finds nothing to do, so that no server need be started."""
+    done = _dvc(root, environment(root), "status", "--quiet")
+    return done == 0 and SUMMARY.exists()
+
+
+def reproduce(root: Path, env: dict[str, str]) -> None:
+    """`dvc repro`. Raises StageError if a stage fails."""
+    if _dvc(root, env, "repro"):
+        raise StageError("a stage failed (see above); finished steps are kept: mend and run again")
+
+
+def run_stage(name: str, params: Path) -> None:
+    """One stage's flow, in this process."""
+    os.environ.update(environment(Path.cwd()))
+    settings = load(params)
+    stage_flow(name)(settings)
+
+
+def stage_flow(name: str):  # noqa: ANN201 - a Prefect flow
+    """The flow of a stage; only that stage's imports are paid for."""
+    from importlib import import_module
+
+    _quiet_expected_errors()
+    return getattr(import_module(f"flows.{name}"), name)
+
+
+def fetch_data(params: Path) -> None:
+    """Fetch what is missing, check it, and let DVC's cache know it."""
+    from tasks.data import pin, sources
+
+    data = load(params).data
+    sources.fetch(data.source, data.folder, origin=data.origin)
+    pin.verify(data.folder, PIN)
+    pin.cache(data.folder, PIN)
+
+
+def verify_data(params: Path) -> None:
+    """Print the content id of data that are as pinned."""
+    from tasks.data import pin
+
+    print(f"{PIN}: {pin.verify(load(params).data.folder, PIN)} as pinned")
+
+
+def pin_data(params: Path) -> None:
+    """Accept the data as they are."""
+    from tasks.data import pin
+
+    pin.pin(load(params).data.folder, PIN)
+    print(f"{PIN}: pinned {pin.content_id(PIN)}; commit it")
+
+
+def serve_pages(prefect_port: int, mlflow_port: int) -> None:
+    """Both pages, until interrupted."""
+    from tasks.tracking import tracking_uri
+
+    root = Path.cwd()
+    env = environment(root)
+    prefect, mlflow = f"http://127.0.0.1:{prefect_port}", f"http://127.0.0.1:{mlflow_port}"
+    store = tracking_uri(root)
+    with (
+        serving(
+            "Prefect",
+            prefect_command(prefect_port),
+            f"{prefect}/api/health",
+            root / ".acme/prefect-ui.log",
+            env,
+        ),
+        serving(
+            "MLflow",
+            mlflow_command(mlflow_port, store),
+            f"{mlflow}/health",
+            root / ".acme/mlflow-ui.log",
+            env,
+        ),
+    ):
+        print(f"Prefect: {prefect}\nMLflow:  {mlflow}\nCtrl-C stops both.", flush=True)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            print("stopped")
+
+
+def _dvc(root: Path, env: dict[str, str], *arguments: str) -> int:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=root, env=env, check=False).returncode
+
+
+def _quiet_expected_errors() -> None:
+    """Leave tracebacks of errors meant for a person out of the console; Prefect's page has them."""
+    import logging
+
+    from flows.cli import is_ours
+
+    def unexpected(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, Exception) and is_ours(error))
+
+    import prefect  # noqa: F401 - sets up the loggers that are filtered here
+
+    for name in ("prefect", "prefect.task_runs", "prefect.flow_runs"):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(unexpected)

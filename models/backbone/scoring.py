@@ -1,0 +1,68 @@
+"""Scoring the whole grid of variants on validation data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.backbone.elastic import forward, layers_of, logits
+from models.backbone.training import device_of, scores
+
+
+@dataclass(frozen=True)
+class VariantScore:
+    """A variant's mean cross-entropy and accuracy with the reference header."""
+
+    width: float
+    depth: int
+    loss: float
+    accuracy: float
+
+
+@torch.no_grad()
+def score_grid(
+    vit: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    widths: Sequence[float],
+    depths: Sequence[int],
+    strategy: str = "first",
+    batch_size: int = 256,
+) -> list[VariantScore]:
+    """Every variant of ``widths x depths``. With the strategy ``first`` one forward pass at a
+    width scores all its depths, since a shallower variant is a prefix of a deeper one."""
+    vit.eval()
+    result = []
+    for width in widths:
+        outputs = _logits_by_depth(vit, images, width, depths, strategy, batch_size)
+        for depth in depths:
+            result.append(VariantScore(width, depth, *scores(outputs[depth], labels)))
+    return result
+
+
+def _logits_by_depth(
+    vit: nn.Module,
+    images: Tensor,
+    width: float,
+    depths: Sequence[int],
+    strategy: str,
+    batch_size: int,
+) -> dict[int, Tensor]:
+    place, total = device_of(vit), len(vit.blocks)
+    parts: dict[int, list[Tensor]] = {depth: [] for depth in depths}
+    for chunk in images.split(batch_size):
+        x = chunk.to(place)
+        if strategy == "first":
+            hidden = forward(vit, x, width, range(max(depths))).hidden
+            ends = {depth: hidden[depth - 1] for depth in depths}
+        else:
+            ends = {
+                depth: forward(vit, x, width, layers_of(depth, total, strategy)).hidden[-1]
+                for depth in depths
+            }
+        for depth, end in ends.items():
+            parts[depth].append(logits(vit, end).cpu())
+    return {depth: torch.cat(chunks) for depth, chunks in parts.items()}

@@ -1,0 +1,12 @@
+"""How a long computation tells its caller where it is, without knowing who listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+OnStep = Callable[[int, int, dict[str, float]], None]
+"""Called as ``on_step(done, total, metrics)``."""
+
+
+def ignore(done: int, total: int, metrics: dict[str, float]) -> None:
+    """Listen to nothing: the default of every ``on_step``."""

@@ -1,0 +1,293 @@
+"""An edge server's tasks: the coarse header (Sec. III-C) and the aggregation of Sec. III-D2.
+
+It sees what its devices send: attributes, consented shared samples, feature sketches, importance
+sets and scalar metrics. It never reads a device's own files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from prefect import task
+from torch import Tensor
+
+from models.backbone.config import BackboneConfig, build
+from models.backbone.features import extract
+from models.backbone.size import backbone_parameters
+from models.header import search
+from models.header.space import Space
+from models.refinement import aggregation, similarity
+from tasks import settings
+from tasks.compute import Machine
+from tasks.errors import LinkError
+from tasks.links import Message, receive, send
+from tasks.options import CACHED, RETRIED
+from tasks.progress import progress
+from tasks.samples import DataInfo, standardise
+from tasks.store import WORK, Ref, put_tensors, read_tensors
+
+FOLDER = WORK / "headers"
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that was trained to a comparison, on the edge's shared validation samples."""
+
+    kind: str
+    config: dict[str, Any]
+    state: Ref
+    parameters: int
+    flops: int
+    val_loss: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """What an edge's search returned: ``headers[winner]`` goes down; ``sampled`` are the rows of
+    the headers that were only scored with shared weights."""
+
+    edge: str
+    winner: int
+    headers: tuple[Header, ...]
+    sampled: tuple[dict[str, Any], ...]
+    search_space: int
+    budget_parameters: int
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Who listens to whom in a cluster: matrices over ``devices`` in order (Eq. 19-20)."""
+
+    edge: str
+    devices: tuple[str, ...]
+    distances: tuple[tuple[float, ...], ...]
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """One round's outcome at the edge: a message a device present, a reason a device left out."""
+
+    messages: tuple[Message, ...]
+    left_out: dict[str, str]
+
+
+@task(task_run_name="{edge}: send statistics", **RETRIED)
+def send_statistics(edge: str, attributes: Sequence[Message]) -> Message:
+    """The cluster's statistics go up: min C_n, and G_n and L_n of its devices."""
+    values = [receive(message)[1] for message in attributes]
+    return send(
+        "cluster_statistics",
+        sender=edge,
+        receiver="cloud",
+        values={
+            "devices": [message.sender for message in attributes],
+            "storage_limit": min(v["storage_limit"] for v in values),
+            "gpu_capacity_watt": [v["gpu_capacity_watt"] for v in values],
+            "base_latency_s": [v["base_latency_s"] for v in values],
+        },
+    )
+
+
+@task(task_run_name="{edge}: features of the shared set", **CACHED)
+def embed_shared(
+    edge: str,
+    backbone: Message,
+    shared: list[Message],
+    info: DataInfo,
+    machine: Machine,
+    code: str,
+) -> Ref:
+    """Features of the consented samples under the cluster's backbone, computed once."""
+    vit = _backbone(backbone).to(machine.prepare())
+    parts: dict[str, list[Tensor]] = {}
+    for message in shared:
+        tensors, values = receive(message)
+        images = extract(vit, standardise(tensors["images"], info.mean, info.std), 256)
+        labels, cut = tensors["labels"].long(), values["train_count"]
+        for name, tensor in (("features", images), ("labels", labels)):
+            parts.setdefault(f"train_{name}", []).append(tensor[:cut])
+            parts.setdefault(f"val_{name}", []).append(tensor[cut:])
+    joined = {name: torch.cat(tensors) for name, tensors in parts.items()}
+    return put_tensors(FOLDER, f"shared-{edge}", joined)
+
+
+@task(task_run_name="{edge}: search the header", **CACHED)
+def search_header(
+    edge: str,
+    backbone: Message,
+    public: Message | None,
+    shared: Ref,
+    storage_limit: int,
+    recipe: settings.Edge,
+    seed: int,
+    machine: Machine,
+    code: str,
+) -> Search:
+    """The header that suits the backbone (Sec. III-C), within what the smallest device has left."""
+    machine.prepare()
+    state, values = receive(backbone)
+    config = BackboneConfig.from_dict(values["config"])
+    own, _ = read_tensors(shared)
+    extra = receive(public)[0] if public else {}
+    space = Space(recipe.blocks, recipe.operations)
+    budget = storage_limit - backbone_parameters(config)
+    with progress(f"{edge}: searching the header") as on_step:
+        result = search.search(
+            *_joined(own, extra, "train"),
+            own["val_features"],
+            own["val_labels"],
+            support=_joined({}, extra, "val") if extra else None,
+            space=space,
+            channels=recipe.channels,
+            hidden=recipe.hidden,
+            repeats=recipe.repeats,
+            classes=config.classes,
+            budget_parameters=budget,
+            epochs=recipe.epochs,
+            weight_steps=recipe.weight_steps,
+            controller_steps=recipe.controller_steps,
+            children=recipe.children,
+            finalists=recipe.finalists,
+            retrain_steps=recipe.retrain_steps,
+            fixed=recipe.fixed,
+            lr=recipe.lr,
+            controller_lr=recipe.controller_lr,
+            batch_size=recipe.batch_size,
+            cls_head=(state["head.weight"], state["head.bias"]),
+            seed=seed,
+            on_step=on_step,
+        )
+    headers = tuple(
+        Header(
+            kind=t.config.kind,
+            config=t.config.to_dict(),
+            state=put_tensors(FOLDER, f"{edge}-{t.config.kind}", t.state, t.config.to_dict()),
+            parameters=t.parameters,
+            flops=t.flops,
+            val_loss=t.val_loss,
+            val_accuracy=t.val_accuracy,
+        )
+        for t in result.trained
+    )
+    return Search(
+        edge=edge,
+        winner=result.winner_index,
+        headers=headers,
+        sampled=tuple(s.row() for s in result.sampled),
+        search_space=space.size(),
+        budget_parameters=budget,
+    )
+
+
+@task(task_run_name="{edge}: send the model to {device}", **CACHED)
+def send_model(
+    edge: str, device: str, backbone: Message, header: Ref, shared: Ref, code: str
+) -> Message:
+    """The cluster's backbone and header go down, with the scale of its features on shared data:
+    every device standardises its sketch in the same way."""
+    weights, values = receive(backbone)
+    state, config = read_tensors(header)
+    tokens = read_tensors(shared)[0]["train_features"][:, 0, 0]
+    tensors = {f"backbone.{k}": v for k, v in weights.items()}
+    tensors |= {f"header.{k}": v for k, v in state.items()}
+    tensors |= {"scale.mean": tokens.mean(0), "scale.std": tokens.std(0) + 1e-6}
+    configs = {"backbone": values["config"], "header": config}
+    return send(
+        "customized_model",
+        sender=edge,
+        receiver=device,
+        tensors=tensors,
+        values={"config": configs},
+    )
+
+
+@task(task_run_name="{edge}: compare the devices", **CACHED)
+def compare(
+    edge: str, sketches: list[Message], recipe: settings.Refinement, seed: int, code: str
+) -> Mixing:
+    """Similarity of the devices' data (Eq. 19) and who listens to whom (Eq. 20)."""
+    samples = [receive(sketch)[0]["features"].float().numpy() for sketch in sketches]
+    distances = similarity.distances(samples)
+    weights = aggregation.mixing_weights(
+        recipe.method, samples, temperature=recipe.temperature, debias=recipe.debias
+    )
+    return Mixing(edge, tuple(s.sender for s in sketches), _rows(distances), _rows(weights))
+
+
+@task(task_run_name="{edge}, round {round}: mix importance sets", **RETRIED)
+def mix(
+    edge: str,
+    round: int,
+    sets: list[Message],
+    neurons: int,
+    mixing: Mixing,
+    quorum: float,
+) -> Mixed:
+    """Eq. 21 over the devices that sent a well-formed set; the others are left out and named.
+
+    Raises:
+        LinkError: fewer devices than the quorum sent a usable set.
+    """
+    usable: dict[str, np.ndarray] = {}
+    left_out = {device: "sent nothing" for device in mixing.devices}
+    for message in sets:
+        values, reason = _read_set(message, neurons)
+        if reason is None and values is not None:
+            usable[message.sender] = values
+            left_out.pop(message.sender, None)
+        else:
+            left_out[message.sender] = str(reason)
+    if len(usable) < quorum * len(mixing.devices):
+        raise LinkError(
+            f"{edge}, round {round}: {len(usable)} of {len(mixing.devices)} devices sent a usable "
+            f"importance set, quorum is {quorum:.0%}. Left out: {left_out}"
+        )
+    present = [i for i, device in enumerate(mixing.devices) if device in usable]
+    weights = aggregation.restrict(np.array(mixing.weights), present)
+    mixed = aggregation.aggregate(np.stack([usable[mixing.devices[i]] for i in present]), weights)
+    messages = tuple(
+        send(
+            "mixed_importance",
+            sender=edge,
+            receiver=mixing.devices[i],
+            round=round,
+            tensors={"importance": torch.from_numpy(row).float()},
+        )
+        for i, row in zip(present, mixed, strict=True)
+    )
+    return Mixed(messages, left_out)
+
+
+def _read_set(message: Message, neurons: int) -> tuple[np.ndarray | None, str | None]:
+    try:
+        values = receive(message)[0]["importance"].numpy()
+    except (LinkError, KeyError) as error:
+        return None, str(error)
+    return values, aggregation.check_set(values, neurons)
+
+
+def _backbone(message: Message) -> torch.nn.Module:
+    state, values = receive(message)
+    vit = build(BackboneConfig.from_dict(values["config"]))
+    vit.load_state_dict(state)
+    return vit.eval()
+
+
+def _joined(own: dict[str, Tensor], public: dict[str, Tensor], split: str) -> tuple[Tensor, Tensor]:
+    """The shared samples of a split and the public ones: features and labels."""
+    prefix = "val_" if split == "val" else ""
+    parts = [(own[f"{split}_features"], own[f"{split}_labels"])] if own else []
+    if public:
+        parts.append((public[f"{prefix}features"].float(), public[f"{prefix}labels"].long()))
+    features, labels = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(labels)
+
+
+def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(x) for x in row) for row in matrix)

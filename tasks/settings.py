@@ -1,0 +1,278 @@
+"""The one module that reads ``params.yaml``, into frozen and validated settings."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.errors import SettingsError
+
+BYTES_PER_PARAMETER = 4  # float32; the one place that turns megabytes into parameters
+
+
+def parameters_from(limit: Any) -> Any:
+    """A storage limit in parameters: a number as it is, or megabytes as in ``"0.4 MB"``."""
+    if isinstance(limit, str):
+        number, _, unit = limit.strip().partition(" ")
+        if unit.upper() in ("", "MB"):
+            value = float(number)
+            return int(value * 1e6 / BYTES_PER_PARAMETER) if unit else int(value)
+        raise ValueError(f"{limit!r}: give a storage limit in parameters, or as megabytes ('2 MB')")
+    return limit
+
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Width = Annotated[float, Field(gt=0, le=1)]
+
+
+class Frozen(BaseModel):
+    """Unknown names are refused: a typing error must not pass as a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(Frozen):
+    source: Literal["fashion-mnist", "cifar100", "image-folder"]
+    folder: Path
+    origin: Path | None = None
+    image_size: Positive
+    channels: Literal[1, 3]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class Partition(Frozen):
+    heterogeneity: Literal["iid", "C1", "C2", "C3", "dirichlet"]
+    dirichlet_alpha: PositiveFloat
+    public_train: Positive
+    public_val: Positive
+    public_test: Positive
+    samples_per_device: Annotated[int, Field(ge=10)]
+    train_fraction: Annotated[float, Field(gt=0, lt=1)]
+    val_fraction: Annotated[float, Field(gt=0, lt=1)]
+    shared_fraction: Annotated[float, Field(ge=0.1, le=0.2)]
+    shared_val_fraction: Annotated[float, Field(gt=0, lt=1)]
+    slots: Positive
+
+    @model_validator(mode="after")
+    def _leaves_a_test_split(self) -> Partition:
+        if self.train_fraction + self.val_fraction >= 1:
+            raise ValueError("train_fraction + val_fraction leave nothing for the test split")
+        return self
+
+
+class Reference(Frozen):
+    name: str | None = None
+    pretrained: bool = False
+    checkpoint: Path | None = None
+    patch_size: Positive
+    dim: Positive
+    depth: Positive
+    heads: Positive
+    mlp_ratio: PositiveFloat
+
+    @model_validator(mode="after")
+    def _weights_have_a_model(self) -> Reference:
+        if self.pretrained and self.name is None:
+            raise ValueError("pretrained needs the `name` of a timm model")
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Training(Frozen):
+    epochs: Positive
+    batch_size: Positive
+    lr: PositiveFloat
+    weight_decay: NonNegative
+
+
+class Distillation(Frozen):
+    width_steps: Count
+    depth_steps: Count
+    batch_size: Positive
+    lr: PositiveFloat
+    logits_weight: NonNegative
+    embeddings_weight: NonNegative
+    hidden_weight: NonNegative
+    label_weight: NonNegative
+
+
+class Backbone(Frozen):
+    reference: Reference
+    training: Training
+    importance_samples: Positive
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)]
+    depths: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    depth_strategy: Literal["first", "even"]
+    distillation: Distillation
+
+    @model_validator(mode="after")
+    def _depths_exist(self) -> Backbone:
+        if self.reference.name is None and max(self.depths) > self.reference.depth:
+            raise ValueError(
+                f"depths {list(self.depths)}: the reference has {self.reference.depth} layers"
+            )
+        return self
+
+
+class Energy(Frozen):
+    power_growth: NonNegative
+    batch_power: NonNegative
+    latency_growth: NonNegative
+    epochs: Positive
+
+
+class Matching(Frozen):
+    method: Literal["pareto", "greedy-accuracy", "greedy-size", "random"]
+    performance_window: PositiveFloat
+    header_budget: Positive
+    energy: Energy
+
+
+class Edge(Frozen):
+    public_features: Count
+    blocks: Positive
+    repeats: Positive
+    operations: Annotated[tuple[str, ...], Field(min_length=1)]
+    channels: Positive
+    hidden: Positive
+    fixed: tuple[str, ...]
+    epochs: Positive
+    weight_steps: Positive
+    controller_steps: Positive
+    children: Positive
+    finalists: Positive
+    retrain_steps: Positive
+    batch_size: Positive
+    lr: PositiveFloat
+    controller_lr: PositiveFloat
+
+
+class Refinement(Frozen):
+    method: Literal["wasserstein", "js", "average", "alone"]
+    rounds: Positive
+    steps: Positive
+    tuning_steps: Positive
+    batch_size: Positive
+    lr: PositiveFloat
+    weight_decay: NonNegative
+    prune_fraction: Annotated[float, Field(ge=0, lt=1)]
+    min_per_layer: Positive
+    joint: Literal["group", "sum"]
+    temperature: PositiveFloat
+    debias: bool
+    sketch_samples: Annotated[int, Field(ge=2)]
+    quorum: Fraction
+
+
+class Device(Frozen):
+    """One device: C_n in parameters, G_n in watt, L_n in seconds per epoch. Devices of the same
+    ``group`` hold the same classes where the data are split by class."""
+
+    id: Count
+    group: Count = 0
+    storage_limit: Annotated[Positive, BeforeValidator(parameters_from)]
+    gpu_capacity_watt: PositiveFloat
+    base_latency_s: PositiveFloat
+
+    @property
+    def name(self) -> str:
+        return f"device-{self.id:02d}"
+
+
+class Cluster(Frozen):
+    """The devices of one edge server, which carries the cluster's name."""
+
+    edge: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    devices: Annotated[tuple[Device, ...], Field(min_length=1)]
+
+    @property
+    def storage_limit(self) -> int:
+        """min C_n over the cluster, in parameters."""
+        return min(device.storage_limit for device in self.devices)
+
+
+class Settings(Frozen):
+    seed: Count
+    compute: Literal["auto", "cpu", "cuda"]
+    threads: Positive
+    data: Data
+    partition: Partition
+    backbone: Backbone
+    matching: Matching
+    edge: Edge
+    refinement: Refinement
+    fleet: Annotated[tuple[Cluster, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        ids = [device.id for cluster in self.fleet for device in cluster.devices]
+        edges = [cluster.edge for cluster in self.fleet]
+        for what, values in (("device id", ids), ("edge", edges)):
+            twice = sorted({str(v) for v in values if values.count(v) > 1})
+            if twice:
+                raise ValueError(f"fleet: {what} {', '.join(twice)} appears more than once")
+        if max(ids) >= self.partition.slots:
+            raise ValueError(
+                f"fleet: device id {max(ids)} needs partition.slots > {max(ids)} "
+                f"(it is {self.partition.slots}; raising it reshuffles every device's data)"
+            )
+        return self
+
+
+def load(path: Path) -> Settings:
+    """Read and validate the settings file.
+
+    Raises:
+        SettingsError: the file is missing, not YAML, or a value is impossible; each is named.
+    """
+    values = _read_yaml(path)
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected settings by name, found {type(values).__name__}")
+    if isinstance(values.get("fleet"), str):
+        values["fleet"] = read_fleet(path.parent / values["fleet"])
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {_in_words(error)}") from None
+
+
+def read_fleet(path: Path) -> list[dict[str, Any]]:
+    """A fleet from YAML (as in ``params.yaml``) or CSV (a row a device, with a column ``edge``)."""
+    if path.suffix != ".csv":
+        fleet: list[dict[str, Any]] = _read_yaml(path)
+        return fleet
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}. Check the path given as `fleet`.") from None
+    clusters: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        clusters.setdefault(row.pop("edge", "") or "", []).append(row)
+    return [{"edge": edge, "devices": devices} for edge, devices in clusters.items()]
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}. Is this the project's folder?") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _in_words(error: ValidationError) -> str:
+    """Every complaint on one line: where it is, what is wrong."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+        for item in error.errors()
+    )
