@@ -1,0 +1,1 @@
+"""Sec. III-C: everything after the backbone's tokens, searched or fixed."""

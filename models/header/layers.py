@@ -23,7 +23,8 @@ class Prunable(nn.Module):
     """Base of the prunable layers: ``weight (out, in, ...)``, ``bias (out,)``, ``mask (out,)``.
 
     ``out_index`` and ``in_index`` are empty while the layer has its full shape; :meth:`slice_`
-    fills them with the full-width positions of the rows and columns that were kept.
+    fills them with the full-width positions of the rows and columns that were kept. The rows of a
+    layer with ``classifier=True`` are classes: no device removes them.
     """
 
     weight: nn.Parameter
@@ -33,10 +34,11 @@ class Prunable(nn.Module):
     in_index: Tensor
     channel_dim: int  # where an activation holds its channels: -1 for linear, 1 for convolution
 
-    def __init__(self, out_features: int, in_features: int) -> None:
+    def __init__(self, out_features: int, in_features: int, classifier: bool = False) -> None:
         super().__init__()
         self.out_features = out_features
         self.in_features = in_features
+        self.classifier = classifier
         self.register_buffer("mask", torch.ones(out_features))
         self.register_buffer("out_index", torch.empty(0, dtype=torch.long))
         self.register_buffer("in_index", torch.empty(0, dtype=torch.long))
@@ -57,14 +59,15 @@ class Prunable(nn.Module):
         if not self.sliced:
             shape = [1] * x.dim()
             shape[self.channel_dim] = -1
-            return self._operate(x) * self.mask.view(shape)
-        kept = self._operate(x.index_select(self.channel_dim, self.in_index))
+            return self.operate(x) * self.mask.view(shape)
+        kept = self.operate(x.index_select(self.channel_dim, self.in_index))
         full = list(kept.shape)
         full[self.channel_dim] = self.out_features
         return kept.new_zeros(full).index_copy(self.channel_dim, self.out_index, kept)
 
-    def _operate(self, x: Tensor) -> Tensor:
-        raise AssertionError("a Prunable layer defines its own operation")
+    def operate(self, x: Tensor) -> Tensor:
+        """The layer's operation on the kept inputs, giving the kept outputs."""
+        raise AssertionError("every prunable layer defines its operation")
 
 
 class PrunableLinear(Prunable):
@@ -72,12 +75,12 @@ class PrunableLinear(Prunable):
 
     channel_dim = -1
 
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__(out_features, in_features)
+    def __init__(self, in_features: int, out_features: int, classifier: bool = False) -> None:
+        super().__init__(out_features, in_features, classifier)
         reference = nn.Linear(in_features, out_features)
         self.weight, self.bias = reference.weight, reference.bias
 
-    def _operate(self, x: Tensor) -> Tensor:
+    def operate(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
 
 
@@ -92,5 +95,5 @@ class PrunableConv2d(Prunable):
         self.weight, self.bias = reference.weight, reference.bias
         self.stride, self.padding = stride, kernel // 2
 
-    def _operate(self, x: Tensor) -> Tensor:
+    def operate(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)

@@ -1,0 +1,81 @@
+"""The fixed headers that the search is compared with, after Bakhtiarnia et al. (BMVC 2021)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.header.layers import PrunableConv2d, PrunableLinear, rms_norm
+from models.header.network import to_map
+
+FIXED = ("linear", "mlp", "cnn-ignore", "cnn-add", "cnn-project", "mixer")
+
+
+class LinearHeader(nn.Module):
+    """[CLS] to logits: the ViT's own header."""
+
+    def __init__(self, *, dim: int, classes: int) -> None:
+        super().__init__()
+        self.skip = PrunableLinear(dim, classes, classifier=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.skip(features[:, 0, 0])
+
+
+class MLPHeader(nn.Module):
+    """[CLS] through one hidden layer."""
+
+    def __init__(self, *, dim: int, classes: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = PrunableLinear(dim, hidden)
+        self.classifier = PrunableLinear(hidden, classes, classifier=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.classifier(F.gelu(self.hidden(features[:, 0, 0])))
+
+
+class CNNHeader(nn.Module):
+    """Two convolutions on the last layer's patch tokens, pooled.
+
+    ``mode`` says what becomes of [CLS]: ``ignore`` drops it, ``add`` adds it to every patch token,
+    ``project`` joins it to every patch token before the first (1 x 1) convolution.
+    """
+
+    def __init__(self, mode: str, *, dim: int, grid: int, classes: int, channels: int) -> None:
+        super().__init__()
+        self.mode, self.grid = mode, grid
+        self.stem = PrunableConv2d(2 * dim if mode == "project" else dim, channels, 1)
+        self.conv = PrunableConv2d(channels, channels, 3)
+        self.classifier = PrunableLinear(channels, classes, classifier=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        tokens = features[:, 0]
+        x = to_map(tokens, self.grid)
+        cls = tokens[:, 0, :, None, None]
+        if self.mode == "add":
+            x = x + cls
+        elif self.mode == "project":
+            x = torch.cat([x, cls.expand_as(x)], 1)
+        x = F.relu(self.conv(F.relu(self.stem(x))))
+        return self.classifier(x.mean((2, 3)))
+
+
+class MixerHeader(nn.Module):
+    """One MLP-Mixer layer over all tokens, then their mean."""
+
+    def __init__(self, *, dim: int, grid: int, classes: int, hidden: int) -> None:
+        super().__init__()
+        tokens = 1 + grid**2
+        self.token_in = PrunableLinear(tokens, hidden)
+        self.token_out = PrunableLinear(hidden, tokens)
+        self.channel_in = PrunableLinear(dim, hidden)
+        self.channel_out = PrunableLinear(hidden, dim)
+        self.classifier = PrunableLinear(dim, classes, classifier=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = features[:, 0]
+        mixed = self.token_out(F.gelu(self.token_in(rms_norm(x, 2).transpose(1, 2))))
+        x = x + mixed.transpose(1, 2)
+        x = x + self.channel_out(F.gelu(self.channel_in(rms_norm(x, 2))))
+        return self.classifier(rms_norm(x, 2).mean(1))

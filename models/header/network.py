@@ -1,0 +1,187 @@
+"""A searched header as a network, and the parts it shares with the weight-sharing super-network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.header.layers import PrunableConv2d, PrunableLinear, rms_norm
+from models.header.space import Architecture, loose_ends
+
+Lookup = Callable[[int, int, int, str], nn.Module]
+"""``(repeat, block, slot, operation name)`` to the module that does it."""
+
+
+class Convolution(nn.Module):
+    """Pre-activated convolution: norm, ReLU, ``z x z`` convolution."""
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = PrunableConv2d(channels, channels, kernel, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.relu(rms_norm(x, 1)))
+
+
+def operation(name: str, channels: int) -> nn.Module:
+    """A fresh module for one of :data:`models.header.space.OPERATIONS`, channels to channels."""
+    match name:
+        case "conv1" | "conv3" | "conv5":
+            return Convolution(channels, int(name[-1]))
+        case "downsample":
+            return Convolution(channels, 3, stride=2)
+        case "avgpool":
+            return nn.AvgPool2d(3, 1, 1)
+        case "maxpool":
+            return nn.MaxPool2d(3, 1, 1)
+        case "identity":
+            return nn.Identity()
+    raise ValueError(f"unknown operation {name!r}")
+
+
+def to_map(tokens: Tensor, grid: int) -> Tensor:
+    """Patch tokens ``(n, 1 + grid^2, dim)`` as a map ``(n, dim, grid, grid)``, without [CLS]."""
+    return tokens[:, 1:].transpose(1, 2).unflatten(2, (grid, grid))
+
+
+def add(a: Tensor, b: Tensor) -> Tensor:
+    """Element-wise sum; the larger map is average-pooled to the smaller one's grid."""
+    size = min(a.shape[-1], b.shape[-1])
+    return _pooled(a, size) + _pooled(b, size)
+
+
+def _pooled(x: Tensor, size: int) -> Tensor:
+    return x if x.shape[-1] == size else F.adaptive_avg_pool2d(x, size)
+
+
+class DagFrame(nn.Module):
+    """What surrounds the DAG: a stem for each input, pooling, and the classifier.
+
+    The classifier is an MLP on the pooled map and [CLS], plus a linear layer on [CLS] alone. The
+    linear part is ours: it may start from the cloud's reference header, so that a searched header
+    starts as good as the linear one and adds what the patch tokens know.
+    """
+
+    def __init__(
+        self, *, dim: int, grid: int, classes: int, channels: int, hidden: int, repeats: int
+    ) -> None:
+        super().__init__()
+        self.grid, self.repeats = grid, repeats
+        self.stem_last = PrunableConv2d(dim, channels, 1)
+        self.stem_penultimate = PrunableConv2d(dim, channels, 1)
+        self.hidden = PrunableLinear(channels + dim, hidden)
+        self.classifier = PrunableLinear(hidden, classes, classifier=True)
+        self.skip = PrunableLinear(dim, classes, classifier=True)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+
+    def run(self, features: Tensor, architecture: Architecture, lookup: Lookup) -> Tensor:
+        """Logits ``(n, classes)`` of one architecture with the operations that ``lookup`` gives.
+
+        Module u of ``repeats`` reads the outputs of modules u-1 and u-2; the first reads the
+        backbone's last and penultimate layers.
+        """
+        last, penultimate = features[:, 0], features[:, 1]
+        newer = self.stem_last(to_map(last, self.grid))
+        older = self.stem_penultimate(to_map(penultimate, self.grid))
+        for u in range(self.repeats):
+            newer, older = self._module(u, newer, older, architecture, lookup), newer
+        pooled, cls = rms_norm(newer.mean((2, 3)), 1), last[:, 0]
+        inner = F.gelu(self.hidden(torch.cat([pooled, cls], 1)))
+        return self.classifier(inner) + self.skip(cls)
+
+    def _module(
+        self, u: int, newer: Tensor, older: Tensor, architecture: Architecture, lookup: Lookup
+    ) -> Tensor:
+        maps = [newer, older]
+        for b, block in enumerate(architecture):
+            one = lookup(u, b, 0, block.op1)(maps[block.input1])
+            two = lookup(u, b, 1, block.op2)(maps[block.input2])
+            maps.append(add(one, two))
+        ends = loose_ends(architecture)
+        out = maps[ends[0]]
+        for end in ends[1:]:
+            out = add(out, maps[end])
+        return out
+
+
+class DagHeader(DagFrame):
+    """One searched header (Sec. III-C1): features ``(n, 2, 1 + patches, dim)`` to logits."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        dim: int,
+        grid: int,
+        classes: int,
+        channels: int,
+        hidden: int,
+        repeats: int,
+    ) -> None:
+        super().__init__(
+            dim=dim,
+            grid=grid,
+            classes=classes,
+            channels=channels,
+            hidden=hidden,
+            repeats=repeats,
+        )
+        self.architecture = architecture
+        self.operations = nn.ModuleDict(
+            {
+                f"{u}-{b}-{slot}": operation(name, channels)
+                for u in range(repeats)
+                for b, block in enumerate(architecture)
+                for slot, name in enumerate((block.op1, block.op2))
+            }
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.run(
+            features, self.architecture, lambda u, b, slot, _: self.operations[f"{u}-{b}-{slot}"]
+        )
+
+
+class SharedWeights(DagFrame):
+    """Every operation of every slot once: all headers of a space share these weights."""
+
+    def __init__(
+        self,
+        blocks: int,
+        operations: tuple[str, ...],
+        *,
+        dim: int,
+        grid: int,
+        classes: int,
+        channels: int,
+        hidden: int,
+        repeats: int,
+    ) -> None:
+        super().__init__(
+            dim=dim,
+            grid=grid,
+            classes=classes,
+            channels=channels,
+            hidden=hidden,
+            repeats=repeats,
+        )
+        self.operations = nn.ModuleDict(
+            {
+                f"{u}-{b}-{slot}-{name}": operation(name, channels)
+                for u in range(repeats)
+                for b in range(blocks)
+                for slot in range(2)
+                for name in operations
+            }
+        )
+
+    def forward(self, features: Tensor, architecture: Architecture) -> Tensor:
+        return self.run(
+            features,
+            architecture,
+            lambda u, b, slot, name: self.operations[f"{u}-{b}-{slot}-{name}"],
+        )

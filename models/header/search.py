@@ -1,0 +1,314 @@
+"""The edge's search for a header: Eq. 15 and REINFORCE in turn, then a trained comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.backbone.training import endless, scores
+from models.header.build import SEARCHED, HeaderConfig, build_header, header_flops, state_of
+from models.header.controller import Controller, Samples, reinforce_loss
+from models.header.network import SharedWeights
+from models.header.space import Architecture, Space
+from models.progress import OnStep, ignore
+
+BASELINE_DECAY = 0.9
+ENTROPY_WEIGHT = 1e-3
+PROPOSALS = 64  # headers drawn from the trained controller for the final choice
+RESCORED = 16  # of them, the best predicted are scored with shared weights
+
+
+@dataclass(frozen=True)
+class Split:
+    """Features ``(n, 2, 1 + patches, dim)`` and labels ``(n,)``."""
+
+    features: Tensor
+    labels: Tensor
+
+    def join(self, other: Split | None) -> Split:
+        """Both splits' samples."""
+        if other is None:
+            return self
+        return Split(
+            torch.cat([self.features, other.features]), torch.cat([self.labels, other.labels])
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast the search goes; ``children`` is M of Eq. 15."""
+
+    epochs: int
+    weight_steps: int
+    controller_steps: int
+    children: int
+    finalists: int
+    retrain_steps: int
+    batch_size: int
+    lr: float
+    controller_lr: float
+
+
+@dataclass(frozen=True)
+class TrainedHeader:
+    """A header trained to the comparison, scored on the shared validation split and on it and the
+    public support together."""
+
+    name: str
+    config: HeaderConfig
+    state: dict[str, Tensor]
+    parameters: int
+    flops: int
+    val_loss: float
+    val_accuracy: float
+    joint_loss: float
+    joint_accuracy: float
+
+
+@dataclass(frozen=True)
+class SampledHeader:
+    """A header that was only scored with shared weights during the search."""
+
+    epoch: int
+    architecture: Architecture
+    reward: float
+    predicted: float
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """``trained[winner]`` is the outcome; the rest is what it was chosen among."""
+
+    winner: int
+    trained: list[TrainedHeader]
+    sampled: list[SampledHeader]
+
+
+def train_header(
+    header: nn.Module,
+    data: Split,
+    *,
+    steps: int,
+    batch_size: int,
+    lr: float,
+    generator: torch.Generator,
+) -> None:
+    """Train in place on cached features: AdamW with a cosine rate."""
+    optimizer = torch.optim.AdamW(header.parameters(), lr=lr, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    source = endless(len(data.labels), batch_size, generator)
+    header.train()
+    for _ in range(steps):
+        chosen = next(source)
+        loss = F.cross_entropy(header(data.features[chosen]), data.labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    header.eval()
+
+
+@torch.no_grad()
+def evaluate(header: nn.Module, data: Split) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy."""
+    return scores(header(data.features), data.labels)
+
+
+def children_loss(
+    shared: SharedWeights, architectures: Sequence[Architecture], features: Tensor, labels: Tensor
+) -> Tensor:
+    """The mean loss of M sampled children, whose gradient is Eq. 15."""
+    losses = [F.cross_entropy(shared(features, a), labels) for a in architectures]
+    return torch.stack(losses).mean()
+
+
+class HeaderSearch:
+    """One edge's search. ``base`` holds everything of a header but its kind and architecture."""
+
+    def __init__(
+        self,
+        base: HeaderConfig,
+        space: Space,
+        recipe: Recipe,
+        budget_parameters: int,
+        cls_head: tuple[Tensor, Tensor] | None,
+        seed: int,
+    ) -> None:
+        self.base, self.space, self.recipe = base, space, recipe
+        self.budget, self.cls_head, self.seed = budget_parameters, cls_head, seed
+        self.generator = torch.Generator().manual_seed(seed)
+        self._costs: dict[Architecture, tuple[int, int]] = {}
+
+    def run(
+        self,
+        train: Split,
+        val: Split,
+        support: Split | None,
+        fixed: Sequence[str],
+        on_step: OnStep = ignore,
+    ) -> SearchResult:
+        """Search, then train the finalists and the fixed headers with the same budget and choose.
+
+        Args:
+            train: what weights are trained on.
+            val: the shared validation split. The winner is not worse on it than the linear header.
+            support: public validation samples that steady the reward and the choice, since the
+                shared split is small.
+
+        Raises:
+            ValueError: not even the linear header is within the budget.
+        """
+        joint = val.join(support)
+        controller, shared, sampled = self.alternate(train, joint, on_step)
+        configs = {name: replace(self.base, kind=name) for name in ("linear", *fixed)}
+        for i, architecture in enumerate(self.finalists(controller, shared, joint)):
+            name = f"{SEARCHED}-{i + 1}"
+            configs[name] = replace(self.base, kind=SEARCHED, architecture=architecture)
+        total = self.recipe.epochs + len(configs)
+        trained = []
+        for i, (name, config) in enumerate(configs.items()):
+            if self.parameters(config) <= self.budget:
+                trained.append(self.trained(name, config, train, val, joint))
+            on_step(self.recipe.epochs + i + 1, total, {})
+        return SearchResult(choose(trained, self.budget), trained, sampled)
+
+    def alternate(
+        self, train: Split, joint: Split, on_step: OnStep
+    ) -> tuple[Controller, SharedWeights, list[SampledHeader]]:
+        """Shared weights by Eq. 15 and the controller by REINFORCE, in turn."""
+        recipe = self.recipe
+        controller, shared = Controller(self.space, self.seed), self.shared_weights()
+        of_shared = torch.optim.AdamW(shared.parameters(), lr=recipe.lr, weight_decay=0.01)
+        of_controller = torch.optim.Adam(controller.parameters(), lr=recipe.controller_lr)
+        source = endless(len(train.labels), recipe.batch_size, self.generator)
+        sampled: list[SampledHeader] = []
+        baseline: float | None = None
+        for epoch in range(recipe.epochs):
+            for _ in range(recipe.weight_steps):
+                chosen = next(source)
+                with torch.no_grad():
+                    children = controller.sample(recipe.children, self.generator).architectures
+                of_shared.zero_grad()
+                x, y = train.features[chosen], train.labels[chosen]
+                children_loss(shared, children, x, y).backward()
+                of_shared.step()
+            for _ in range(recipe.controller_steps):
+                samples = controller.sample(recipe.children, self.generator)
+                rewards = torch.tensor(
+                    [self.reward(shared, a, joint) for a in samples.architectures]
+                )
+                mean = rewards.mean().item()
+                baseline = mean if baseline is None else baseline
+                of_controller.zero_grad()
+                reinforce_loss(samples, rewards, baseline, ENTROPY_WEIGHT).backward()
+                of_controller.step()
+                baseline = BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * mean
+                sampled += self.rows(epoch, samples, rewards)
+            on_step(epoch + 1, recipe.epochs, {"reward": baseline or 0.0})
+        return controller, shared, sampled
+
+    def finalists(
+        self, controller: Controller, shared: SharedWeights, joint: Split
+    ) -> list[Architecture]:
+        """The best headers that the controller proposes, by its prediction and then by their
+        accuracy with shared weights; those over the budget are no candidates."""
+        with torch.no_grad():
+            samples = controller.sample(PROPOSALS, self.generator)
+        predicted = dict(zip(samples.architectures, samples.predicted.tolist(), strict=True))
+        within = [a for a in predicted if self.cost(a)[0] <= self.budget]
+        best = sorted(within, key=lambda a: -predicted[a])[:RESCORED]
+        return sorted(best, key=lambda a: -self.reward(shared, a, joint))[: self.recipe.finalists]
+
+    def trained(
+        self, name: str, config: HeaderConfig, train: Split, val: Split, joint: Split
+    ) -> TrainedHeader:
+        """A header trained from scratch with the budget that all get."""
+        header = build_header(config, self.seed, self.cls_head)
+        train_header(
+            header,
+            train,
+            steps=self.recipe.retrain_steps,
+            batch_size=self.recipe.batch_size,
+            lr=self.recipe.lr,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        return TrainedHeader(
+            name,
+            config,
+            state_of(header),
+            self.parameters(config),
+            header_flops(header, config),
+            *evaluate(header, val),
+            *evaluate(header, joint),
+        )
+
+    def reward(self, shared: SharedWeights, architecture: Architecture, joint: Split) -> float:
+        """Validation accuracy with shared weights; 0 for a header over the budget."""
+        if self.cost(architecture)[0] > self.budget:
+            return 0.0
+        with torch.no_grad():
+            return scores(shared(joint.features, architecture), joint.labels)[1]
+
+    def shared_weights(self) -> SharedWeights:
+        """The super-network, its linear part on [CLS] starting from the reference header."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            shared = SharedWeights(
+                self.space.blocks,
+                self.space.operations,
+                dim=self.base.dim,
+                grid=self.base.grid,
+                classes=self.base.classes,
+                channels=self.base.channels,
+                hidden=self.base.hidden,
+                repeats=self.base.repeats,
+            )
+        if self.cls_head is not None:
+            with torch.no_grad():
+                shared.skip.weight.copy_(self.cls_head[0])
+                shared.skip.bias.copy_(self.cls_head[1])
+        return shared
+
+    def cost(self, architecture: Architecture) -> tuple[int, int]:
+        """Parameters and floating-point operations of a searched header."""
+        if architecture not in self._costs:
+            config = replace(self.base, kind=SEARCHED, architecture=architecture)
+            header = build_header(config)
+            self._costs[architecture] = (self.parameters(config), header_flops(header, config))
+        return self._costs[architecture]
+
+    @staticmethod
+    def parameters(config: HeaderConfig) -> int:
+        """The true number of parameters of a header."""
+        return sum(p.numel() for p in build_header(config).parameters())
+
+    def rows(self, epoch: int, samples: Samples, rewards: Tensor) -> list[SampledHeader]:
+        """What was sampled in one controller step."""
+        each = zip(samples.architectures, rewards.tolist(), samples.predicted.tolist(), strict=True)
+        return [SampledHeader(epoch, a, r, p, *self.cost(a)) for a, r, p in each]
+
+
+def choose(trained: Sequence[TrainedHeader], budget: int) -> int:
+    """Index of the best header on joint validation data among those that are no worse than the
+    linear one on the shared validation split; ties: lower loss, then fewer parameters.
+
+    Raises:
+        ValueError: nothing was within the budget.
+    """
+    linear = next((t for t in trained if t.config.kind == "linear"), None)
+    if linear is None:
+        raise ValueError(
+            f"no header fits: {budget:,} parameters are left, fewer than the linear header has. "
+            "Raise matching.header_budget or the cluster's smallest storage_limit."
+        )
+    eligible = [i for i, t in enumerate(trained) if t.val_accuracy >= linear.val_accuracy]
+    return min(
+        eligible,
+        key=lambda i: (-trained[i].joint_accuracy, trained[i].joint_loss, trained[i].parameters),
+    )
