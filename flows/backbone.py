@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect import flow
 
-from flows.results import publish_backbone
 from tasks import cloud, device, edge
 from tasks.compute import Machine
 from tasks.links import Message
 from tasks.options import code_version
+from tasks.outputs import publish_backbone
+from tasks.records import Match
 from tasks.samples import DataInfo, read_info, samples_ref
 from tasks.settings import Cluster, Settings
 from tasks.store import Ref
-
-OUT = Path("artifacts/backbone")
 
 
 @flow(name="backbone", flow_run_name="backbone, seed {settings.seed}", validate_parameters=False)
@@ -28,21 +25,20 @@ def backbone(settings: Settings) -> None:
     variants = cloud.score(elastic, public, info, settings.backbone, machine, code)
 
     messages: list[Message] = []
-    matches: list[cloud.Match] = []
+    matches: list[Match] = []
     backbones: list[Ref] = []
     for cluster in settings.fleet:
         statistics = cluster_statistics(cluster, messages)
         match = cloud.match(
             variants,
             statistics,
-            info,
             patches(settings, info),
             settings.matching,
             settings.seed,
         )
         matches.append(match)
         backbones.append(cloud.cut(elastic, match, settings.backbone.depth_strategy, code))
-    publish_backbone(OUT, settings, info, elastic, variants, matches, backbones, messages)
+    publish_backbone(elastic, variants, matches, backbones, messages)
 
 
 def elastic_backbone(

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from prefect import flow
 
-from flows.results import publish_customization, read_backbone
 from tasks import cloud, device, edge
 from tasks.compute import Machine
 from tasks.links import Message
 from tasks.options import code_version
+from tasks.outputs import backbone_of, publish_customization
+from tasks.records import Mixing, Search, State
 from tasks.samples import DataInfo, read_info, samples_ref
 from tasks.settings import Cluster, Settings
 from tasks.store import Ref
-
-OUT = Path("artifacts/customize")
 
 
 @dataclass(frozen=True)
 class Customized:
     """What one cluster's loop left: the search, who listened to whom, every device's rounds."""
 
-    search: edge.Search
-    mixing: edge.Mixing
-    rounds: tuple[tuple[device.State, ...], ...]
+    search: Search
+    mixing: Mixing
+    rounds: tuple[tuple[State, ...], ...]
     left_out: tuple[dict[str, str], ...]
 
 
@@ -37,7 +35,12 @@ def customize(settings: Settings) -> None:
     results = [
         customize_cluster(settings, cluster, info, machine, messages) for cluster in settings.fleet
     ]
-    publish_customization(OUT, settings, info, results, messages)
+    publish_customization(
+        [r.search for r in results],
+        [r.mixing for r in results],
+        [state for r in results for states in r.rounds for state in states],
+        messages,
+    )
 
 
 def customize_cluster(
@@ -72,9 +75,11 @@ def customize_cluster(
         )
         for d, model, f in zip(cluster.devices, models, features, strict=True)
     ]
-    mixing = edge.compare(cluster.edge, sketches, recipe, settings.seed, code)
+    mixing = edge.compare(cluster.edge, sketches, recipe, code)
     messages.extend([*models, *sketches])
-    rounds, left_out = refine(settings, cluster, received, features, mixing, machine, code, messages)
+    rounds, left_out = refine(
+        settings, cluster, received, features, mixing, machine, code, messages
+    )
     return Customized(search, mixing, tuple(map(tuple, rounds)), tuple(left_out))
 
 
@@ -85,10 +90,10 @@ def search_at_edge(
     machine: Machine,
     code: str,
     messages: list[Message],
-) -> tuple[edge.Search, Ref, Message]:
+) -> tuple[Search, Ref, Message]:
     """What the edge needs comes in from both sides; then it searches."""
     name, recipe = cluster.edge, settings.edge
-    cut = read_backbone(name)
+    cut = backbone_of(name)
     backbone = cloud.send_backbone(name, cut, code)
     public = None
     if recipe.public_features:
@@ -118,20 +123,18 @@ def search_at_edge(
 def refine(
     settings: Settings,
     cluster: Cluster,
-    received: list[device.State],
+    received: list[State],
     features: list[Ref],
-    mixing: edge.Mixing,
+    mixing: Mixing,
     machine: Machine,
     code: str,
     messages: list[Message],
-) -> tuple[list[list[device.State]], list[dict[str, str]]]:
+) -> tuple[list[list[State]], list[dict[str, str]]]:
     """Alg. 2: T rounds, or until no device gains on its validation split."""
     recipe, name = settings.refinement, cluster.edge
     rounds, left_out = [received], []
     for t in range(1, recipe.rounds + 1):
-        trained = device.train(
-            name, t, rounds[-1], features, recipe, settings.seed, machine, code
-        )
+        trained = device.train(name, t, rounds[-1], features, recipe, settings.seed, machine, code)
         sets, metrics = report(name, trained)
         mixed = edge.mix(name, t, sets, trained[0].neurons_received, mixing, recipe.quorum)
         rounds.append(
@@ -154,13 +157,13 @@ def refine(
     return rounds, left_out
 
 
-def report(name: str, trained: list[device.State]) -> tuple[list[Message], list[Message]]:
+def report(name: str, trained: list[State]) -> tuple[list[Message], list[Message]]:
     """The devices' sets and metrics of a round; a device that fails is left out, not fatal."""
     futures = [device.send_importance.submit(name, state) for state in trained]
     sent = [future.result() for future in futures if future.wait() or future.state.is_completed()]
     return [pair[0] for pair in sent], [pair[1] for pair in sent]
 
 
-def gained(before: device.State, after: device.State) -> bool:
+def gained(before: State, after: State) -> bool:
     """Whether a round helped a device on its validation split."""
     return (after.val_accuracy, -after.val_loss) > (before.val_accuracy, -before.val_loss)

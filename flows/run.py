@@ -58,7 +58,7 @@ def run_stage(name: str, params: Path) -> None:
     stage_flow(name)(settings)
 
 
-def stage_flow(name: str):  # noqa: ANN201 - a Prefect flow
+def stage_flow(name: str):
     """The flow of a stage; only that stage's imports are paid for."""
     from importlib import import_module
 
@@ -88,7 +88,7 @@ def pin_data(params: Path) -> None:
     from tasks.data import pin
 
     pin.pin(load(params).data.folder, PIN)
-    print(f"{PIN}: pinned {pin.content_id(PIN)}; commit it")
+    print(f"{PIN}: pinned {pin.content_id(PIN)}; commit it and {pin.checksums_path(PIN)}")
 
 
 def serve_pages(prefect_port: int, mlflow_port: int) -> None:

@@ -21,6 +21,7 @@ START_TIMEOUT_S = 120.0
 
 def environment(root: Path) -> dict[str, str]:
     """The variables that our Prefect and MLflow processes run with; what is set already stays."""
+    (root / ".acme/prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
     defaults = {
         "PREFECT_HOME": str(root / ".acme/prefect"),
         "PREFECT_LOCAL_STORAGE_PATH": str(root / "artifacts/work/results"),

@@ -5,7 +5,6 @@ It reads the public set alone. What it knows of the fleet are the statistics tha
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,42 +31,11 @@ from tasks.errors import SettingsError
 from tasks.links import Message, receive, send
 from tasks.options import CACHED, RETRIED
 from tasks.progress import progress
+from tasks.records import Match, Variant
 from tasks.samples import DataInfo, read_split
 from tasks.store import WORK, Ref, put_tensors, read_tensors
 
 FOLDER = WORK / "backbone"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One scored point of the width x depth grid, with its reference header.
-
-    ``parameters`` counts the backbone alone; ``zeta`` is Eq. 3's approximation of it. Loss and
-    accuracy are on the public validation split.
-    """
-
-    width: float
-    depth: int
-    val_loss: float
-    val_accuracy: float
-    parameters: int
-    zeta: float
-    flops: int
-
-
-@dataclass(frozen=True)
-class Match:
-    """The variant that a cluster gets, and what it was chosen among (indices into the grid)."""
-
-    edge: str
-    width: float
-    depth: int
-    limit: int
-    energy_joule: tuple[float, ...]
-    chosen: int
-    fitting: tuple[int, ...]
-    front: tuple[int, ...]
-    search_set: tuple[int, ...]
 
 
 @task(task_run_name="cloud: train the reference", **CACHED)
@@ -109,7 +77,7 @@ def rank(
     device = machine.prepare()
     vit = load_backbone(reference).to(device)
     images, labels = read_split(public, "train", info)
-    scores = importance.importance(vit, images[:samples], labels[:samples], batch_size=128)
+    scores = importance.importance(vit, images[:samples], labels[:samples])
     return _put("ranked", elastic.reorder(vit, scores))
 
 
@@ -141,10 +109,12 @@ def distil(
             depth_steps=recipe.depth_steps,
             batch_size=recipe.batch_size,
             lr=recipe.lr,
-            logits_weight=recipe.logits_weight,
-            embeddings_weight=recipe.embeddings_weight,
-            hidden_weight=recipe.hidden_weight,
-            label_weight=recipe.label_weight,
+            weights=distillation.LossWeights(
+                logits=recipe.logits_weight,
+                embeddings=recipe.embeddings_weight,
+                hidden=recipe.hidden_weight,
+                labels=recipe.label_weight,
+            ),
             generator=torch.Generator().manual_seed(seed),
             on_step=on_step,
         )
@@ -175,7 +145,6 @@ def score(
 def match(
     variants: list[Variant],
     statistics: Message,
-    info: DataInfo,
     patches: int,
     rules: settings.Matching,
     seed: int,
@@ -218,7 +187,7 @@ def match(
         width=best.width,
         depth=best.depth,
         limit=values["storage_limit"],
-        energy_joule=tuple(c.energy_joule for c in candidates),
+        modelled_energy_joule=tuple(c.energy_joule for c in candidates),
         chosen=selection.chosen,
         fitting=selection.fitting,
         front=selection.front,
@@ -310,8 +279,3 @@ def _variant(score: Any, full: BackboneConfig) -> Variant:
         zeta=size.zeta(score.width, score.depth, full),
         flops=size.flops(config),
     )
-
-
-def variants_table(variants: list[Variant]) -> list[dict[str, Any]]:
-    """The grid as rows, for tables and files."""
-    return [asdict(v) for v in variants]

@@ -7,7 +7,7 @@ each still reads its own data, keeps its own weights, and sends its own messages
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,25 +23,11 @@ from tasks.compute import Machine
 from tasks.links import Message, receive, send
 from tasks.options import CACHED, RETRIED
 from tasks.progress import progress
+from tasks.records import State
 from tasks.samples import DataInfo, read_split
 from tasks.store import WORK, Ref, put_tensors, read_tensors
 
 FOLDER = WORK / "devices"
-
-
-@dataclass(frozen=True)
-class State:
-    """A device's header after a round: weights and masks at full shape. ``parameters`` counts the
-    header as it would ship, without removed neurons. Scores are on the device's val split."""
-
-    device: str
-    round: int
-    header: Ref
-    importance: Ref | None
-    parameters: int
-    neurons: int
-    val_loss: float
-    val_accuracy: float
 
 
 @task(task_run_name="{device.name}: send attributes", **RETRIED)
@@ -104,7 +90,7 @@ def receive_model(device: str, model: Message, features: Ref, machine: Machine, 
     state, values = receive(model)
     config = HeaderConfig.from_dict(values["config"]["header"])
     header = restore(config, _part(state, "header"))
-    return _scored(device, 0, header, config, features, None)
+    return _scored(device, 0, header, config, features)
 
 
 @task(task_run_name="{edge} devices, round {round}: train", **CACHED)
@@ -129,9 +115,13 @@ def train(
         machine,
     )
     return [
-        replace(
-            _scored(s.device, round, header, config, feature, None),
-            importance=put_tensors(FOLDER, f"importance-{s.device}", {"importance": values}),
+        _scored(
+            s.device,
+            round,
+            header,
+            config,
+            feature,
+            put_tensors(FOLDER, f"importance-{s.device}", {"importance": values}),
         )
         for s, header, config, feature, values in zip(
             states, headers, configs, features, sets, strict=True
@@ -144,15 +134,16 @@ def send_importance(edge: str, state: State) -> list[Message]:
     """The importance of each header neuron, and how well the header does, go up."""
     if state.importance is None:
         raise ValueError(f"{state.device} has no importance set in round {state.round}")
-    common = {"sender": state.device, "receiver": edge, "round": state.round}
+    importance, _ = read_tensors(state.importance)
     metrics = {
         "val_loss": state.val_loss,
         "val_accuracy": state.val_accuracy,
         "parameters": state.parameters,
     }
+    ends = {"sender": state.device, "receiver": edge}
     return [
-        send("importance_set", tensors=read_tensors(state.importance)[0], **common),
-        send("metrics", values=metrics, **common),
+        send("importance_set", **ends, round=state.round, tensors=importance),
+        send("metrics", **ends, round=state.round, values=metrics),
     ]
 
 
@@ -182,7 +173,7 @@ def prune(
         machine,
     )
     return [
-        _scored(s.device, round, header, config, feature, None)
+        _scored(s.device, round, header, config, feature)
         for s, header, config, feature in zip(states, headers, configs, features, strict=True)
     ]
 
@@ -213,11 +204,6 @@ def load_header(ref: Ref) -> tuple[nn.Module, HeaderConfig]:
     state, values = read_tensors(ref)
     config = HeaderConfig.from_dict(values)
     return restore(config, state), config
-
-
-def ship(ref: Ref) -> nn.Module:
-    """The header of a state, physically without its removed neurons."""
-    return slim(load_header(ref)[0])
 
 
 def _fit(
@@ -259,17 +245,19 @@ def _scored(
     header: nn.Module,
     config: HeaderConfig,
     features: Ref,
-    importance: Ref | None,
+    importance: Ref | None = None,
 ) -> State:
     [(loss, accuracy)] = training.evaluate_devices([header], [_data(features, "val")])
-    shipped = slim(header)
+    alive = pruning.alive_of(header)
+    shipped = slim(header, config)
     return State(
         device=device,
         round=round,
         header=put_tensors(FOLDER, f"header-{device}-{round}", state_of(header), config.to_dict()),
         importance=importance,
         parameters=sum(p.numel() for p in shipped.parameters()),
-        neurons=int(pruning.alive_of(header).sum()),
+        neurons=int(alive.sum()),
+        neurons_received=len(alive),
         val_loss=loss,
         val_accuracy=accuracy,
     )

@@ -7,8 +7,7 @@ sets and scalar metrics. It never reads a device's own files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -18,63 +17,21 @@ from torch import Tensor
 from models.backbone.config import BackboneConfig, build
 from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
-from models.header import search
-from models.header.space import Space
-from models.refinement import aggregation, similarity
+from models.header.build import HeaderConfig
+from models.header.search import HeaderSearch, Recipe, SampledHeader, Split, TrainedHeader
+from models.header.space import Space, describe
+from models.refinement import aggregation
 from tasks import settings
 from tasks.compute import Machine
 from tasks.errors import LinkError
 from tasks.links import Message, receive, send
 from tasks.options import CACHED, RETRIED
 from tasks.progress import progress
+from tasks.records import Header, Mixed, Mixing, Search
 from tasks.samples import DataInfo, standardise
 from tasks.store import WORK, Ref, put_tensors, read_tensors
 
 FOLDER = WORK / "headers"
-
-
-@dataclass(frozen=True)
-class Header:
-    """A header that was trained to a comparison, on the edge's shared validation samples."""
-
-    kind: str
-    config: dict[str, Any]
-    state: Ref
-    parameters: int
-    flops: int
-    val_loss: float
-    val_accuracy: float
-
-
-@dataclass(frozen=True)
-class Search:
-    """What an edge's search returned: ``headers[winner]`` goes down; ``sampled`` are the rows of
-    the headers that were only scored with shared weights."""
-
-    edge: str
-    winner: int
-    headers: tuple[Header, ...]
-    sampled: tuple[dict[str, Any], ...]
-    search_space: int
-    budget_parameters: int
-
-
-@dataclass(frozen=True)
-class Mixing:
-    """Who listens to whom in a cluster: matrices over ``devices`` in order (Eq. 19-20)."""
-
-    edge: str
-    devices: tuple[str, ...]
-    distances: tuple[tuple[float, ...], ...]
-    weights: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class Mixed:
-    """One round's outcome at the edge: a message a device present, a reason a device left out."""
-
-    messages: tuple[Message, ...]
-    left_out: dict[str, str]
 
 
 @task(task_run_name="{edge}: send statistics", **RETRIED)
@@ -133,53 +90,37 @@ def search_header(
     machine.prepare()
     state, values = receive(backbone)
     config = BackboneConfig.from_dict(values["config"])
-    own, _ = read_tensors(shared)
-    extra = receive(public)[0] if public else {}
+    own, extra = read_tensors(shared)[0], receive(public)[0] if public else {}
     space = Space(recipe.blocks, recipe.operations)
     budget = storage_limit - backbone_parameters(config)
-    with progress(f"{edge}: searching the header") as on_step:
-        result = search.search(
-            *_joined(own, extra, "train"),
-            own["val_features"],
-            own["val_labels"],
-            support=_joined({}, extra, "val") if extra else None,
-            space=space,
+    search = HeaderSearch(
+        HeaderConfig(
+            kind="linear",
+            dim=config.dim,
+            grid=config.grid,
+            classes=config.classes,
             channels=recipe.channels,
             hidden=recipe.hidden,
             repeats=recipe.repeats,
-            classes=config.classes,
-            budget_parameters=budget,
-            epochs=recipe.epochs,
-            weight_steps=recipe.weight_steps,
-            controller_steps=recipe.controller_steps,
-            children=recipe.children,
-            finalists=recipe.finalists,
-            retrain_steps=recipe.retrain_steps,
-            fixed=recipe.fixed,
-            lr=recipe.lr,
-            controller_lr=recipe.controller_lr,
-            batch_size=recipe.batch_size,
-            cls_head=(state["head.weight"], state["head.bias"]),
-            seed=seed,
-            on_step=on_step,
-        )
-    headers = tuple(
-        Header(
-            kind=t.config.kind,
-            config=t.config.to_dict(),
-            state=put_tensors(FOLDER, f"{edge}-{t.config.kind}", t.state, t.config.to_dict()),
-            parameters=t.parameters,
-            flops=t.flops,
-            val_loss=t.val_loss,
-            val_accuracy=t.val_accuracy,
-        )
-        for t in result.trained
+        ),
+        space,
+        Recipe(**recipe.model_dump(include=set(Recipe.__dataclass_fields__))),
+        budget,
+        cls_head=(state["head.weight"], state["head.bias"]),
+        seed=seed,
     )
+    val = Split(own["val_features"], own["val_labels"])
+    support = _public(extra, "val_") if extra else None
+    train = Split(own["train_features"], own["train_labels"])
+    with progress(f"{edge}: searching the header") as on_step:
+        result = search.run(
+            train.join(_public(extra, "") if extra else None), val, support, recipe.fixed, on_step
+        )
     return Search(
         edge=edge,
-        winner=result.winner_index,
-        headers=headers,
-        sampled=tuple(s.row() for s in result.sampled),
+        winner=result.winner,
+        headers=tuple(_header(edge, trained) for trained in result.trained),
+        sampled=tuple(_row(sampled) for sampled in result.sampled),
         search_space=space.size(),
         budget_parameters=budget,
     )
@@ -208,13 +149,10 @@ def send_model(
 
 
 @task(task_run_name="{edge}: compare the devices", **CACHED)
-def compare(
-    edge: str, sketches: list[Message], recipe: settings.Refinement, seed: int, code: str
-) -> Mixing:
+def compare(edge: str, sketches: list[Message], recipe: settings.Refinement, code: str) -> Mixing:
     """Similarity of the devices' data (Eq. 19) and who listens to whom (Eq. 20)."""
     samples = [receive(sketch)[0]["features"].float().numpy() for sketch in sketches]
-    distances = similarity.distances(samples)
-    weights = aggregation.mixing_weights(
+    distances, weights = aggregation.mixing_weights(
         recipe.method, samples, temperature=recipe.temperature, debias=recipe.debias
     )
     return Mixing(edge, tuple(s.sender for s in sketches), _rows(distances), _rows(weights))
@@ -279,14 +217,26 @@ def _backbone(message: Message) -> torch.nn.Module:
     return vit.eval()
 
 
-def _joined(own: dict[str, Tensor], public: dict[str, Tensor], split: str) -> tuple[Tensor, Tensor]:
-    """The shared samples of a split and the public ones: features and labels."""
-    prefix = "val_" if split == "val" else ""
-    parts = [(own[f"{split}_features"], own[f"{split}_labels"])] if own else []
-    if public:
-        parts.append((public[f"{prefix}features"].float(), public[f"{prefix}labels"].long()))
-    features, labels = zip(*parts, strict=True)
-    return torch.cat(features), torch.cat(labels)
+def _public(tensors: dict[str, Tensor], prefix: str) -> Split:
+    return Split(tensors[f"{prefix}features"].float(), tensors[f"{prefix}labels"].long())
+
+
+def _header(edge: str, trained: TrainedHeader) -> Header:
+    config = trained.config.to_dict()
+    return Header(
+        name=trained.name,
+        kind=trained.config.kind,
+        config=config,
+        state=put_tensors(FOLDER, f"{edge}-{trained.name}", trained.state, config),
+        parameters=trained.parameters,
+        flops=trained.flops,
+        val_loss=trained.val_loss,
+        val_accuracy=trained.val_accuracy,
+    )
+
+
+def _row(sampled: SampledHeader) -> dict[str, object]:
+    return {**asdict(sampled), "architecture": describe(sampled.architecture)}
 
 
 def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:

@@ -1,0 +1,97 @@
+"""Who listens to whom, and what they get (Eq. 20-21)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.refinement.similarity import (
+    Matrix,
+    Samples,
+    debiased,
+    distances,
+    floors,
+    jensen_shannon,
+    similarity,
+    wasserstein,
+)
+
+METHODS = ("alone", "average", "js", "wasserstein")
+
+
+def row_weights(similar: Matrix, temperature: float = 1.0) -> Matrix:
+    """Eq. 20: W_bar = sqrt(W * W^T) element-wise, then a softmax of each row.
+
+    ``temperature`` 1 is the paper's formula; a smaller one tells devices apart more sharply.
+
+    Raises:
+        ValueError: the temperature is not positive.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, not {temperature}")
+    symmetric = np.sqrt(similar * similar.T)
+    # the maximum goes before the division: a tiny temperature would make both infinite
+    behind = symmetric - symmetric.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        exponential = np.exp(behind / temperature)
+    return exponential / exponential.sum(axis=1, keepdims=True)
+
+
+def mixing_weights(
+    method: str, samples: Sequence[Samples], *, temperature: float = 1.0, debias: bool = False
+) -> tuple[Matrix, Matrix]:
+    """Distances and mixing weights ``(devices, devices)``; every row of the weights sums to 1.
+
+    ``alone`` listens to itself, ``average`` to all alike; ``js`` and ``wasserstein`` by how alike
+    the devices' samples are. The distances of ``alone`` and ``average`` are Wasserstein's, for
+    comparison.
+
+    Raises:
+        ValueError: unknown method, or samples that cannot be compared.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown aggregation {method!r}: choose one of {', '.join(METHODS)}")
+    count = len(samples)
+    distance = jensen_shannon if method == "js" else wasserstein
+    matrix = distances(samples, distance)
+    if method == "alone":
+        return matrix, np.eye(count)
+    if method == "average":
+        return matrix, np.full((count, count), 1 / count)
+    used = debiased(matrix, floors(samples, distance)) if debias else matrix
+    return matrix, row_weights(similarity(used), temperature)
+
+
+def restrict(weights: Matrix, present: Sequence[int]) -> Matrix:
+    """The weights among the devices that are present, rows summing to 1 again.
+
+    A device that gave all its weight to absent ones listens to itself.
+    """
+    rows = weights[np.ix_(present, present)]
+    total = rows.sum(axis=1, keepdims=True)
+    return np.divide(rows, total, out=np.eye(len(present)), where=total > 0)
+
+
+def aggregate(sets: NDArray[np.floating], weights: Matrix) -> NDArray[np.floating]:
+    """Eq. 21: Q'_n = sum_i w_ni Q_i, for sets ``(devices, neurons)``."""
+    return weights @ sets
+
+
+def check_set(values: NDArray[np.floating], neurons: int) -> str | None:
+    """Why a received importance set cannot be used, or None if it can.
+
+    The empty set of a header without prunable neurons is usable.
+    """
+    if values.shape != (neurons,):
+        return f"has shape {values.shape}, expected ({neurons},)"
+    if not np.issubdtype(values.dtype, np.floating):
+        return f"holds {values.dtype}, expected floating-point numbers"
+    if not np.isfinite(values).all():
+        return "has values that are not finite"
+    if (values < 0).any():
+        return "has negative values"
+    if neurons and not values.any():
+        return "is all zero"
+    return None

@@ -1,0 +1,187 @@
+"""Local training of all devices of a cluster at once, and their importance sets on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+
+from models.backbone.training import device_of, scores
+from models.header.build import neurons, prunable_layers
+from models.progress import OnStep, ignore
+from models.refinement.importance import layer_names, neuron_importance, normalised
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """A device's cached features ``(n, 2, 1 + patches, dim)`` and labels ``(n,)``."""
+
+    features: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    steps: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    joint: str
+    on_step: OnStep
+
+    def optimizer(self, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters.values(), lr=self.lr, weight_decay=self.weight_decay)
+
+
+def fit_devices(
+    headers: Sequence[nn.Module],
+    data: Sequence[DeviceData],
+    *,
+    steps: int,
+    batch_size: int,
+    lr: float,
+    weight_decay: float,
+    seeds: Sequence[int],
+    joint: str = "group",
+    batched: bool = True,
+    on_step: OnStep = ignore,
+) -> Tensor:
+    """Train the headers in place, each on its own data; returns their importance sets.
+
+    All headers have the same configuration; masks may differ. ``batched`` takes one vectorised
+    step for all devices; one by one gives the same result. Each device draws its batches, all of
+    the same size, from its own stream.
+
+    Returns:
+        ``(devices, neurons)`` on the CPU: Eq. 18 per neuron, averaged over the steps, each row
+        summing to 1.
+
+    Raises:
+        ValueError: the arguments do not match each other, a device has no samples, the headers'
+            parameters differ in shape, or a header is physically sliced.
+    """
+    _check(headers, data, seeds)
+    recipe = _Recipe(steps, batch_size, lr, weight_decay, joint, on_step)
+    sources = [cycling(len(d.labels), batch_size, s) for d, s in zip(data, seeds, strict=True)]
+    fit = _batched if batched else _one_by_one
+    return normalised(fit(headers, data, sources, recipe).cpu() / steps)
+
+
+def cycling(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
+    """Index batches of exactly ``batch_size``: fresh permutations, one after the other, cut."""
+    generator = torch.Generator().manual_seed(seed)
+    queue = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(queue) < batch_size:
+            queue = torch.cat([queue, torch.randperm(count, generator=generator)])
+        yield queue[:batch_size]
+        queue = queue[batch_size:]
+
+
+def _check(
+    headers: Sequence[nn.Module], data: Sequence[DeviceData], seeds: Sequence[int]
+) -> None:
+    if not len(headers) == len(data) == len(seeds) > 0:
+        raise ValueError(f"{len(headers)} headers, {len(data)} data sets, {len(seeds)} seeds")
+    shapes = [[(n, p.shape) for n, p in header.named_parameters()] for header in headers]
+    for i, header in enumerate(headers):
+        if not len(data[i].labels) == len(data[i].features) > 0:
+            raise ValueError(
+                f"device {i} has {len(data[i].features)} features and {len(data[i].labels)} labels"
+            )
+        if any(layer.sliced for _, layer in prunable_layers(header)):
+            raise ValueError(f"header {i} is sliced: train it at full shape, with masks")
+        if shapes[i] != shapes[0]:
+            raise ValueError(f"header {i} has other parameters than header 0")
+
+
+def _batched(
+    headers: Sequence[nn.Module],
+    data: Sequence[DeviceData],
+    sources: Sequence[Iterator[Tensor]],
+    recipe: _Recipe,
+) -> Tensor:
+    template, layers, place = headers[0], layer_names(headers[0]), device_of(headers[0])
+    parameters, buffers = stack_module_state(list(headers))
+
+    def loss_of(
+        weights: dict[str, Tensor], others: dict[str, Tensor], x: Tensor, y: Tensor
+    ) -> Tensor:
+        return F.cross_entropy(functional_call(template, (weights, others), (x,)), y)
+
+    gradients_of = vmap(grad_and_value(loss_of))
+    # AdamW works element by element, so one optimizer on stacked leaves is one for each device
+    optimizer = recipe.optimizer(parameters)
+    total = torch.zeros(len(headers), _count(headers[0]), device=place)
+    for step in range(recipe.steps):
+        chosen = [next(source) for source in sources]
+        x = torch.stack([d.features[c] for d, c in zip(data, chosen, strict=True)]).to(place)
+        y = torch.stack([d.labels[c] for d, c in zip(data, chosen, strict=True)]).to(place)
+        values = {name: p.detach() for name, p in parameters.items()}
+        gradients, losses = gradients_of(values, buffers, x, y)
+        if layers:
+            total += neuron_importance(values, gradients, layers, recipe.joint)
+        for name, parameter in parameters.items():
+            parameter.grad = gradients[name]
+        optimizer.step()
+        recipe.on_step(step + 1, recipe.steps, {"loss": losses.mean().item()})
+    for i, header in enumerate(headers):
+        header.load_state_dict({n: p.detach()[i] for n, p in parameters.items()}, strict=False)
+    return total
+
+
+def _one_by_one(
+    headers: Sequence[nn.Module],
+    data: Sequence[DeviceData],
+    sources: Sequence[Iterator[Tensor]],
+    recipe: _Recipe,
+) -> Tensor:
+    done, steps = 0, len(headers) * recipe.steps
+    sets = []
+    for header, own, source in zip(headers, data, sources, strict=True):
+        layers, place = layer_names(header), device_of(header)
+        parameters = dict(header.named_parameters())
+        optimizer = recipe.optimizer(parameters)
+        total = torch.zeros(_count(header), device=place)
+        for _ in range(recipe.steps):
+            chosen = next(source)
+            x, y = own.features[chosen].to(place), own.labels[chosen].to(place)
+            loss = F.cross_entropy(header(x), y)
+            gradients = _gradients(loss, parameters)
+            values = {name: p.detach() for name, p in parameters.items()}
+            if layers:
+                total += neuron_importance(values, gradients, layers, recipe.joint)
+            for name, parameter in parameters.items():
+                parameter.grad = gradients[name]
+            optimizer.step()
+            done += 1
+            recipe.on_step(done, steps, {"loss": loss.item()})
+        header.zero_grad()
+        sets.append(total)
+    return torch.stack(sets)
+
+
+def _gradients(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # zeros, not None, where a header does not use a parameter (a stem no block reads): AdamW
+    # would skip None but decays zeros, as it does in the batched step
+    found = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+    return dict(zip(parameters, found, strict=True))
+
+
+def _count(header: nn.Module) -> int:
+    return sum(neurons(header).values())
+
+
+@torch.no_grad()
+def evaluate_devices(
+    headers: Sequence[nn.Module], data: Sequence[DeviceData]
+) -> list[tuple[float, float]]:
+    """Each header's mean cross-entropy and accuracy on its own device's data."""
+    return [
+        scores(header(own.features.to(device_of(header))).cpu(), own.labels)
+        for header, own in zip(headers, data, strict=True)
+    ]

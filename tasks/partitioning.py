@@ -1,0 +1,136 @@
+"""The partition stage's task: raw data in, one file of samples an owner and a manifest out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from prefect import task
+
+from tasks.data import pin, sources, validation
+from tasks.data.partition import DevicePlan, Plan, Source, partition
+from tasks.options import RETRIED
+from tasks.samples import PARTITION, SPLITS, DataInfo, as_tensors
+from tasks.settings import Settings
+from tasks.store import atomic_write, encode, write_json
+
+PIN = Path("data.dvc")
+VALIDATION = Path("artifacts/validation")
+
+
+@task(task_run_name="partition and validate", **RETRIED)
+def partition_data(settings: Settings, out: Path = PARTITION) -> dict[str, int]:
+    """Check the pin, divide the samples, validate the manifest, write each owner's file.
+
+    Returns:
+        The number of rows a tier.
+
+    Raises:
+        DataError: the data are not what is pinned, or too few.
+        ValidationError: the manifest breaks an expectation; nothing is written but its report.
+    """
+    spec = settings.data
+    content = pin.verify(spec.folder, PIN)
+    data = sources.load(
+        spec.source,
+        spec.folder,
+        image_size=spec.image_size,
+        channels=spec.channels,
+        seed=settings.seed,
+        test_fraction=spec.test_fraction,
+    )
+    train, test = _sources(data)
+    manifest = partition(train, test, _devices(settings), _plan(settings), settings.seed)
+    images = {"train": data.train_images, "test": data.test_images}
+    validation.validate(
+        manifest,
+        reread=lambda ids: _hashes(images, ids),
+        out=VALIDATION,
+        shared_range=(0.1, 0.2),
+        min_per_class=1 if settings.partition.heterogeneity == "dirichlet" else 5,
+        seed=settings.seed,
+    )
+    _write_samples(data, manifest, out)
+    _write_manifest(manifest, out / "manifest.parquet")
+    write_json(out / "data.json", asdict(_info(settings, data, manifest, content)))
+    return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
+
+
+def position(sample_id: str) -> tuple[str, int]:
+    """The source's split and the position in it that a sample id names."""
+    split, _, index = sample_id.partition("-")
+    return split, int(index)
+
+
+def _sources(data: sources.Dataset) -> tuple[Source, Source]:
+    """Both splits; a content that appears again is given out once, the test split's first."""
+    hashes = {"test": sources.content_hashes(data.test_images)}
+    hashes["train"] = sources.content_hashes(data.train_images)
+    test, train = sources.first_occurrences(hashes["test"], hashes["train"])
+    return (
+        Source("train", data.train_labels, hashes["train"], train),
+        Source("test", data.test_labels, hashes["test"], test),
+    )
+
+
+def _devices(settings: Settings) -> list[DevicePlan]:
+    return [
+        DevicePlan(d.id, d.name, cluster.edge, d.group)
+        for cluster in settings.fleet
+        for d in cluster.devices
+    ]
+
+
+def _plan(settings: Settings) -> Plan:
+    return Plan(**settings.partition.model_dump())
+
+
+def _hashes(images: dict[str, sources.Images], ids: list[str]) -> list[str]:
+    chosen = [images[split][index] for split, index in map(position, ids)]
+    return sources.content_hashes(np.stack(chosen)).tolist()
+
+
+def _write_samples(data: sources.Dataset, manifest: pd.DataFrame, out: Path) -> None:
+    images = {"train": data.train_images, "test": data.test_images}
+    labels = {"train": data.train_labels, "test": data.test_labels}
+    owned = manifest[manifest["tier"] != "edge"]
+    for owner, rows in owned.groupby("owner", sort=True):
+        by_split = {s: rows.loc[rows["split"] == s, "sample_id"].tolist() for s in SPLITS}
+        tensors = as_tensors(
+            {s: torch.from_numpy(_take(images, ids)) for s, ids in by_split.items()},
+            {s: torch.from_numpy(_take(labels, ids)) for s, ids in by_split.items()},
+        )
+        shared = manifest[manifest["shared_by"] == owner]
+        if len(shared):
+            where = {sample: i for i, sample in enumerate(by_split["train"])}
+            for split in ("train", "val"):
+                ids = shared.loc[shared["split"] == split, "sample_id"]
+                tensors[f"shared_{split}"] = torch.tensor([where[i] for i in ids])
+        atomic_write(out / "samples" / f"{owner}.safetensors", encode(tensors))
+
+
+def _take(arrays: dict[str, np.ndarray], ids: list[str]) -> np.ndarray:
+    return np.stack([arrays[split][index] for split, index in map(position, ids)])
+
+
+def _write_manifest(manifest: pd.DataFrame, path: Path) -> None:
+    atomic_write(path, manifest.to_parquet(index=False))
+
+
+def _info(
+    settings: Settings, data: sources.Dataset, manifest: pd.DataFrame, content: str
+) -> DataInfo:
+    public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
+    images = _take({"train": data.train_images}, public["sample_id"].tolist()) / 255.0
+    return DataInfo(
+        source=settings.data.source,
+        content_id=content,
+        classes=data.classes,
+        image_size=settings.data.image_size,
+        channels=settings.data.channels,
+        mean=tuple(float(x) for x in images.mean((0, 2, 3))),
+        std=tuple(float(x) for x in images.std((0, 2, 3))),
+    )
