@@ -1,0 +1,150 @@
+"""How alike devices are (Eq. 19)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+from models.refinement.similarity import (
+    BINS,
+    RANGE,
+    debiased,
+    distances,
+    floors,
+    jensen_shannon,
+    similarity,
+    wasserstein,
+)
+
+seeds = st.integers(0, 10_000)
+
+
+def _sample(seed: int, count: int = 6, features: int = 3, shift: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, 1, (count, features))
+
+
+def _best_permutation(a: np.ndarray, b: np.ndarray) -> float:
+    """Optimal transport between equally many points of equal weight is an assignment."""
+    return min(
+        sum(float(np.abs(a[i] - b[j]).sum()) for i, j in enumerate(order)) / len(a)
+        for order in itertools.permutations(range(len(b)))
+    )
+
+
+@given(seeds)
+def test_eq19_wasserstein_is_the_cheapest_of_all_permutations(seed: int):
+    a, b = _sample(seed, 5), _sample(seed + 1, 5, shift=0.7)
+    assert wasserstein(a, b) == pytest.approx(_best_permutation(a, b))
+
+
+@given(seeds)
+def test_eq19_samples_of_different_sizes_are_the_assignment_of_repeated_points(seed: int):
+    a, b = _sample(seed, 4), _sample(seed + 1, 6, shift=0.7)
+    left, right = np.repeat(a, 3, axis=0), np.repeat(b, 2, axis=0)
+    cost = np.abs(left[:, None] - right[None]).sum(-1)
+    assert wasserstein(a, b) == pytest.approx(cost[linear_sum_assignment(cost)].mean())
+
+
+@given(seeds)
+def test_eq19_matrix_of_similarities_literally(seed: int):
+    samples = [_sample(seed + i, 4, shift=0.3 * i) for i in range(3)]
+    expected = [
+        [1 / (1 + (0 if i == j else _best_permutation(a, b))) for j, b in enumerate(samples)]
+        for i, a in enumerate(samples)
+    ]
+    np.testing.assert_allclose(similarity(distances(samples)), expected)
+
+
+@given(seeds, st.sampled_from([wasserstein, jensen_shannon]))
+def test_distances_are_symmetric_not_negative_and_zero_to_oneself(seed, distance):
+    samples = [_sample(seed + i, 4 + i) for i in range(3)]
+    matrix = distances(samples, distance)
+    assert (matrix == matrix.T).all()
+    assert not matrix.diagonal().any()
+    assert (matrix >= 0).all()
+    assert distance(samples[0], samples[0]) == pytest.approx(0, abs=1e-12)
+    assert distance(samples[0], samples[1]) == pytest.approx(distance(samples[1], samples[0]))
+    assert ((0 < similarity(matrix)) & (similarity(matrix) <= 1)).all()
+
+
+@given(seeds, st.permutations(range(4)))
+def test_renaming_the_devices_renames_the_distances(seed: int, order: list[int]):
+    samples = [_sample(seed + i) for i in range(4)]
+    renamed = distances([samples[i] for i in order])
+    np.testing.assert_allclose(renamed, distances(samples)[np.ix_(order, order)])
+
+
+def _literal_jensen_shannon(a: np.ndarray, b: np.ndarray) -> float:
+    width, total = (RANGE[1] - RANGE[0]) / BINS, 0.0
+    for feature in range(a.shape[1]):
+        p, q = [0.0] * BINS, [0.0] * BINS
+        for counts, sample in ((p, a), (q, b)):
+            for value in sample[:, feature]:
+                bin_ = math.floor((value - RANGE[0]) / width)
+                counts[min(max(bin_, 0), BINS - 1)] += 1 / len(sample)
+        for x, y in zip(p, q, strict=True):
+            total += x / 2 * math.log(2 * x / (x + y)) if x else 0
+            total += y / 2 * math.log(2 * y / (x + y)) if y else 0
+    return total / a.shape[1]
+
+
+@given(seeds, st.floats(0, 6))
+def test_jensen_shannon_literally(seed: int, shift: float):
+    a, b = _sample(seed, 7), _sample(seed + 1, 9, shift=shift)
+    assert jensen_shannon(a, b) == pytest.approx(_literal_jensen_shannon(a, b), abs=1e-12)
+    assert jensen_shannon(a, b) <= math.log(2) + 1e-12
+
+
+def test_jensen_shannon_counts_single_precision_values_on_the_upper_edge():
+    edge = np.full((4, 2), RANGE[1], np.float32)
+    assert jensen_shannon(edge, edge) == 0
+    assert jensen_shannon(edge, -edge) == pytest.approx(math.log(2))
+
+
+def test_floors_are_the_distances_of_disjoint_halves():
+    samples = [_sample(i, 6) for i in range(3)]
+    expected = [_best_permutation(s[[0, 2, 4]], s[[1, 3, 5]]) for s in samples]
+    np.testing.assert_allclose(floors(samples), expected)
+
+
+def test_debiased_literally():
+    matrix = np.array([[0, 5, 9], [5, 0, 2], [9, 2, 0.0]])
+    floor = np.array([3, 1, 4.0])
+    scale = (5 + 9 + 2) * 2 / 6
+    for i, j in itertools.product(range(3), repeat=2):
+        expected = 0 if i == j else max(matrix[i, j] - (floor[i] + floor[j]) / 2, 0) / scale
+        assert debiased(matrix, floor)[i, j] == pytest.approx(expected)
+    assert matrix[0, 1] == 5, "the argument must stay as it was"
+
+
+def test_debiased_of_one_device_or_of_identical_ones_is_zero():
+    assert debiased(np.zeros((1, 1)), np.ones(1)).tolist() == [[0]]
+    assert not debiased(np.zeros((3, 3)), np.zeros(3)).any()
+
+
+def test_debiasing_brings_twins_as_close_as_oneself():
+    samples = [_sample(i, 24, 16, shift=2.0 * (i > 1)) for i in range(4)]
+    raw, rest = similarity(distances(samples)), debiased(distances(samples), floors(samples))
+    assert raw[0, 1] < raw[0, 0] / 5, "a finite sample's twin looks far away"
+    assert similarity(rest)[0, 1] > 0.9
+    assert similarity(rest)[0, 2] < 0.75
+
+
+@pytest.mark.parametrize(
+    ("sample", "reason"),
+    [
+        (np.zeros((4, 2)), r"feature sample 1 has shape \(4, 2\), expected \(n, 3\)"),
+        (np.zeros(3), r"feature sample 1 has shape \(3,\)"),
+        (np.zeros((1, 3)), "feature sample 1 has 1 rows, needs at least 2"),
+        (np.full((4, 3), np.nan), "feature sample 1 has values that are not finite"),
+    ],
+)
+def test_samples_that_cannot_be_compared_are_refused(sample: np.ndarray, reason: str):
+    with pytest.raises(ValueError, match=reason):
+        distances([np.zeros((4, 3)), sample])
