@@ -159,8 +159,8 @@ def refine(
 
 def report(name: str, trained: list[State]) -> tuple[list[Message], list[Message]]:
     """The devices' sets and metrics of a round; a device that fails is left out, not fatal."""
-    futures = [device.send_importance.submit(name, state) for state in trained]
-    sent = [future.result() for future in futures if future.wait() or future.state.is_completed()]
+    outcomes = [device.send_importance(name, state, return_state=True) for state in trained]
+    sent = [outcome.result() for outcome in outcomes if outcome.is_completed()]
     return [pair[0] for pair in sent], [pair[1] for pair in sent]
 
 

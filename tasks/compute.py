@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 
 import torch
@@ -38,3 +39,10 @@ class Machine:
     def prepare(self) -> torch.device:
         """See :func:`prepare`."""
         return prepare(self.compute, self.threads)
+
+
+def hardware(machine: Machine) -> str:
+    """The processor that a run used, in words."""
+    if machine.prepare().type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {machine.threads} threads"

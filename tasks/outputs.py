@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
 from pydantic import TypeAdapter
 
 from tasks.links import Message, write_ledger
@@ -26,6 +27,7 @@ BACKBONE = Path("artifacts/backbone")
 CUSTOMIZE = Path("artifacts/customize")
 SUMMARY = Path("artifacts/summary.json")
 REPORT = Path("artifacts/report.html")
+PLOTS = Path("artifacts/plots")
 
 T = TypeVar("T")
 
@@ -115,3 +117,12 @@ def _write(path: Path, records: Sequence[Any]) -> None:
 
 def _read(path: Path, kind: type[T]) -> T:
     return TypeAdapter(kind).validate_python(read_json(path))
+
+
+def write_plots(variants: Sequence[dict[str, Any]], devices: Sequence[dict[str, Any]]) -> None:
+    """The tables that `dvc plots` draws: no measured times, so that they compare between runs."""
+    PLOTS.mkdir(parents=True, exist_ok=True)
+    columns = ["width", "depth", "parameters", "flops", "val_loss", "val_accuracy", "test_accuracy"]
+    pd.DataFrame(variants)[columns].to_csv(PLOTS / "variants.csv", index=False)
+    columns = ["device", "cluster", "params", "accuracy_received", "accuracy_refined"]
+    pd.DataFrame(devices)[columns].to_csv(PLOTS / "devices.csv", index=False)

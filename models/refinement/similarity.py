@@ -12,7 +12,7 @@ Samples = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 BINS = 16
-RANGE = (-3.0, 3.0)  # of standardised features; what lies beyond counts in the last bin
+RANGE = (-3.0, 3.0)  # of standardised features; what lies beyond counts in the outer bins
 
 
 def wasserstein(a: Samples, b: Samples) -> float:
@@ -33,8 +33,8 @@ def jensen_shannon(a: Samples, b: Samples) -> float:
 
 def _histograms(sample: Samples) -> Matrix:
     low, high = RANGE
-    inside = np.clip(np.asarray(sample, np.float64), low, np.nextafter(high, low))
-    index = ((inside - low) / (high - low) * BINS).astype(int)
+    position = (np.asarray(sample, np.float64) - low) / (high - low) * BINS
+    index = np.clip(np.floor(position), 0, BINS - 1)
     counts = (index[:, :, None] == np.arange(BINS)).sum(0)
     return counts / len(sample)
 

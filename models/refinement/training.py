@@ -15,7 +15,6 @@ from models.header.build import neurons, prunable_layers
 from models.progress import OnStep, ignore
 from models.refinement.importance import layer_names, neuron_importance, normalised
 
-
 # AdamW's default 1e-8 turns rounding noise on vanishing gradients into whole steps: batched and one
 # by one then drift apart by 1e-4 in 60 steps, with 1e-6 by 6e-8
 EPS = 1e-6

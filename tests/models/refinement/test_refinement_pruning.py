@@ -55,7 +55,7 @@ def test_choose_is_discarding_one_by_one(case):
 
 @given(cases())
 def test_laws_of_pruning(case):
-    importance, alive, count, sizes, least = case
+    _, alive, count, sizes, least = case
     before, kept = alive.copy(), choose(*case)
     layer = _layers(sizes)
     assert (alive == before).all(), "the argument must stay as it was"

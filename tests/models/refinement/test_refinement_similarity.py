@@ -70,7 +70,7 @@ def test_distances_are_symmetric_not_negative_and_zero_to_oneself(seed, distance
     assert (matrix >= 0).all()
     assert distance(samples[0], samples[0]) == pytest.approx(0, abs=1e-12)
     assert distance(samples[0], samples[1]) == pytest.approx(distance(samples[1], samples[0]))
-    assert ((0 < similarity(matrix)) & (similarity(matrix) <= 1)).all()
+    assert ((similarity(matrix) > 0) & (similarity(matrix) <= 1)).all()
 
 
 @given(seeds, st.permutations(range(4)))

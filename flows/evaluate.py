@@ -1,0 +1,116 @@
+"""The last stage: test splits, latency, the registry, the summary and the report."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.context import get_run_context
+
+from tasks import evaluation
+from tasks.catalogue import log_all
+from tasks.compute import Machine, hardware
+from tasks.links import totals
+from tasks.outputs import (
+    BACKBONE,
+    CUSTOMIZE,
+    REPORT,
+    SUMMARY,
+    read_matches,
+    read_mixings,
+    read_rounds,
+    read_searches,
+    read_variants,
+    write_plots,
+)
+from tasks.report import write_report
+from tasks.samples import read_info, samples_ref
+from tasks.settings import Settings
+from tasks.store import write_json
+from tasks.summary import summarise, table
+from tasks.tracking import Lineage, git_commit
+
+
+@flow(name="evaluate", flow_run_name="evaluate, seed {settings.seed}", validate_parameters=False)
+def evaluate(settings: Settings) -> None:
+    """Score everything on test data, log and register it, and say what came of it."""
+    started = datetime.now(UTC)
+    info, machine = read_info(), Machine(settings.compute, settings.threads)
+    matches, searches = read_matches(), read_searches()
+    variants = evaluation.score_variants(
+        BACKBONE / "elastic.safetensors",
+        read_variants(),
+        matches,
+        settings.backbone.depth_strategy,
+        samples_ref("cloud"),
+        info,
+        machine,
+    )
+    headers = [
+        row
+        for search, match in zip(searches, matches, strict=True)
+        for row in evaluation.score_headers(search, match, samples_ref("cloud"), info, machine)
+    ]
+    devices = score_devices(settings, machine)
+    lineage = Lineage(info.source, info.content_id, git_commit(Path.cwd()), digest(settings))
+    runs = log_all(Path.cwd(), lineage, matches, searches, variants, headers, devices, info)
+    link = totals(
+        [BACKBONE / "ledger.parquet", CUSTOMIZE / "ledger.parquet"],
+        evaluation.centralised_bytes([samples_ref(d["device"]) for d in devices]),
+    )
+    summary = summarise(settings.seed, devices, link, run_section(started, lineage, runs, machine))
+    write_json(SUMMARY, summary)
+    write_plots(variants, devices)
+    write_report(REPORT, summary, variants, matches, searches, headers, read_mixings(), devices)
+    create_table_artifact(key="fleet", table=table(summary), description="One model a device.")
+    create_markdown_artifact(
+        key="front",
+        markdown=f"Front, headers, similarity and links: `{REPORT}`. MLflow: `acme ui`.",
+    )
+
+
+def score_devices(settings: Settings, machine: Machine) -> list[dict[str, Any]]:
+    """Every device's row, in the fleet's order."""
+    info, rounds = read_info(), read_rounds()
+    rows = []
+    for cluster, match, search in zip(settings.fleet, read_matches(), read_searches(), strict=True):
+        for device in cluster.devices:
+            rows.append(
+                evaluation.score_device(
+                    device,
+                    match,
+                    search.headers[search.winner].name,
+                    [r for r in rounds if r.device == device.name],
+                    samples_ref(device.name),
+                    info,
+                    settings.matching.energy,
+                    machine,
+                )
+            )
+    return rows
+
+
+def run_section(
+    started: datetime, lineage: Lineage, runs: dict[str, str], machine: Machine
+) -> dict[str, Any]:
+    """What differs from run to run: times, ids, machine."""
+    context = get_run_context()
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": lineage.git_commit,
+        "data_hash": lineage.data_id,
+        "hardware": hardware(machine),
+        "latency_batch": evaluation.LATENCY_BATCH,
+        "prefect_flow_run": str(context.flow_run.id),  # type: ignore[union-attr]
+        "mlflow_runs": runs,
+    }
+
+
+def digest(settings: Settings) -> str:
+    """Hash of all settings."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()

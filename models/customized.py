@@ -1,0 +1,42 @@
+"""A model as it ships: pixels in, logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.backbone.features import FeatureExtractor
+
+
+class Standardise(nn.Module):
+    """Pixels in 0..1 ``(n, c, h, w)`` to the scale that the backbone was trained on."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return (pixels - self.mean) / self.std
+
+
+def customized(
+    vit: nn.Module, header: nn.Module, mean: Sequence[float], std: Sequence[float]
+) -> nn.Module:
+    """A device's model: standardisation, backbone without its reference header, own header.
+
+    It maps float32 pixels in 0..1 ``(n, c, h, w)`` to logits ``(n, classes)``. ``vit`` loses its
+    reference header.
+    """
+    vit.reset_classifier(0)  # type: ignore[operator]
+    return nn.Sequential(Standardise(mean, std), FeatureExtractor(vit), header).eval()
+
+
+def standalone(vit: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """A backbone with its reference header, from pixels in 0..1 to logits."""
+    return nn.Sequential(Standardise(mean, std), vit).eval()

@@ -1,0 +1,242 @@
+"""What the MLflow store holds after a run: every candidate, and a champion for every device."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from prefect import task
+
+from tasks import evaluation
+from tasks.options import RETRIED
+from tasks.outputs import BACKBONE, CUSTOMIZE, backbone_of
+from tasks.progress import progress
+from tasks.records import Match, Search
+from tasks.samples import DataInfo
+from tasks.store import sha256_of
+from tasks.tracking import BACKBONES, DEVICES, HEADERS, Candidate, Lineage, Tracker
+
+Row = dict[str, Any]
+METRICS = (
+    "val_loss",
+    "val_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "test_accuracy_own_classes",
+    "modelled_energy_joule",
+    "flops",
+    "header_flops",
+    "backbone_flops",
+    "parameters",
+    "bytes",
+    "zeta",
+    "latency_s",
+)
+
+
+@task(task_run_name="log every candidate to MLflow", **RETRIED)
+def log_all(
+    root: Path,
+    lineage: Lineage,
+    matches: list[Match],
+    searches: list[Search],
+    variants: list[Row],
+    headers: list[Row],
+    devices: list[Row],
+    info: DataInfo,
+) -> dict[str, str]:
+    """Log and register; returns the MLflow run id of every group.
+
+    Raises:
+        MlflowException: the store does not answer or refuses.
+    """
+    tracker = Tracker(root, lineage)
+    total = 1 + len(matches) + len(devices)
+    with progress("MLflow: logging candidates and models") as on_step:
+        runs = {"backbone": _log_variants(tracker, matches, variants)}
+        on_step(1, total, {})
+        for done, (match, search) in enumerate(zip(matches, searches, strict=True)):
+            rows = [h for h in headers if h["edge"] == match.edge]
+            runs[match.edge] = _log_cluster(tracker, runs["backbone"], match, search, rows, info)
+            on_step(2 + done, total, {})
+        for done, device in enumerate(devices):
+            runs[device["device"]] = _log_device(tracker, runs, device, info)
+            on_step(2 + len(matches) + done, total, {})
+    return runs
+
+
+def _log_variants(tracker: Tracker, matches: Sequence[Match], variants: Sequence[Row]) -> str:
+    candidates = []
+    for row in variants:
+        energies = row["modelled_energy_joule"]
+        chosen = [m.edge for m in matches if (m.width, m.depth) == (row["width"], row["depth"])]
+        candidates.append(
+            Candidate(
+                f"w{row['width']}-d{row['depth']}",
+                {"width": row["width"], "depth": row["depth"]},
+                {
+                    **_numbers({**row, "modelled_energy_joule": max(energies.values())}),
+                    **{f"modelled_energy_joule_{edge}": e for edge, e in energies.items()},
+                },
+                {"chosen_by": ", ".join(chosen)},
+            )
+        )
+    group = _group("backbone", BACKBONE / "variants.json", BACKBONE / "elastic.safetensors")
+    return tracker.log_group(BACKBONES, group, name=f"backbone {group[-8:]}", candidates=candidates)
+
+
+def _log_cluster(
+    tracker: Tracker,
+    backbone_run: str,
+    match: Match,
+    search: Search,
+    rows: Sequence[Row],
+    info: DataInfo,
+) -> str:
+    winner = next(row for row in rows if row["winner"])
+    tags = {
+        "cluster": match.edge,
+        "width": str(match.width),
+        "depth": str(match.depth),
+        "backbone_run": backbone_run,
+    }
+    candidates = [
+        Candidate(
+            row["name"],
+            {"kind": row["kind"], **header.config},
+            _numbers(row),
+            {**tags, "winner": str(row["winner"])},
+        )
+        for row, header in zip(rows, search.headers, strict=True)
+    ]
+    backbone = backbone_of(match.edge)
+    group = _group(match.edge, CUSTOMIZE / "searches.json", Path(backbone.path))
+    run = tracker.log_group(
+        HEADERS,
+        group,
+        name=f"{match.edge}: header search",
+        candidates=candidates,
+        params={
+            "search_space": search.search_space,
+            "budget_parameters": search.budget_parameters,
+            "winner": winner["name"],
+        },
+        metrics=_numbers(winner),
+        tags=tags,
+        tables={"sampled": _sampled_table(search, winner)},
+    )
+    module = evaluation.shipped_backbone(match.edge, info)
+    tracker.register(
+        f"acme-backbone-{match.edge}",
+        module,
+        _example(info),
+        run_id=run,
+        sha256=backbone.sha256,
+        tags={**tags, "header": "reference"},
+        description=(
+            f"Backbone of cluster {match.edge}: width {match.width}, depth {match.depth}, with its "
+            "reference header. Input: float32 pixels in 0..1."
+        ),
+        files=[Path(backbone.path)],
+        metrics={"val_accuracy": winner["val_accuracy"]},
+    )
+    return run
+
+
+def _log_device(tracker: Tracker, runs: dict[str, str], device: Row, info: DataInfo) -> str:
+    name = device["device"]
+    tags = {
+        "device": name,
+        "cluster": device["cluster"],
+        "width": str(device["width"]),
+        "depth": str(device["depth"]),
+        "header": device["header"],
+        "backbone_run": runs["backbone"],
+        "header_run": runs[device["cluster"]],
+    }
+    common = {"modelled_energy_joule": device["modelled_energy_joule"]}
+    candidates = [
+        Candidate(
+            f"round {row['round']}",
+            {"round": row["round"], "neurons": row["neurons"]},
+            _numbers({**common, **row}),
+            {**tags, "kept": str(row["kept"])},
+        )
+        for row in device["rounds"]
+    ]
+    folder = evaluation.MODELS / name
+    file = folder / "model.safetensors"
+    metrics = {
+        **_numbers(device),
+        "val_accuracy": device["val_accuracy_refined"],
+        "test_accuracy": device["accuracy_refined"],
+        "accuracy_received": device["accuracy_received"],
+        "accuracy_received_own_classes": device["accuracy_received_own_classes"],
+        "parameters": device["params"],
+    }
+    run = tracker.log_group(
+        DEVICES,
+        _group(name, CUSTOMIZE / "rounds.json", file),
+        name=name,
+        candidates=candidates,
+        params={k: device[k] for k in ("width", "depth", "header", "round_kept", "storage_limit")},
+        metrics=metrics,
+        tags=tags,
+    )
+    tracker.register(
+        f"acme-device-{name.removeprefix('device-')}",
+        evaluation.load_shipped(file),
+        _example(info),
+        run_id=run,
+        sha256=sha256_of(file),
+        tags=tags,
+        description=_card(device),
+        files=[file, folder / "config.json"],
+        metrics=metrics,
+    )
+    return run
+
+
+def _card(device: Row) -> str:
+    return (
+        f"Model of {device['device']} ({device['cluster']}): {device['params']:,} parameters of at "
+        f"most {device['storage_limit']:,}, {device['bytes']:,} bytes on disk. Accuracy on the "
+        f"device's own test split: {device['accuracy_refined']:.3f} (received "
+        f"{device['accuracy_received']:.3f}; received and restricted to the device's classes "
+        f"{device['accuracy_received_own_classes']:.3f}). Modelled energy (Eq. 1, backbone alone): "
+        f"{device['modelled_energy_joule']:.0f} J. Input: float32 pixels in 0..1."
+    )
+
+
+def _sampled_table(search: Search, winner: Row) -> pd.DataFrame:
+    """The headers that were only scored with shared weights, with the candidates' columns; what
+    was not measured for them is empty."""
+    table = pd.DataFrame(list(search.sampled)).rename(
+        columns={"reward": "val_accuracy", "flops": "header_flops"}
+    )
+    table["modelled_energy_joule"] = winner["modelled_energy_joule"]
+    table["backbone_flops"] = winner["backbone_flops"]
+    table["bytes"] = 4 * table["parameters"]
+    for column in ("test_accuracy", "latency_s"):
+        table[column] = None
+    return table
+
+
+def _example(info: DataInfo) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, info.channels, info.image_size, info.image_size)
+    return torch.rand(shape, generator=generator)
+
+
+def _numbers(row: Row) -> dict[str, float]:
+    return {name: float(row[name]) for name in METRICS if row.get(name) is not None}
+
+
+def _group(name: str, *files: Path) -> str:
+    """What a group is called by its content: the same outcome is the same group."""
+    digest = hashlib.sha256("".join(sha256_of(f) for f in files).encode()).hexdigest()
+    return f"{name}-{digest[:16]}"

@@ -1,0 +1,294 @@
+"""The final evaluation: the one place where test splits are read, after every choice is made.
+
+It also measures latency. Measured times differ from run to run, so nothing that an earlier stage
+decides depends on what is written here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from prefect import task
+from torch import Tensor, nn
+
+from models.backbone.config import BackboneConfig, build, config_of
+from models.backbone.features import FeatureExtractor, extract
+from models.backbone.size import flops as backbone_flops
+from models.backbone.size import parameter_count
+from models.backbone.slicing import slice_variant
+from models.backbone.training import evaluate, scores
+from models.customized import customized, standalone
+from models.header.build import HeaderConfig, header_flops, restore, slim
+from models.matching.energy import DeviceProfile, EnergyConstants, modelled_energy_joule
+from models.refinement.rounds import best_round
+from tasks import settings
+from tasks.compute import Machine
+from tasks.options import RETRIED
+from tasks.outputs import backbone_of
+from tasks.records import Match, Search, State, Variant
+from tasks.samples import DataInfo, read_split
+from tasks.store import Ref, atomic_write, encode, read_tensors, write_json
+
+LATENCY_BATCH, LATENCY_REPEATS = 32, 9
+MODELS = Path("artifacts/models")
+
+Row = dict[str, Any]
+
+
+@torch.no_grad()
+def latency_s(module: nn.Module, example: Tensor) -> float:
+    """Median measured seconds of a forward pass over ``example``, after a warm-up."""
+    times = []
+    for _ in range(LATENCY_REPEATS + 2):
+        start = time.perf_counter()
+        module(example)
+        if example.is_cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return median(times[2:])
+
+
+@task(task_run_name="evaluate the variants", **RETRIED)
+def score_variants(
+    elastic: Path,
+    variants: list[Variant],
+    matches: list[Match],
+    strategy: str,
+    public: Ref,
+    info: DataInfo,
+    machine: Machine,
+) -> list[Row]:
+    """Every variant on the public test split, with its measured latency, as a table row."""
+    place = machine.prepare()
+    vit = load_vit(elastic)
+    images, labels = read_split(public, "test", info)
+    rows = []
+    for index, variant in enumerate(variants):
+        small = slice_variant(vit, variant.width, variant.depth, strategy).to(place)
+        loss, accuracy = evaluate(small, images, labels)
+        rows.append(
+            {
+                "width": variant.width,
+                "depth": variant.depth,
+                "parameters": variant.parameters,
+                "zeta": variant.zeta,
+                "flops": variant.flops,
+                "val_loss": variant.val_loss,
+                "val_accuracy": variant.val_accuracy,
+                "test_loss": loss,
+                "test_accuracy": accuracy,
+                "bytes": 4 * variant.parameters,
+                "latency_s": latency_s(small, images[:LATENCY_BATCH].to(place)),
+                "modelled_energy_joule": {m.edge: m.modelled_energy_joule[index] for m in matches},
+            }
+        )
+    return rows
+
+
+@task(task_run_name="evaluate the headers of {search.edge}", **RETRIED)
+def score_headers(
+    search: Search, match: Match, public: Ref, info: DataInfo, machine: Machine
+) -> list[Row]:
+    """Every trained header with its cluster's backbone on the public test split."""
+    place = machine.prepare()
+    vit = load_vit(Path(backbone_of(search.edge).path)).to(place)
+    images, labels = read_split(public, "test", info)
+    features = extract(vit, images)
+    fixed = _backbone_columns(vit, match)
+    rows = []
+    for index, header in enumerate(search.headers):
+        module = load_header(header.state)
+        with torch.no_grad():
+            loss, accuracy = scores(module(features), labels)
+        model = nn.Sequential(FeatureExtractor(vit), module).to(place)
+        rows.append(
+            {
+                **fixed,
+                "edge": search.edge,
+                "name": header.name,
+                "kind": header.kind,
+                "winner": index == search.winner,
+                "parameters": header.parameters,
+                "bytes": 4 * header.parameters,
+                "header_flops": header.flops,
+                "val_loss": header.val_loss,
+                "val_accuracy": header.val_accuracy,
+                "test_loss": loss,
+                "test_accuracy": accuracy,
+                "latency_s": latency_s(model, images[:LATENCY_BATCH].to(place)),
+            }
+        )
+    return rows
+
+
+@task(task_run_name="evaluate {device.name}", **RETRIED)
+def score_device(
+    device: settings.Device,
+    match: Match,
+    header_name: str,
+    rounds: list[State],
+    samples: Ref,
+    info: DataInfo,
+    constants: settings.Energy,
+    machine: Machine,
+) -> Row:
+    """A device's rounds on its own test split; ships the round that its val split chose.
+
+    Returns:
+        The device's row of the summary, with ``rounds``: one row a round.
+    """
+    place = machine.prepare()
+    vit = load_vit(Path(backbone_of(match.edge).path)).to(place)
+    images, labels = read_split(samples, "test", info)
+    own_classes = read_split(samples, "train", info)[1].unique()
+    features = extract(vit, images)
+    energy = _energy(device, match, constants, config_of(vit))
+    kept = best_round(rounds)
+    rows = [
+        _round_row(state, t == kept, features, labels, own_classes)
+        for t, state in enumerate(rounds)
+    ]
+    model, file = ship(
+        device.name, load_vit(Path(backbone_of(match.edge).path)), rounds[kept], info
+    )
+    pixels = images[:LATENCY_BATCH]
+    return {
+        "device": device.name,
+        "cluster": match.edge,
+        "width": match.width,
+        "depth": match.depth,
+        "header": header_name,
+        "params": parameter_count(model),
+        "header_params_received": rounds[0].parameters,
+        "header_params_refined": rounds[kept].parameters,
+        "round_kept": kept,
+        "bytes": file.stat().st_size,
+        "storage_limit": device.storage_limit,
+        "modelled_energy_joule": energy,
+        "flops": backbone_flops(config_of(vit)) + rows[kept]["header_flops"],
+        "latency_s": latency_s(model.to(place), pixels.to(place)),
+        "val_accuracy_received": rounds[0].val_accuracy,
+        "val_accuracy_refined": rounds[kept].val_accuracy,
+        "accuracy_received": rows[0]["test_accuracy"],
+        "accuracy_received_own_classes": rows[0]["test_accuracy_own_classes"],
+        "accuracy_refined": rows[kept]["test_accuracy"],
+        "accuracy_refined_own_classes": rows[kept]["test_accuracy_own_classes"],
+        "rounds": rows,
+    }
+
+
+def ship(device: str, vit: nn.Module, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
+    """A device's model without its removed neurons, and its safetensors file in
+    ``artifacts/models/<device>`` with the configuration that rebuilds it."""
+    tensors, values = read_tensors(state.header)
+    config = HeaderConfig.from_dict(values)
+    header = slim(restore(config, tensors), config)
+    backbone = config_of(vit).to_dict()
+    model = customized(vit, header, info.mean, info.std)
+    description = {
+        "backbone": backbone,
+        "header": config.to_dict(),
+        "classes": list(info.classes),
+        "input": "float32 pixels in 0..1, (n, channels, image_size, image_size)",
+    }
+    file = MODELS / device / "model.safetensors"
+    atomic_write(file, encode(model.state_dict(), description))
+    write_json(MODELS / device / "config.json", description)
+    return model, file
+
+
+def load_shipped(file: Path) -> nn.Module:
+    """The model that :func:`ship` left, from its file alone."""
+    tensors, values = read_tensors(file)
+    vit = build(BackboneConfig.from_dict(values["backbone"]))
+    header_state = {k[2:]: v for k, v in tensors.items() if k.startswith("2.")}
+    header = restore(HeaderConfig.from_dict(values["header"]), header_state)
+    channels = len(tensors["0.mean"].flatten())
+    model = customized(vit, header, [0.0] * channels, [1.0] * channels)
+    model.load_state_dict(tensors)
+    return model
+
+
+def shipped_backbone(edge: str, info: DataInfo) -> nn.Module:
+    """A cluster's backbone with its reference header, from pixels to logits."""
+    return standalone(load_vit(Path(backbone_of(edge).path)), info.mean, info.std)
+
+
+def load_vit(path: Path) -> nn.Module:
+    """A backbone from its file."""
+    state, config = read_tensors(path)
+    vit = build(BackboneConfig.from_dict(config))
+    vit.load_state_dict(state)
+    return vit.eval()
+
+
+def load_header(ref: Ref) -> nn.Module:
+    """A header from its file, masked as it was."""
+    state, config = read_tensors(ref)
+    return restore(HeaderConfig.from_dict(config), state).eval()
+
+
+def centralised_bytes(devices: Sequence[Ref]) -> int:
+    """What a centralised system would upload: every device's train and val samples as
+    uncompressed pixels, and a byte for each label."""
+    total = 0
+    for ref in devices:
+        tensors, _ = read_tensors(ref)
+        for split in ("train", "val"):
+            total += tensors[f"{split}_images"].numel() + len(tensors[f"{split}_labels"])
+    return total
+
+
+def _round_row(
+    state: State, kept: bool, features: Tensor, labels: Tensor, own_classes: Tensor
+) -> Row:
+    _, config = read_tensors(state.header)
+    header, shape = load_header(state.header), HeaderConfig.from_dict(config)
+    with torch.no_grad():
+        logits = header(features)
+    loss, accuracy = scores(logits, labels)
+    small = slim(header, shape)
+    return {
+        "round": state.round,
+        "kept": kept,
+        "parameters": state.parameters,
+        "bytes": 4 * state.parameters,
+        "neurons": state.neurons,
+        "header_flops": header_flops(small, shape),
+        "val_loss": state.val_loss,
+        "val_accuracy": state.val_accuracy,
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+        "test_accuracy_own_classes": _restricted_accuracy(logits, labels, own_classes),
+        "latency_s": latency_s(small, features[:LATENCY_BATCH]),
+    }
+
+
+def _restricted_accuracy(logits: Tensor, labels: Tensor, classes: Tensor) -> float:
+    """Accuracy when only the given classes may be answered: what knowing them gives for free."""
+    allowed = torch.full_like(logits[0], float("-inf"))
+    allowed[classes] = 0
+    return ((logits + allowed).argmax(1) == labels).float().mean().item()
+
+
+def _energy(
+    device: settings.Device, match: Match, constants: settings.Energy, config: BackboneConfig
+) -> float:
+    profile = DeviceProfile(device.gpu_capacity_watt, device.base_latency_s)
+    of_eq2 = EnergyConstants(**constants.model_dump())
+    return modelled_energy_joule(profile, of_eq2, match.width, match.depth, config.grid**2)
+
+
+def _backbone_columns(vit: nn.Module, match: Match) -> Row:
+    return {
+        "width": match.width,
+        "depth": match.depth,
+        "backbone_parameters": parameter_count(vit) - parameter_count(vit.head),  # type: ignore[arg-type]
+        "backbone_flops": backbone_flops(config_of(vit)),
+        "modelled_energy_joule": match.modelled_energy_joule[match.chosen],
+    }
