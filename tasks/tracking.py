@@ -63,7 +63,9 @@ class Tracker:
     def __init__(self, root: Path, lineage: Lineage) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
+        from mlflow.utils.logging_utils import disable_logging
 
+        disable_logging()  # a line for each registered model; our own progress says enough
         self.root, self.lineage = root, lineage
         uri = tracking_uri(root)
         self._artifacts = None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported anywhere
+
+from hypothesis import settings  # noqa: E402
 
 settings.register_profile("acme", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("acme")

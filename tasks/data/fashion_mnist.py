@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import shutil
 import subprocess
 import tempfile
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -42,28 +45,34 @@ PACKAGE = "dataset-fashion-mnist"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")
 NETWORK_TIMEOUT_S = 5.0
 DOWNLOAD_TIMEOUT_S = 300.0
+APT_OPTIONS = ("-o", "Acquire::http::Timeout=10", "-o", "Acquire::Retries=1")
+FAILURES = (OSError, DataError, HTTPException, subprocess.SubprocessError, EOFError, zlib.error)
+"""What a place that does not have a file may answer with."""
 
 
 def fetch(folder: Path, origin: Path | None = None) -> None:
-    """Bring the four files into ``folder``: those that are there and right stay.
+    """Bring those of the four files into ``folder`` that are not there.
 
+    A file that is there stays, whatever it holds: whether it is the pinned one is
+    :mod:`tasks.data.pin`'s to judge, and replacing it would hide that it was not.
     Tried in this order, until one has what is missing: ``origin``, the package's installed files,
     torchvision's mirrors, Debian's package.
 
     Raises:
         DataError: no place has them; each place is named with its reason.
     """
-    missing = [name for name in FILES if not _right(folder / name)]
+    missing = [name for name in FILES if not (folder / name).exists()]
     failures = []
-    for place, attempt in _places(origin):
-        if not missing:
-            return
-        try:
-            for name in list(missing):
-                atomic_write(folder / name, checked(name, attempt(name), place))
-                missing.remove(name)
-        except (OSError, DataError, subprocess.SubprocessError, EOFError) as error:
-            failures.append(f"{place}: {error}")
+    with tempfile.TemporaryDirectory() as scratch:
+        for place, attempt in _places(origin, Path(scratch)):
+            if not missing:
+                return
+            try:
+                for name in list(missing):
+                    atomic_write(folder / name, _first_right(name, attempt(name), place))
+                    missing.remove(name)
+            except FAILURES as error:
+                failures.append(f"{place}: {_reason(error)}")
     if missing:
         raise DataError(
             f"fashion-mnist: cannot fetch {', '.join(missing)}. Tried {'; '.join(failures)}. "
@@ -77,14 +86,16 @@ def read(folder: Path) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     Raises:
         DataError: a file is missing or is not what idx promises.
     """
-    arrays = [_idx(folder / name) for name in FILES]
-    train_images, train_labels, test_images, test_labels = arrays
-    return (
-        train_images[:, None],
-        train_labels.astype(np.int64),
-        test_images[:, None],
-        test_labels.astype(np.int64),
-    )
+    arrays = []
+    for split in ("train", "t10k"):
+        images = _idx(folder / f"{split}-images-idx3-ubyte", dims=3)
+        labels = _idx(folder / f"{split}-labels-idx1-ubyte", dims=1)
+        if len(images) != len(labels):
+            raise DataError(f"{folder}: {len(images)} {split} images but {len(labels)} labels")
+        if len(labels) and labels.max() >= len(CLASSES):
+            raise DataError(f"{folder}: {split} labels go beyond the {len(CLASSES)} classes")
+        arrays += [images[:, None], labels.astype(np.int64)]
+    return tuple(arrays)  # type: ignore[return-value]
 
 
 def checked(name: str, payload: bytes, place: str) -> bytes:
@@ -99,27 +110,47 @@ def checked(name: str, payload: bytes, place: str) -> bytes:
     return content
 
 
-def _right(path: Path) -> bool:
-    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == FILES[path.name]
+def _first_right(name: str, payloads: Iterator[bytes], place: str) -> bytes:
+    """The first payload that is the canonical file: a broken copy beside a good one is passed."""
+    error = DataError(f"no {name} there")
+    for payload in payloads:
+        try:
+            return checked(name, payload, place)
+        except (DataError, EOFError, OSError, zlib.error) as wrong:
+            error = DataError(_reason(wrong))
+    raise error
 
 
-def _places(origin: Path | None) -> Iterator[tuple[str, Callable[[str], bytes]]]:
+def _reason(error: BaseException) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        words = (error.stderr or b"").decode(errors="replace").strip().splitlines()
+        return f"{' '.join(error.cmd[:2])}: {words[-1] if words else error.returncode}"
+    return str(error) or type(error).__name__
+
+
+Attempt = Callable[[str], Iterator[bytes]]
+"""From a file's name to the payloads that may be it."""
+
+
+def _places(origin: Path | None, scratch: Path) -> Iterator[tuple[str, Attempt]]:
     if origin is not None:
         yield str(origin), lambda name: _below(origin, name)
     if INSTALLED.exists():
         yield str(INSTALLED), lambda name: _below(INSTALLED, name)
-    yield "torchvision's mirrors", _from_mirror
-    yield f"Debian's package {PACKAGE}", _from_debian
+    yield "torchvision's mirrors", _from_mirrors
+    yield f"Debian's package {PACKAGE}", lambda name: _from_debian(name, scratch)
 
 
-def _below(folder: Path, name: str) -> bytes:
+def _below(folder: Path, name: str) -> Iterator[bytes]:
+    if not folder.is_dir():
+        raise DataError("no such folder")
     for candidate in (name, f"{name}.gz"):
         for path in sorted(folder.rglob(candidate)):
-            return path.read_bytes()
-    raise DataError(f"no {name} below {folder}")
+            if path.is_file():
+                yield path.read_bytes()
 
 
-def _from_mirror(name: str) -> bytes:
+def _from_mirrors(name: str) -> Iterator[bytes]:
     from torchvision.datasets import FashionMNIST
 
     reasons = []
@@ -127,63 +158,57 @@ def _from_mirror(name: str) -> bytes:
         try:
             with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=NETWORK_TIMEOUT_S) as answer:
                 payload: bytes = answer.read()
-                return payload
-        except OSError as error:
-            reasons.append(str(error))
-    raise DataError("; ".join(reasons))
+        except (OSError, HTTPException) as error:
+            reasons.append(_reason(error))
+        else:
+            yield payload
+    if reasons:
+        raise DataError("; ".join(reasons))
 
 
-_unpacked: tempfile.TemporaryDirectory | None = None
-
-
-def _from_debian(name: str) -> bytes:
+def _from_debian(name: str, scratch: Path) -> Iterator[bytes]:
     """From Debian's package, downloaded and unpacked without installing it (no root needed)."""
-    global _unpacked
-    if _unpacked is None:
+    unpacked = scratch / "unpacked"
+    if not unpacked.exists():
         if not shutil.which("apt-get") or not shutil.which("dpkg"):
             raise DataError("no apt-get and dpkg here")
-        _unpacked = tempfile.TemporaryDirectory()
-        where = Path(_unpacked.name)
-        try:
-            if not _download(where) and os.geteuid() == 0:
-                _call(["apt-get", "update", "-qq"], where)  # the list of packages may be empty
-                _download(where)
-            package = next(where.glob("*.deb"), None)
-            if package is None:
-                raise DataError(f"apt-get does not find {PACKAGE}; try: apt-get update")
-            _call(["dpkg", "-x", package.name, "unpacked"], where)
-        except BaseException:
-            _unpacked.cleanup()
-            _unpacked = None
-            raise
-    return _below(Path(_unpacked.name) / "unpacked", name)
+        if os.geteuid() == 0 and not _known(scratch):  # a fresh machine's list of packages is empty
+            _call(["apt-get", *APT_OPTIONS, "update", "-qq"], scratch)
+        _call(["apt-get", *APT_OPTIONS, "download", "-qq", PACKAGE], scratch)
+        package = next(scratch.glob("*.deb"), None)
+        if package is None:
+            raise DataError("apt-get brought no package")
+        _call(["dpkg", "-x", package.name, unpacked.name], scratch)
+    yield from _below(unpacked, name)
 
 
-def _download(where: Path) -> bool:
-    command = ["apt-get", "download", "-qq", PACKAGE]
-    return (
-        subprocess.run(
-            command, cwd=where, capture_output=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
-        ).returncode
-        == 0
+def _known(where: Path) -> bool:
+    command = ["apt-cache", "show", PACKAGE]
+    done = subprocess.run(
+        command, cwd=where, capture_output=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
     )
+    return done.returncode == 0 and bool(done.stdout)
 
 
 def _call(command: list[str], where: Path) -> None:
     subprocess.run(command, cwd=where, capture_output=True, timeout=DOWNLOAD_TIMEOUT_S, check=True)
 
 
-def _idx(path: Path) -> NDArray[np.uint8]:
+def _idx(path: Path, dims: int) -> NDArray[np.uint8]:
     """An idx file: two zero bytes, type 8 (uint8), number of dimensions, their sizes, values."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}. Try: acme data fetch") from None
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise DataError(f"{path}: not an idx file of bytes. Delete it and: acme data fetch")
-    dims = content[3]
     start = 4 + 4 * dims
+    if content[:4] != bytes([0, 0, 8, dims]) or len(content) < start:
+        raise DataError(
+            f"{path}: not an idx file of bytes in {dims} dimensions. Delete it and: acme data fetch"
+        )
     shape = [int(n) for n in np.frombuffer(content[4:start], ">u4")]
-    if len(content) != start + int(np.prod(shape)):
-        raise DataError(f"{path}: truncated. Delete it and: acme data fetch")
+    if len(content) != start + math.prod(shape):
+        raise DataError(
+            f"{path}: truncated or too long ({len(content):,} bytes, its header says "
+            f"{start + math.prod(shape):,}). Delete it and: acme data fetch"
+        )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

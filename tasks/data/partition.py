@@ -4,10 +4,14 @@ The source's train split gives the public train and val sets and the devices' tr
 splits; its test split gives all test splits. What the public sets leave is the private pool. It
 is cut, class by class, into ``slots`` equal parts, and the device with id i draws from part i with
 a random stream of its own: adding a device changes nothing for any other.
+
+A part holds only so much of a class. Where a device should have more, it gets what there is, and
+its train, val and test of that class shrink alike, so that their class shares stay the same.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +23,7 @@ from tasks.errors import DataError, SettingsError
 
 CLASS_FRACTION = {"C1": 0.8, "C2": 0.5, "C3": 0.3}
 COLUMNS = ["sample_id", "sha256", "label", "owner", "tier", "split", "shared_by"]
+SHARED_RANGE = (0.1, 0.2)
 PUBLIC, POOL, GROUP, DEVICE = range(4)  # names of the random streams
 
 Index = NDArray[np.int64]
@@ -39,8 +44,13 @@ class Plan:
     """How the samples are divided.
 
     ``heterogeneity``: ``iid``; ``C1``, ``C2``, ``C3``: a device has 80 %, 50 %, 30 % of the classes
-    (at least 2), in equal shares, and devices of a group have the same ones; ``dirichlet``: class
-    shares drawn from Dirichlet(alpha), the smaller the more uneven.
+    (at least 2), in equal shares, and devices of a group have the same ones, on whichever edge;
+    ``dirichlet``: each device draws its class shares from Dirichlet(alpha), the smaller the more
+    uneven.
+
+    ``samples_per_device`` is the most a device gets; ``train_fraction`` and ``val_fraction`` of it
+    are train and val, the rest is test. ``shared_fraction`` is of the train split, and
+    ``shared_val_fraction`` of what is shared.
     """
 
     heterogeneity: str
@@ -76,8 +86,9 @@ def partition(
 
     Raises:
         DataError: the source is too small for the public sets.
-        SettingsError: a device id is beyond the slots.
+        SettingsError: a device id is negative, taken twice or beyond the slots.
     """
+    _check(devices, plan.slots)
     public_train, rest_train = _public(train, plan.public_train + plan.public_val, seed)
     public_test, rest_test = _public(test, plan.public_test, seed)
     rows = [
@@ -90,13 +101,34 @@ def partition(
         _slots(s, rest, plan.slots, seed) for s, rest in ((train, rest_train), (test, rest_test))
     ]
     for device in sorted(devices, key=lambda d: d.id):
-        if device.id >= plan.slots:
-            raise SettingsError(
-                f"{device.name}: id {device.id} needs partition.slots > {device.id} "
-                f"(it is {plan.slots}; raising it reshuffles every device's data)"
-            )
         rows += _device_rows(train, test, pools, device, plan, classes, seed)
     return pd.concat(rows, ignore_index=True)[COLUMNS]
+
+
+def summary(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Per owner, its tier, number of classes and samples in train, val and test; the cloud first,
+    then as in the manifest."""
+    counts = manifest.groupby(["owner", "split"], sort=False).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=["train", "val", "test"], fill_value=0)
+    facts = manifest.groupby("owner", sort=False).agg(
+        tier=("tier", "first"), classes=("label", "nunique")
+    )
+    return facts.join(counts).rename_axis(columns=None).reset_index()
+
+
+def _check(devices: Sequence[DevicePlan], slots: int) -> None:
+    for what, values in (("id", [d.id for d in devices]), ("name", [d.name for d in devices])):
+        if len(set(values)) < len(values):
+            twice = next(v for v in values if values.count(v) > 1)
+            raise SettingsError(f"fleet: device {what} {twice} appears more than once")
+    for device in devices:
+        if device.id < 0:
+            raise SettingsError(f"{device.name}: id {device.id} is negative")
+        if device.id >= slots:
+            raise SettingsError(
+                f"{device.name}: id {device.id} needs partition.slots > {device.id} "
+                f"(it is {slots}; raising it reshuffles every device's data)"
+            )
 
 
 def class_shares(device: DevicePlan, plan: Plan, classes: int, seed: int) -> NDArray[np.float64]:
@@ -153,18 +185,16 @@ def _device_rows(
     seed: int,
 ) -> list[pd.DataFrame]:
     shares = class_shares(device, plan, classes, seed)
-    test_fraction = 1 - plan.train_fraction - plan.val_fraction
+    wanted = _split_counts(shares, plan)
     picked: dict[str, list[Index]] = {"train": [], "val": [], "test": []}
     for label in np.flatnonzero(shares):
-        wanted = shares[label] * plan.samples_per_device
+        n_train, n_val, n_test = (int(n) for n in wanted[:, label])
         own, own_test = (pool[device.id].get(int(label), np.array([], int)) for pool in pools)
-        n_train, n_val = round(wanted * plan.train_fraction), round(wanted * plan.val_fraction)
-        if n_train + n_val > len(own):  # the slot holds less: keep the proportion
-            n_train = int(len(own) * n_train / (n_train + n_val))
-            n_val = min(n_val, len(own) - n_train)
+        fit = min(1.0, len(own) / max(1, n_train + n_val), len(own_test) / max(1, n_test))
+        n_train, n_val, n_test = (int(fit * n) for n in (n_train, n_val, n_test))
         picked["train"].append(own[:n_train])
         picked["val"].append(own[n_train : n_train + n_val])
-        picked["test"].append(own_test[: round(wanted * test_fraction)])
+        picked["test"].append(own_test[:n_test])
     stream = np.random.default_rng([seed, DEVICE, device.id, 1])
     splits = {name: stream.permutation(np.concatenate(p)) for name, p in picked.items()}
     rows = [
@@ -174,17 +204,62 @@ def _device_rows(
     return rows + _shared_rows(train, splits["train"], device, plan, stream)
 
 
+def _split_counts(shares: NDArray[np.float64], plan: Plan) -> Index:
+    """Samples of each class in train, val and test ``(3, classes)``."""
+    total = plan.samples_per_device
+    n_train, n_val = round(total * plan.train_fraction), round(total * plan.val_fraction)
+    return np.stack([apportion(shares, n) for n in (n_train, n_val, total - n_train - n_val)])
+
+
+def apportion(shares: NDArray[np.float64], total: int) -> Index:
+    """Whole numbers that add up to ``total`` and are nearest to ``total * shares`` (largest
+    remainders; ties to the lower index)."""
+    exact = np.round(shares / shares.sum() * total, 9)
+    counts = np.floor(exact).astype(np.int64)
+    order = np.argsort(counts - exact, kind="stable")
+    counts[order[: total - counts.sum()]] += 1
+    return counts
+
+
+def shared_count(fraction: float, total: int) -> int:
+    """How many of ``total`` samples are shared: ``fraction`` of them as a whole number, inside
+    :data:`SHARED_RANGE` where a whole number lies in it."""
+    least, most = shared_bounds(total)
+    return min(max(round(fraction * total), least), most)
+
+
+def shared_bounds(total: int, limits: tuple[float, float] = SHARED_RANGE) -> tuple[int, int]:
+    """The fewest and the most of ``total`` samples that may be shared (of 3 samples, no whole
+    number is 10 to 20 %: then 0 or 1)."""
+    least, most = math.ceil(limits[0] * total - 1e-9), math.floor(limits[1] * total + 1e-9)
+    return min(least, most), max(least, most)
+
+
 def _shared_rows(
     train: Source, own: Index, device: DevicePlan, plan: Plan, stream: np.random.Generator
 ) -> list[pd.DataFrame]:
-    """The consented samples, of the device's train split alone, as its edge's train and val."""
-    count = int(plan.shared_fraction * len(own))
-    shared = stream.permutation(own)[:count]
-    n_val = round(plan.shared_val_fraction * count)
+    """The consented samples, of the device's train split alone, as its edge's train and val; both
+    have the train split's class shares."""
+    count = shared_count(plan.shared_fraction, len(own))
+    shared = _stratified(train, stream.permutation(own), count)
+    val = _stratified(train, shared, round(plan.shared_val_fraction * count))
     return [
         _rows(train, index, device.edge, "edge", split, device.name)
-        for split, index in (("train", shared[n_val:]), ("val", shared[:n_val]))
+        for split, index in (("train", shared[~np.isin(shared, val)]), ("val", val))
     ]
+
+
+def _stratified(source: Source, index: Index, count: int) -> Index:
+    """The first ``count`` positions of ``index`` with its class shares, in its order."""
+    if count == 0:
+        return index[:0]
+    labels = source.labels[index]
+    sizes = np.bincount(labels)
+    quota = apportion(sizes.astype(float), count)
+    place = np.empty(len(index), np.int64)  # each position's place among those of its class
+    for label in np.flatnonzero(sizes):
+        place[labels == label] = np.arange(sizes[label])
+    return index[place < quota[labels]]
 
 
 def _rows(

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import pickle
+import socket
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data import fashion_mnist
 from tasks.errors import DataError, SettingsError
+from tasks.store import atomic_write
 
 Images = NDArray[np.uint8]
 """``(n, channels, height, width)``."""
 Labels = NDArray[np.int64]
+CIFAR_FOLDER = "cifar-100-python"
+CIFAR_FILES = ("train", "test", "meta")
+NETWORK_TIMEOUT_S = 5.0
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 
 
@@ -34,8 +42,9 @@ class Dataset:
 def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
     """Bring the raw files of ``source`` into ``folder`` unless they are there.
 
-    ``fashion-mnist`` and ``cifar100`` are fetched from ``origin`` or the network; an
-    ``image-folder`` is the user's own and must lie in ``folder`` already.
+    ``fashion-mnist`` and ``cifar100`` are fetched from ``origin`` or the network; a file that is
+    there is never replaced. An ``image-folder`` is the user's own and must lie in ``folder``
+    already: nothing is copied, moved or linked.
 
     Raises:
         DataError: no place answers; each is named with its reason.
@@ -47,7 +56,7 @@ def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
         case "cifar100":
             _fetch_cifar100(folder, origin)
         case "image-folder":
-            if not any(p.is_dir() for p in folder.glob("*")):
+            if not _subfolders(folder):
                 raise DataError(
                     f"{folder}: no class folders. Put one folder of images per class there (or in "
                     f"{folder}/train and {folder}/test), then: acme data pin"
@@ -101,82 +110,119 @@ def _fashion_mnist(folder: Path) -> Dataset:
 
 
 def _fetch_cifar100(folder: Path, origin: Path | None) -> None:
+    """The three files, from anywhere below ``origin`` or from torchvision's download (which checks
+    the archive's md5), each put in place whole."""
+    missing = [name for name in CIFAR_FILES if not (folder / CIFAR_FOLDER / name).exists()]
+    if not missing:
+        return
+    found = next(iter(sorted(origin.rglob(CIFAR_FOLDER))), None) if origin else None
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            place = found if found is not None else _download_cifar100(Path(scratch))
+            content = {name: (place / name).read_bytes() for name in missing}
+        except Exception as error:  # torchvision raises what it likes
+            raise DataError(
+                f"cifar100: cannot fetch ({error}). Give data.origin a folder that holds "
+                f"{CIFAR_FOLDER}/ with {', '.join(CIFAR_FILES)}, or try again with a network."
+            ) from None
+    for name, payload in content.items():
+        atomic_write(folder / CIFAR_FOLDER / name, payload)
+
+
+def _download_cifar100(scratch: Path) -> Path:
     from torchvision.datasets import CIFAR100
 
-    for root in filter(None, (folder, origin)):
-        if (root / CIFAR100.base_folder / "train").exists():
-            if root == origin:
-                _copy_tree(origin / CIFAR100.base_folder, folder / CIFAR100.base_folder)
-            return
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT_S)  # torchvision sets none
     try:
-        CIFAR100(str(folder), download=True)
-        (folder / CIFAR100.filename).unlink(missing_ok=True)  # the archive that it came in
-    except Exception as error:
-        raise DataError(
-            f"cifar100: cannot download ({error}). Give data.origin a folder that holds "
-            f"{CIFAR100.base_folder}/, or try again with a network."
-        ) from None
+        CIFAR100(str(scratch), download=True)
+    finally:
+        socket.setdefaulttimeout(before)
+    return scratch / CIFAR_FOLDER
 
 
-def _copy_tree(source: Path, target: Path) -> None:
-    import shutil
+class _ArraysOnly(pickle.Unpickler):
+    """CIFAR's own format is pickle: only numpy arrays are let through."""
 
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    def find_class(self, module: str, name: str) -> object:
+        numpy = module.split(".")[0] == "numpy" and name in {"_reconstruct", "ndarray", "dtype"}
+        if numpy or (module, name) == ("_codecs", "encode"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
 def _cifar100(folder: Path) -> Dataset:
-    import pickle
-
-    def read(name: str) -> dict:
-        path = folder / "cifar-100-python" / name
-        try:
-            with path.open("rb") as file:
-                content: dict = _Restricted(file, encoding="latin1").load()
-                return content
-        except FileNotFoundError:
-            raise DataError(f"{path}: missing. Try: acme data fetch") from None
-        except (pickle.UnpicklingError, EOFError, ValueError) as error:
-            raise DataError(f"{path}: damaged ({error}). Delete it and: acme data fetch") from None
-
-    splits = [read(name) for name in ("train", "test")]
-    images = [np.asarray(s["data"], np.uint8).reshape(-1, 3, 32, 32) for s in splits]
-    labels = [np.asarray(s["fine_labels"], np.int64) for s in splits]
-    classes = tuple(read("meta")["fine_label_names"])
-    return Dataset(images[0], labels[0], images[1], labels[1], classes)
+    root = folder / CIFAR_FOLDER
+    classes = tuple(_unpickled(root / "meta", lambda d: [str(n) for n in d["fine_label_names"]]))
+    parts = [_unpickled(root / name, _cifar_arrays) for name in ("train", "test")]
+    for name, (_, labels) in zip(("train", "test"), parts, strict=True):
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+            raise DataError(f"{root / name}: labels go beyond the {len(classes)} classes")
+    return Dataset(*parts[0], *parts[1], classes=classes)
 
 
-def _restricted_unpickler() -> type:
-    import pickle
-
-    class Restricted(pickle.Unpickler):
-        """CIFAR's own format is pickle: only numpy arrays are let through."""
-
-        def find_class(self, module: str, name: str) -> object:
-            numpy = module.split(".")[0] == "numpy" and name in {"_reconstruct", "ndarray", "dtype"}
-            if numpy or (module, name) == ("_codecs", "encode"):
-                return super().find_class(module, name)
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-
-    return Restricted
+def _cifar_arrays(content: dict) -> tuple[Images, Labels]:
+    images = np.asarray(content["data"], np.uint8).reshape(-1, 3, 32, 32)
+    labels = np.asarray(content["fine_labels"], np.int64)
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images but {len(labels)} labels")
+    return images, labels
 
 
-_Restricted = _restricted_unpickler()
+def _unpickled(path: Path, read: Callable[[dict], Any]) -> Any:
+    try:
+        with path.open("rb") as file:
+            return read(_ArraysOnly(file, encoding="latin1").load())
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing. Try: acme data fetch") from None
+    except Exception as error:  # a damaged pickle may raise anything
+        raise DataError(f"{path}: damaged ({error}). Delete it and: acme data fetch") from None
 
 
 def _image_folder(
     folder: Path, image_size: int, channels: int, seed: int, test_fraction: float
 ) -> Dataset:
-    split = (folder / "train").is_dir() and (folder / "test").is_dir()
-    roots = [folder / "train", folder / "test"] if split else [folder]
-    classes = tuple(sorted(p.name for p in roots[0].iterdir() if p.is_dir()))
+    """A folder a class, below ``train`` and ``test`` where both (or ``train`` alone) hold such
+    folders; without a test folder each class is split by content and seed."""
+    has_train, has_test = (bool(_subfolders(folder / name)) for name in ("train", "test"))
+    if has_test and not has_train:
+        raise DataError(f"{folder / 'test'} has class folders but {folder / 'train'} has none")
+    if has_train and not has_test:
+        others = [p for p in _subfolders(folder) if p.name != "train"]
+        if others:
+            raise DataError(
+                f"{others[0]}: neither train nor test. Beside train/ only test/ is read; move it"
+            )
+    roots = [folder / "train"] if has_train else [folder]
+    roots += [folder / "test"] if has_test else []
+    classes = tuple(p.name for p in _subfolders(roots[0]))
     if len(classes) < 2:
         raise DataError(f"{roots[0]}: {len(classes)} class folders; at least 2 are needed")
+    for extra in (p for root in roots for p in _subfolders(root) if p.name not in classes):
+        raise DataError(f"{extra}: a class that {roots[0]} does not have")
     parts = [_read_classes(root, classes, image_size, channels) for root in roots]
-    if not split:
+    if not has_test:
         images, labels = parts[0]
+        for label, count in enumerate(np.bincount(labels)):
+            if count < 2:
+                raise DataError(f"{roots[0] / classes[label]}: 1 image; a split needs 2 or more")
         test = _seeded_test(images, labels, seed, test_fraction)
         parts = [(images[~test], labels[~test]), (images[test], labels[test])]
     return Dataset(*parts[0], *parts[1], classes=classes)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """The visible folders in ``folder``, by name.
+
+    Raises:
+        DataError: one is a link, which DVC does not follow: its images would not be pinned.
+    """
+    if not folder.is_dir():
+        return []
+    found = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for link in (p for p in found if p.is_symlink()):
+        raise DataError(f"{link}: a link to a folder cannot be pinned; put the folder itself there")
+    return found
 
 
 def _read_classes(
@@ -184,7 +230,11 @@ def _read_classes(
 ) -> tuple[Images, Labels]:
     images, labels = [], []
     for label, name in enumerate(classes):
-        files = sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in SUFFIXES)
+        files = sorted(
+            p
+            for p in (root / name).rglob("*")
+            if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")
+        )
         if not files:
             raise DataError(f"{root / name}: no images (of {', '.join(sorted(SUFFIXES))})")
         images += [_read_image(file, image_size, channels) for file in files]
@@ -201,7 +251,7 @@ def _read_image(path: Path, image_size: int, channels: int) -> Images:
             resized = image.convert(mode).resize(
                 (image_size, image_size), Image.Resampling.BILINEAR
             )
-    except OSError as error:
+    except Exception as error:  # PIL's decoders raise OSError, ValueError, SyntaxError and others
         raise DataError(f"{path}: not a readable image ({error})") from None
     pixels = np.asarray(resized, np.uint8)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
@@ -214,7 +264,8 @@ def _seeded_test(images: Images, labels: Labels, seed: int, fraction: float) -> 
     for label in np.unique(labels):
         members = order[labels[order] == label]
         shuffled = np.random.default_rng([seed, int(label)]).permutation(members)
-        chosen[shuffled[: max(1, round(fraction * len(members)))]] = True
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        chosen[shuffled[:count]] = True
     return chosen
 
 
