@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from flows.services import environment, mlflow_command, prefect_command, prefect_server, serving
 from tasks.errors import StageError
-from tasks.settings import load
+from tasks.settings import Settings, load
 
 PIN = Path("data.dvc")
 SUMMARY = Path("artifacts/summary.json")
@@ -58,12 +59,13 @@ def run_stage(name: str, params: Path) -> None:
     stage_flow(name)(settings)
 
 
-def stage_flow(name: str):
+def stage_flow(name: str) -> Callable[[Settings], None]:
     """The flow of a stage; only that stage's imports are paid for."""
     from importlib import import_module
 
     _quiet_expected_errors()
-    return getattr(import_module(f"flows.{name}"), name)
+    flow: Callable[[Settings], None] = getattr(import_module(f"flows.{name}"), name)
+    return flow
 
 
 def fetch_data(params: Path) -> None:

@@ -22,7 +22,7 @@ from models.backbone import (
     slicing,
     training,
 )
-from models.backbone.config import BackboneConfig, build, config_of
+from models.backbone.config import BackboneConfig, ViT, build, config_of
 from models.matching.energy import DeviceProfile, EnergyConstants, cluster_energy_joule
 from models.matching.selection import Candidate, select
 from tasks import settings
@@ -224,7 +224,7 @@ def send_public_features(
     return send("public_features", sender="cloud", receiver=edge, tensors=tensors)
 
 
-def load_backbone(ref: Ref | Path) -> torch.nn.Module:
+def load_backbone(ref: Ref | Path) -> ViT:
     """The ViT that a file holds, rebuilt from the configuration beside its weights."""
     state, config = read_tensors(ref)
     vit = build(BackboneConfig.from_dict(config))
@@ -232,11 +232,11 @@ def load_backbone(ref: Ref | Path) -> torch.nn.Module:
     return vit.eval()
 
 
-def _put(name: str, vit: torch.nn.Module) -> Ref:
+def _put(name: str, vit: ViT) -> Ref:
     return put_tensors(FOLDER, name, vit.state_dict(), config_of(vit).to_dict())
 
 
-def _reference(spec: settings.Reference, info: DataInfo, seed: int) -> torch.nn.Module:
+def _reference(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
     import timm
 
     if spec.name is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -140,11 +141,8 @@ def send_importance(edge: str, state: State) -> list[Message]:
         "val_accuracy": state.val_accuracy,
         "parameters": state.parameters,
     }
-    ends = {"sender": state.device, "receiver": edge}
-    return [
-        send("importance_set", **ends, round=state.round, tensors=importance),
-        send("metrics", **ends, round=state.round, values=metrics),
-    ]
+    to_edge = partial(send, sender=state.device, receiver=edge, round=state.round)
+    return [to_edge("importance_set", tensors=importance), to_edge("metrics", values=metrics)]
 
 
 @task(task_run_name="{edge} devices, round {round}: prune and tune", **CACHED)

@@ -6,6 +6,7 @@ sets and scalar metrics. It never reads a device's own files.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -14,13 +15,13 @@ import torch
 from prefect import task
 from torch import Tensor
 
-from models.backbone.config import BackboneConfig, build
+from models.backbone.config import BackboneConfig, ViT, build
 from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
 from models.header.build import HeaderConfig
 from models.header.search import HeaderSearch, Recipe, SampledHeader, Split, TrainedHeader
 from models.header.space import Space, describe
-from models.refinement import aggregation
+from models.refinement import aggregation, similarity
 from tasks import settings
 from tasks.compute import Machine
 from tasks.errors import LinkError
@@ -150,11 +151,22 @@ def send_model(
 
 @task(task_run_name="{edge}: compare the devices", **CACHED)
 def compare(edge: str, sketches: list[Message], recipe: settings.Refinement, code: str) -> Mixing:
-    """Similarity of the devices' data (Eq. 19) and who listens to whom (Eq. 20)."""
+    """Similarity of the devices' data (Eq. 19) and who listens to whom (Eq. 20).
+
+    A device whose sketch is malformed listens to itself alone, and nobody to it.
+    """
     samples = [receive(sketch)[0]["features"].float().numpy() for sketch in sketches]
-    distances, weights = aggregation.mixing_weights(
-        recipe.method, samples, temperature=recipe.temperature, debias=recipe.debias
-    )
+    width = statistics.mode(sample.shape[-1] for sample in samples)
+    usable = [i for i, s in enumerate(samples) if similarity.check_sample(s, width) is None]
+    distances, weights = np.zeros((len(samples),) * 2), np.eye(len(samples))
+    if usable:
+        among = np.ix_(usable, usable)
+        distances[among], weights[among] = aggregation.mixing_weights(
+            recipe.method,
+            [samples[i] for i in usable],
+            temperature=recipe.temperature,
+            debias=recipe.debias,
+        )
     return Mixing(edge, tuple(s.sender for s in sketches), _rows(distances), _rows(weights))
 
 
@@ -210,7 +222,7 @@ def _read_set(message: Message, neurons: int) -> tuple[np.ndarray | None, str | 
     return values, aggregation.check_set(values, neurons)
 
 
-def _backbone(message: Message) -> torch.nn.Module:
+def _backbone(message: Message) -> ViT:
     state, values = receive(message)
     vit = build(BackboneConfig.from_dict(values["config"]))
     vit.load_state_dict(state)

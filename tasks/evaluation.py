@@ -16,7 +16,7 @@ import torch
 from prefect import task
 from torch import Tensor, nn
 
-from models.backbone.config import BackboneConfig, build, config_of
+from models.backbone.config import BackboneConfig, ViT, build, config_of
 from models.backbone.features import FeatureExtractor, extract
 from models.backbone.size import flops as backbone_flops
 from models.backbone.size import parameter_count
@@ -182,7 +182,7 @@ def score_device(
     }
 
 
-def ship(device: str, vit: nn.Module, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
+def ship(device: str, vit: ViT, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
     """A device's model without its removed neurons, and its safetensors file in
     ``artifacts/models/<device>`` with the configuration that rebuilds it."""
     tensors, values = read_tensors(state.header)
@@ -219,7 +219,7 @@ def shipped_backbone(edge: str, info: DataInfo) -> nn.Module:
     return standalone(load_vit(Path(backbone_of(edge).path)), info.mean, info.std)
 
 
-def load_vit(path: Path) -> nn.Module:
+def load_vit(path: Path) -> ViT:
     """A backbone from its file."""
     state, config = read_tensors(path)
     vit = build(BackboneConfig.from_dict(config))
@@ -284,7 +284,7 @@ def _energy(
     return modelled_energy_joule(profile, of_eq2, match.width, match.depth, config.grid**2)
 
 
-def _backbone_columns(vit: nn.Module, match: Match) -> Row:
+def _backbone_columns(vit: ViT, match: Match) -> Row:
     return {
         "width": match.width,
         "depth": match.depth,

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from tasks.errors import ArtifactError
@@ -36,8 +36,7 @@ class DataInfo:
 
 def read_info(folder: Path = PARTITION) -> DataInfo:
     """The public facts that the partition stage wrote."""
-    values: dict[str, Any] = read_json(folder / "data.json")
-    return DataInfo(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return TypeAdapter(DataInfo).validate_python(read_json(folder / "data.json"))
 
 
 def samples_ref(owner: str, folder: Path = PARTITION) -> Ref:

@@ -216,8 +216,8 @@ class Settings(Frozen):
     def _names_are_unique(self) -> Settings:
         ids = [device.id for cluster in self.fleet for device in cluster.devices]
         edges = [cluster.edge for cluster in self.fleet]
-        for what, values in (("device id", ids), ("edge", edges)):
-            twice = sorted({str(v) for v in values if values.count(v) > 1})
+        for what, values in (("device id", list(map(str, ids))), ("edge", edges)):
+            twice = sorted({v for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"fleet: {what} {', '.join(twice)} appears more than once")
         if max(ids) >= self.partition.slots:

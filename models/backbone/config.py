@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+ViT = Any
+"""timm's VisionTransformer, an nn.Module without type annotations."""
+
 
 @dataclass(frozen=True)
 class BackboneConfig:
@@ -49,7 +52,7 @@ class BackboneConfig:
         return replace(self, heads=heads, mlp_hidden=mlp_hidden, depth=depth)
 
 
-def build(config: BackboneConfig, seed: int = 0) -> nn.Module:
+def build(config: BackboneConfig, seed: int = 0) -> ViT:
     """A timm VisionTransformer of this shape, initialised from ``seed``.
 
     Blocks are narrowed after construction, because timm's constructor has one argument for the
@@ -87,7 +90,7 @@ def build(config: BackboneConfig, seed: int = 0) -> nn.Module:
     return vit
 
 
-def config_of(vit: nn.Module) -> BackboneConfig:
+def config_of(vit: ViT) -> BackboneConfig:
     """The configuration of a timm VisionTransformer.
 
     Raises:
@@ -111,11 +114,11 @@ def config_of(vit: nn.Module) -> BackboneConfig:
     )
 
 
-def _mlp_hidden(vit: nn.Module) -> int:
+def _mlp_hidden(vit: ViT) -> int:
     return int(vit.blocks[0].mlp.fc1.out_features)
 
 
-def _refuse_unknown_parts(vit: nn.Module) -> None:
+def _refuse_unknown_parts(vit: ViT) -> None:
     from timm.models.vision_transformer import Block, VisionTransformer
 
     if type(vit) is not VisionTransformer:

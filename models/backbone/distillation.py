@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.backbone.config import ViT
 from models.backbone.elastic import ElasticOutput, forward, layers_of, logits, stands_for
 from models.backbone.training import device_of, endless, flipped
 from models.progress import OnStep, ignore
@@ -56,8 +57,8 @@ def distillation_loss(
 
 
 def distill(
-    vit: nn.Module,
-    teacher: nn.Module,
+    vit: ViT,
+    teacher: ViT,
     images: Tensor,
     labels: Tensor,
     *,
@@ -111,13 +112,15 @@ def distill(
 
 def sandwich(values: Sequence[T], draw: random.Random) -> list[T]:
     """The largest, the smallest and a random one between, without repeats, largest first."""
-    between = sorted(set(values))[1:-1]
-    chosen = {max(values), min(values), *([draw.choice(between)] if between else [])}
+    between: list[T] = sorted(set(values))[1:-1]
+    chosen: set[T] = {max(values), min(values)}
+    if between:
+        chosen.add(draw.choice(between))
     return sorted(chosen, reverse=True)
 
 
 def _outputs(
-    vit: nn.Module, x: Tensor, width: float, depths: Sequence[int], strategy: str
+    vit: ViT, x: Tensor, width: float, depths: Sequence[int], strategy: str
 ) -> Iterator[ElasticOutput]:
     total = len(vit.blocks)
     if strategy == "first":

@@ -6,13 +6,13 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.backbone.config import BackboneConfig
+from models.backbone.config import BackboneConfig, ViT
 from models.backbone.importance import Importance
 
 Strategy = Literal["first", "even"]
@@ -56,7 +56,7 @@ def variant_config(full: BackboneConfig, width: float, depth: int) -> BackboneCo
     )
 
 
-def reorder(vit: nn.Module, importance: Importance) -> nn.Module:
+def reorder(vit: ViT, importance: Importance) -> ViT:
     """A copy that computes the same, with each layer's heads and neurons sorted by importance."""
     ranked = copy.deepcopy(vit)
     with torch.no_grad():
@@ -71,7 +71,7 @@ def reorder(vit: nn.Module, importance: Importance) -> nn.Module:
     return ranked
 
 
-def _permute_heads(attn: nn.Module, order: Tensor) -> None:
+def _permute_heads(attn: Any, order: Tensor) -> None:
     # timm fuses q, k and v in one matrix: (3, heads, head_dim, dim) once unflattened
     shape = (3, attn.num_heads, attn.head_dim)
     weight = attn.qkv.weight.unflatten(0, shape)[:, order]
@@ -91,7 +91,7 @@ class ElasticOutput:
 
 
 def forward(
-    vit: nn.Module, images: Tensor, width: float = 1.0, layers: Sequence[int] | None = None
+    vit: ViT, images: Tensor, width: float = 1.0, layers: Sequence[int] | None = None
 ) -> ElasticOutput:
     """Run some layers at some width, on views of the weights: differentiable, nothing copied."""
     x = embeddings = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
@@ -104,12 +104,12 @@ def forward(
     return ElasticOutput(embeddings, tuple(hidden))
 
 
-def logits(vit: nn.Module, hidden: Tensor) -> Tensor:
+def logits(vit: ViT, hidden: Tensor) -> Tensor:
     """The reference header's logits ``(n, classes)`` from a hidden state."""
     return vit.forward_head(vit.norm(hidden))
 
 
-def _attention(attn: nn.Module, x: Tensor, heads: int) -> Tensor:
+def _attention(attn: Any, x: Tensor, heads: int) -> Tensor:
     shape = (3, attn.num_heads, attn.head_dim)
     weight = attn.qkv.weight.unflatten(0, shape)[:, :heads].flatten(0, 2)
     bias = attn.qkv.bias
@@ -120,6 +120,6 @@ def _attention(attn: nn.Module, x: Tensor, heads: int) -> Tensor:
     return F.linear(mixed, attn.proj.weight[:, : heads * attn.head_dim], attn.proj.bias)
 
 
-def _mlp(mlp: nn.Module, x: Tensor, neurons: int) -> Tensor:
+def _mlp(mlp: Any, x: Tensor, neurons: int) -> Tensor:
     inner = F.gelu(F.linear(x, mlp.fc1.weight[:neurons], mlp.fc1.bias[:neurons]))
     return F.linear(inner, mlp.fc2.weight[:, :neurons], mlp.fc2.bias)

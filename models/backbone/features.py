@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.backbone.config import ViT
 from models.backbone.training import device_of
 
 
@@ -13,7 +14,7 @@ class FeatureExtractor(nn.Module):
     then the penultimate layer's, both after the final norm so that their scales agree. With one
     layer the penultimate is the embedding. The ViT's own head is not run."""
 
-    def __init__(self, vit: nn.Module) -> None:
+    def __init__(self, vit: ViT) -> None:
         super().__init__()
         self.vit = vit
 
@@ -26,7 +27,7 @@ class FeatureExtractor(nn.Module):
 
 
 @torch.no_grad()
-def extract(vit: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+def extract(vit: ViT, images: Tensor, batch_size: int = 256) -> Tensor:
     """Features of all images on the CPU, without gradients: what is computed once and cached."""
     extractor, place = FeatureExtractor(vit).eval(), device_of(vit)
     return torch.cat([extractor(chunk.to(place)).cpu() for chunk in images.split(batch_size)])

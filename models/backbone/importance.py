@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.backbone.config import ViT
 from models.backbone.training import device_of
 
 
@@ -19,7 +20,7 @@ class Importance:
     neurons: Tensor
 
 
-def importance(vit: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 128) -> Importance:
+def importance(vit: ViT, images: Tensor, labels: Tensor, batch_size: int = 128) -> Importance:
     """|dF/dO * O| of every head and neuron (Eq. 8), averaged over the samples.
 
     O is a head's output before the projection (a neuron's activation before the second MLP

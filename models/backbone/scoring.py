@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.backbone.config import ViT
 from models.backbone.elastic import forward, layers_of, logits
 from models.backbone.training import device_of, scores
 
@@ -24,7 +25,7 @@ class VariantScore:
 
 @torch.no_grad()
 def score_grid(
-    vit: nn.Module,
+    vit: ViT,
     images: Tensor,
     labels: Tensor,
     widths: Sequence[float],
@@ -44,7 +45,7 @@ def score_grid(
 
 
 def _logits_by_depth(
-    vit: nn.Module,
+    vit: ViT,
     images: Tensor,
     width: float,
     depths: Sequence[int],

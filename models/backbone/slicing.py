@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from models.backbone.config import build, config_of
+from models.backbone.config import ViT, build, config_of
 from models.backbone.elastic import layers_of, variant_config
 
 
-def slice_variant(vit: nn.Module, width: float, depth: int, strategy: str = "first") -> nn.Module:
+def slice_variant(vit: ViT, width: float, depth: int, strategy: str = "first") -> ViT:
     """A plain timm VisionTransformer with the first heads and neurons of the chosen layers.
 
     It gives the same logits as ``vit`` with the removed heads and neurons masked and the other

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.backbone.config import ViT
 from models.progress import OnStep, ignore
 
 
@@ -37,7 +38,7 @@ def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def fit(
-    vit: nn.Module,
+    vit: ViT,
     images: Tensor,
     labels: Tensor,
     *,

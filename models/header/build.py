@@ -60,10 +60,11 @@ def build_header(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         header = _construct(config)
-    if cls_head is not None and hasattr(header, "skip"):
+    skip = getattr(header, "skip", None)
+    if cls_head is not None and skip is not None:
         with torch.no_grad():
-            header.skip.weight.copy_(cls_head[0])
-            header.skip.bias.copy_(cls_head[1])
+            skip.weight.copy_(cls_head[0])
+            skip.bias.copy_(cls_head[1])
     return header
 
 

@@ -78,7 +78,7 @@ class PrunableLinear(Prunable):
     def __init__(self, in_features: int, out_features: int, classifier: bool = False) -> None:
         super().__init__(out_features, in_features, classifier)
         reference = nn.Linear(in_features, out_features)
-        self.weight, self.bias = reference.weight, reference.bias
+        self.weight, self.bias = nn.Parameter(reference.weight), nn.Parameter(reference.bias)
 
     def operate(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -91,9 +91,15 @@ class PrunableConv2d(Prunable):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__(out_channels, in_channels)
-        reference = nn.Conv2d(in_channels, out_channels, kernel)
-        self.weight, self.bias = reference.weight, reference.bias
+        self.weight, self.bias = _convolution(in_channels, out_channels, kernel)
         self.stride, self.padding = stride, kernel // 2
 
     def operate(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+
+def _convolution(inputs: int, outputs: int, kernel: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """Weight and bias with PyTorch's own initialisation."""
+    reference = nn.Conv2d(inputs, outputs, kernel)
+    assert reference.bias is not None
+    return nn.Parameter(reference.weight), nn.Parameter(reference.bias)

@@ -190,7 +190,8 @@ def _device_rows(
     for label in np.flatnonzero(shares):
         n_train, n_val, n_test = (int(n) for n in wanted[:, label])
         own, own_test = (pool[device.id].get(int(label), np.array([], int)) for pool in pools)
-        fit = min(1.0, len(own) / max(1, n_train + n_val), len(own_test) / max(1, n_test))
+        stock = ((len(own), n_train + n_val), (len(own_test), n_test))
+        fit = min([1.0, *(have / want for have, want in stock if want)])
         n_train, n_val, n_test = (int(fit * n) for n in (n_train, n_val, n_test))
         picked["train"].append(own[:n_train])
         picked["val"].append(own[n_train : n_train + n_val])

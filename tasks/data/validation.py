@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
+from tasks.data.partition import COLUMNS, SHARED_RANGE, shared_bounds
 from tasks.errors import ValidationError
 from tasks.store import atomic_write
 
@@ -23,31 +26,40 @@ def validate(
     *,
     reread: Callable[[list[str]], list[str]],
     out: Path,
-    shared_range: tuple[float, float] = (0.1, 0.2),
+    shared_range: tuple[float, float] = SHARED_RANGE,
     min_per_class: int = 5,
     seed: int = 0,
-) -> None:
+    classes: Mapping[str, Collection[int]] | None = None,
+) -> dict[str, Any]:
     """Check who owns which sample; leave ``validation.json`` and Data Docs in ``out``.
 
     Args:
         manifest: of :mod:`tasks.data.partition`.
         reread: content hashes of samples, read again from the raw data by ``sample_id``.
-        shared_range: of the fraction of a device's train split that it shares.
+        shared_range: of the fraction of a device's train split that it shares, as whole samples.
         min_per_class: train samples that a device needs of each class it has.
+        seed: of the draw of samples that are read again.
+        classes: the labels that each device (by name) must have in its train split; without it,
+            a device's classes are those of its rows.
+
+    Returns:
+        Great Expectations' result, as in ``validation.json``.
 
     Raises:
         ValidationError: an expectation failed; names it and the first rows.
     """
-    frame = with_checks(manifest, reread, shared_range, min_per_class, seed)
-    result = _run(frame, out)
+    whole = set(COLUMNS) <= set(manifest.columns)  # else only this is left to say
+    frame = with_checks(manifest, reread, shared_range, min_per_class, seed) if whole else manifest
+    result = _run(frame, _expectations(classes or {}) if whole else _columns(), out)
     atomic_write(out / "validation.json", json.dumps(result, indent=2, default=str).encode())
     failed = [r for r in result["results"] if not r["success"]]
     if failed:
-        words = "; ".join(_in_words(r, frame) for r in failed)
+        words = "; ".join(_in_words(r) for r in failed)
         raise ValidationError(
             f"the manifest breaks {len(failed)} expectation(s): {words}. Nothing was trained. "
             f"Details: {out / 'validation.json'} and {out / 'data_docs/index.html'}"
         )
+    return result
 
 
 def with_checks(
@@ -59,88 +71,122 @@ def with_checks(
 ) -> pd.DataFrame:
     """The manifest with a column for each rule that spans rows, so that a broken rule names its
     rows."""
-    frame = manifest.copy()
+    frame = manifest.reset_index(drop=True)
     own = frame["tier"] != "edge"
-    by_sample = frame[own].groupby("sample_id")
-    owners = by_sample["owner"].nunique().reindex(frame["sample_id"]).to_numpy()
-    frame["one_owner"] = owners == 1  # an edge's row without an owner elsewhere has none
+    device = frame["tier"] == "device"
+    frame["one_owner"] = _distinct(frame, own, "sample_id", "owner") == 1
     # a content may lie in one split alone, whoever owns it; shared samples are judged below
-    splits = frame[own].groupby("sha256")["split"].nunique().reindex(frame["sha256"]).to_numpy()
-    frame["one_split"] = splits == 1
-    contents = frame[own].groupby("sha256")["sample_id"].nunique()
-    frame["one_sample"] = contents.reindex(frame["sha256"]).to_numpy() == 1
-    frame["once"] = ~frame.duplicated(["sample_id", "owner"], keep=False)
-    frame["consented"] = own | _is_train_of_sharer(frame)
-    sizes = frame[frame["tier"] == "device"].groupby(["owner", "split", "label"]).size()
-    frame["enough"] = _enough(frame, sizes, min_per_class)
-    frame["share"] = _share(frame)
-    frame["share_declared"] = frame["share"].isna() | frame["share"].between(*shared_range)
+    frame["one_split"] = _distinct(frame, own, "sha256", "split") == 1
+    frame["one_sample"] = _distinct(frame, own, "sha256", "sample_id") == 1
+    once = [frame["sample_id"], frame["owner"].where(own, "edge")]  # to one edge, in one split
+    frame["once"] = ~pd.concat(once, axis=1).duplicated(keep=False)
+    frame["own_source"] = frame["sample_id"].str.startswith("test-") == (frame["split"] == "test")
+    frame["consented"] = own == frame["shared_by"].isna()
+    frame.loc[~own, "consented"] &= _is_train_of_sharer(frame)[~own]
+    frame["own_tier"] = (frame["tier"] == "cloud") == (frame["owner"] == "cloud")
+    frame["own_tier"] &= frame.groupby("owner")["tier"].transform("nunique") == 1
+    frame["enough"] = ~device | (_train_of_class(frame) >= min_per_class)
+    frame["has_splits"] = ~device | (frame.groupby("owner")["split"].transform("nunique") == 3)
+    frame["share_declared"] = _share_declared(frame, shared_range)
     chosen = frame.sample(min(REREAD, len(frame)), random_state=seed)
-    frame["as_reread"] = True
     same = pd.Series(reread(chosen["sample_id"].tolist()), index=chosen.index) == chosen["sha256"]
-    frame.loc[chosen.index, "as_reread"] = same
+    frame["as_reread"] = same.reindex(frame.index, fill_value=True)
+    frame["device_class"] = (frame["owner"] + ":" + frame["label"].astype(str)).where(
+        device & (frame["split"] == "train")
+    )
     return frame
 
 
+def _distinct(frame: pd.DataFrame, own: pd.Series, key: str, value: str) -> NDArray:
+    """Per row, how many values its key has over the rows of the cloud and the devices; NaN where
+    it has none there (an edge's sample that no device owns)."""
+    counts = frame[own].groupby(key)[value].nunique()
+    return counts.reindex(frame[key]).to_numpy()
+
+
 def _is_train_of_sharer(frame: pd.DataFrame) -> pd.Series:
+    """Whether ``shared_by`` has that very sample, content and label in its train split."""
     train = frame[(frame["tier"] == "device") & (frame["split"] == "train")]
-    allowed = set(zip(train["owner"], train["sample_id"], strict=True))
-    pairs = zip(frame["shared_by"], frame["sample_id"], strict=True)
+    facts = ["sample_id", "sha256", "label"]
+    allowed = set(train[["owner", *facts]].itertuples(index=False, name=None))
+    pairs = frame[["shared_by", *facts]].itertuples(index=False, name=None)
     return pd.Series([pair in allowed for pair in pairs], index=frame.index)
 
 
-def _enough(frame: pd.DataFrame, sizes: pd.Series, least: int) -> pd.Series:
-    """Whether a device has enough train samples of the row's class, in any split it appears in."""
-    if not (frame["tier"] == "device").any():
-        return pd.Series(True, index=frame.index)
-    train = sizes.xs("train", level="split").to_dict() if "train" in _splits(sizes) else {}
-    keys = zip(frame["owner"], frame["label"], strict=True)
-    counts = pd.Series([train.get(key, 0) for key in keys], index=frame.index)
-    return (frame["tier"] != "device") | (counts >= least)
+def _train_of_class(frame: pd.DataFrame) -> pd.Series:
+    """Per row, how many train samples of its class its owner has."""
+    return (frame["split"] == "train").groupby([frame["owner"], frame["label"]]).transform("sum")
 
 
-def _splits(sizes: pd.Series) -> set[str]:
-    return set(sizes.index.get_level_values("split"))
-
-
-def _share(frame: pd.DataFrame) -> pd.Series:
-    """Per device row of the train split: what fraction of that split the device shares."""
+def _share_declared(frame: pd.DataFrame, limits: tuple[float, float]) -> pd.Series:
+    """Per device row of the train split, whether its device shares as declared; true elsewhere."""
     train = frame[(frame["tier"] == "device") & (frame["split"] == "train")]
     shared = frame[frame["tier"] == "edge"].groupby("shared_by").size()
-    share = shared.reindex(train["owner"].unique(), fill_value=0) / train.groupby("owner").size()
-    # whole samples: a share may miss the declared range by less than one sample
-    return train["owner"].map(share.round(6)).reindex(frame.index)
+    sizes = train.groupby("owner").size()
+    fine = {}
+    for owner, size in sizes.items():
+        least, most = shared_bounds(int(size), limits)
+        fine[owner] = least <= shared.get(owner, 0) <= most
+    return train["owner"].map(fine).astype(bool).reindex(frame.index, fill_value=True)
 
 
-def _expectations() -> list[Any]:
+RULES = {
+    "one_owner": "no sample has two owners beyond the declared sharing",
+    "one_split": "no content lies in two of train, val and test",
+    "one_sample": "no content lies under two sample ids",
+    "once": "no owner has a sample twice, and no sample is shared twice",
+    "own_source": "test samples come from the source's test split, and no others do",
+    "consented": "an edge has only train samples of devices that shared them",
+    "own_tier": "every owner belongs to one tier",
+    "enough": "every device has enough train samples of each of its classes",
+    "has_splits": "every device has train, val and test samples",
+    "share_declared": "every device shares 10 to 20 % of its train split",
+    "as_reread": "hashes match samples read again",
+}
+
+
+def _columns() -> list[Any]:
     from great_expectations import expectations as gxe
 
-    rules = {
-        "one_owner": "no sample has two owners beyond the declared sharing",
-        "one_split": "no content lies in two of train, val and test",
-        "one_sample": "no content lies under two sample ids",
-        "once": "no owner has a sample twice",
-        "consented": "an edge has only train samples of devices that shared them",
-        "enough": "every device has enough train samples of each of its classes",
-        "share_declared": "every device shares 10 to 20 % of its train split",
-        "as_reread": "hashes match samples read again",
-    }
+    return [gxe.ExpectColumnToExist(column=column) for column in COLUMNS]
+
+
+def _expectations(classes: Mapping[str, Collection[int]]) -> list[Any]:
+    from great_expectations import expectations as gxe
+
+    whole = ["int64", "int32", "uint8", "int16"]
+    device_classes = sorted(f"{name}:{int(label)}" for name in classes for label in classes[name])
     return [
-        gxe.ExpectTableColumnCountToBeBetween(min_value=7),
+        *_columns(),
         gxe.ExpectTableRowCountToBeBetween(min_value=1),
-        gxe.ExpectColumnValuesToNotBeNull(column="sample_id"),
+        *(
+            gxe.ExpectColumnValuesToNotBeNull(column=column)
+            for column in COLUMNS
+            if column != "shared_by"
+        ),
+        gxe.ExpectColumnValuesToBeInTypeList(column="label", type_list=whole),
+        gxe.ExpectColumnValuesToMatchRegex(column="sample_id", regex=r"^(train|test)-\d{6,}$"),
         gxe.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
         gxe.ExpectColumnValuesToBeInSet(column="tier", value_set=TIERS),
         gxe.ExpectColumnValuesToBeInSet(column="split", value_set=SPLITS),
         gxe.ExpectColumnValuesToBeBetween(column="label", min_value=0),
         *(
             gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[True], notes=words)
-            for column, words in rules.items()
+            for column, words in RULES.items()
+        ),
+        *(
+            gxe.ExpectColumnDistinctValuesToContainSet(
+                column="device_class",
+                value_set=[pair],
+                notes=f"{pair.rpartition(':')[0]} has train samples of class "
+                f"{pair.rpartition(':')[2]}",
+            )
+            for pair in device_classes
         ),
     ]
 
 
-def _run(frame: pd.DataFrame, out: Path) -> dict[str, Any]:
+def _run(frame: pd.DataFrame, expectations: list[Any], out: Path) -> dict[str, Any]:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -148,6 +194,7 @@ def _run(frame: pd.DataFrame, out: Path) -> dict[str, Any]:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     docs = (out / "data_docs").absolute()
+    shutil.rmtree(docs, ignore_errors=True)  # pages of earlier runs
     context.add_data_docs_site(
         "local",
         {
@@ -164,7 +211,7 @@ def _run(frame: pd.DataFrame, out: Path) -> dict[str, Any]:
         .add_dataframe_asset("manifest")
         .add_batch_definition_whole_dataframe("all")
     )
-    suite = context.suites.add(gx.ExpectationSuite("manifest", expectations=_expectations()))
+    suite = context.suites.add(gx.ExpectationSuite("manifest", expectations=expectations))
     definition = context.validation_definitions.add(
         gx.ValidationDefinition(name="manifest", data=batch, suite=suite)
     )
@@ -180,11 +227,14 @@ def _run(frame: pd.DataFrame, out: Path) -> dict[str, Any]:
     return described
 
 
-def _in_words(result: dict[str, Any], frame: pd.DataFrame) -> str:
+def _in_words(result: dict[str, Any]) -> str:
     config = result["expectation_config"]
     column = config["kwargs"].get("column", "the table")
     what = config.get("notes") or f"{config['type']} on {column}"
     found = result["result"].get("unexpected_index_list") or []
     rows = [str(row.get("sample_id")) for row in found[:NAMED_ROWS]]
     count = result["result"].get("unexpected_count", "")
-    return f"{what} ({count} rows, first {', '.join(rows)})" if rows else str(what)
+    if not rows:
+        trouble = (result.get("exception_info") or {}).get("exception_message")
+        return f"{what} ({trouble})" if trouble else str(what)
+    return f"{what} ({count} rows, first {', '.join(rows)})"
