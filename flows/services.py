@@ -24,7 +24,6 @@ def environment(root: Path) -> dict[str, str]:
     (root / ".acme/prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
     defaults = {
         "PREFECT_HOME": str(root / ".acme/prefect"),
-        "PREFECT_LOCAL_STORAGE_PATH": str(root / "artifacts/work/results"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "WARNING",
@@ -40,7 +39,9 @@ def environment(root: Path) -> dict[str, str]:
     }
     bin_folder = str(Path(sys.executable).parent)  # so that a stage's `acme` is this environment's
     path = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**defaults, **os.environ, "PATH": path}
+    # cached results live and die with the files that they refer to
+    results = str(root / "artifacts/work/results")
+    return {**defaults, **os.environ, "PATH": path, "PREFECT_LOCAL_STORAGE_PATH": results}
 
 
 def free_port() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tasks.errors import ValidationError
 from tasks.store import atomic_write
 
 TIERS, SPLITS = ["cloud", "edge", "device"], ["train", "val", "test"]
+SAMPLE_ID = r"(?:train|test)-\d{6,}"
 REREAD = 500
 NAMED_ROWS = 5
 
@@ -80,7 +81,9 @@ def with_checks(
     frame["one_sample"] = _distinct(frame, own, "sha256", "sample_id") == 1
     once = [frame["sample_id"], frame["owner"].where(own, "edge")]  # to one edge, in one split
     frame["once"] = ~pd.concat(once, axis=1).duplicated(keep=False)
-    frame["own_source"] = frame["sample_id"].str.startswith("test-") == (frame["split"] == "test")
+    frame["own_source"] = frame["sample_id"].str.startswith("test-", na=False) == (
+        frame["split"] == "test"
+    )
     frame["consented"] = own == frame["shared_by"].isna()
     frame.loc[~own, "consented"] &= _is_train_of_sharer(frame)[~own]
     frame["own_tier"] = (frame["tier"] == "cloud") == (frame["owner"] == "cloud")
@@ -88,9 +91,10 @@ def with_checks(
     frame["enough"] = ~device | (_train_of_class(frame) >= min_per_class)
     frame["has_splits"] = ~device | (frame.groupby("owner")["split"].transform("nunique") == 3)
     frame["share_declared"] = _share_declared(frame, shared_range)
-    chosen = frame.sample(min(REREAD, len(frame)), random_state=seed)
-    same = pd.Series(reread(chosen["sample_id"].tolist()), index=chosen.index) == chosen["sha256"]
-    frame["as_reread"] = same.reindex(frame.index, fill_value=True)
+    known = frame[frame["sample_id"].str.fullmatch(SAMPLE_ID, na=False)]
+    chosen = known.sample(min(REREAD, len(known)), random_state=seed)
+    again = pd.Series(_reread(reread, chosen["sample_id"].tolist()), index=chosen.index, dtype=str)
+    frame["as_reread"] = (again == chosen["sha256"]).reindex(frame.index, fill_value=True)
     frame["device_class"] = (frame["owner"] + ":" + frame["label"].astype(str)).where(
         device & (frame["split"] == "train")
     )
@@ -102,6 +106,22 @@ def _distinct(frame: pd.DataFrame, own: pd.Series, key: str, value: str) -> NDAr
     it has none there (an edge's sample that no device owns)."""
     counts = frame[own].groupby(key)[value].nunique()
     return counts.reindex(frame[key]).to_numpy()
+
+
+def _reread(reread: Callable[[list[str]], list[str]], ids: list[str]) -> list[str]:
+    """The hashes of the samples; of one that the source does not have, an empty word."""
+    try:
+        return reread(ids) if ids else []
+    except LookupError:
+        return [*_reread_one_by_one(reread, ids)]
+
+
+def _reread_one_by_one(reread: Callable[[list[str]], list[str]], ids: list[str]) -> Iterator[str]:
+    for sample in ids:
+        try:
+            yield from reread([sample])
+        except LookupError:
+            yield ""
 
 
 def _is_train_of_sharer(frame: pd.DataFrame) -> pd.Series:
@@ -165,7 +185,7 @@ def _expectations(classes: Mapping[str, Collection[int]]) -> list[Any]:
             if column != "shared_by"
         ),
         gxe.ExpectColumnValuesToBeInTypeList(column="label", type_list=whole),
-        gxe.ExpectColumnValuesToMatchRegex(column="sample_id", regex=r"^(train|test)-\d{6,}$"),
+        gxe.ExpectColumnValuesToMatchRegex(column="sample_id", regex=f"^{SAMPLE_ID}$"),
         gxe.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
         gxe.ExpectColumnValuesToBeInSet(column="tier", value_set=TIERS),
         gxe.ExpectColumnValuesToBeInSet(column="split", value_set=SPLITS),

@@ -1,0 +1,209 @@
+"""The whole pipeline on tiny real data: what a run leaves, and that it leaves it again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from tasks.errors import DataError, StageError
+from tasks.evaluation import load_shipped
+from tasks.outputs import read_rounds, read_searches
+
+
+@pytest.fixture(scope="session")
+def summary(finished: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((finished / "artifacts/summary.json").read_text())
+    return content
+
+
+def test_every_device_has_a_model_within_its_limit(finished: Path, summary: dict[str, Any]) -> None:
+    assert [d["device"] for d in summary["devices"]] == [f"device-0{i}" for i in range(4)]
+    for device in summary["devices"]:
+        file = finished / f"artifacts/models/{device['device']}/model.safetensors"
+        model = load_shipped(file)
+        assert sum(p.numel() for p in model.parameters()) == device["params"]
+        assert device["params"] <= device["storage_limit"]
+        assert device["bytes"] == file.stat().st_size
+        assert model(torch.rand(3, 1, 8, 8)).shape == (3, 10)
+
+
+def test_no_device_is_worse_on_validation_than_what_it_received(summary: dict[str, Any]) -> None:
+    for device in summary["devices"]:
+        assert device["val_accuracy_refined"] >= device["val_accuracy_received"]
+
+
+def test_the_uplink_is_a_fraction_of_a_centralised_system_s(
+    finished: Path, summary: dict[str, Any]
+) -> None:
+    link = summary["link"]
+    ledgers = [
+        pd.read_parquet(finished / f"artifacts/{stage}/ledger.parquet")
+        for stage in ("backbone", "customize")
+    ]
+    rows = pd.concat(ledgers)
+    up = rows[rows.direction == "up"]
+    assert link["uplink_bytes"] + link["shared_bytes"] == up.bytes.sum()
+    assert set(up.kind) == {
+        "device_attributes",
+        "cluster_statistics",
+        "feature_sketch",
+        "importance_set",
+        "metrics",
+        "shared_samples",
+    }
+    manifest = pd.read_parquet(finished / "artifacts/partition/manifest.parquet")
+    private = manifest[(manifest.tier == "device") & manifest.split.isin(["train", "val"])]
+    assert link["centralised_bytes"] == len(private) * (8 * 8 + 1)
+
+
+def test_the_winner_is_not_worse_than_linear_on_shared_validation(finished: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished)
+        searches = read_searches()
+    for search in searches:
+        linear = next(h for h in search.headers if h.kind == "linear")
+        assert search.headers[search.winner].val_accuracy >= linear.val_accuracy
+        assert search.headers[search.winner].parameters <= search.budget_parameters
+
+
+def test_mlflow_holds_every_candidate_and_a_champion_that_predicts(
+    finished: Path, summary: dict[str, Any]
+) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{finished / 'mlflow/store/mlflow.db'}")
+    candidates = mlflow.search_runs(
+        search_all_experiments=True, filter_string="tags.`acme.kind` = 'candidate'"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished)
+        rounds, searches = read_rounds(), read_searches()
+    assert len(candidates) == 4 + sum(len(s.headers) for s in searches) + len(rounds)
+    for metric in (
+        "val_accuracy",
+        "test_accuracy",
+        "modelled_energy_joule",
+        "parameters",
+        "bytes",
+        "latency_s",
+    ):
+        assert candidates[f"metrics.{metric}"].notna().all(), metric
+    assert candidates["tags.mlflow.parentRunId"].notna().all()
+
+    pixels = torch.rand(5, 1, 8, 8)
+    for device in summary["devices"]:
+        name = f"acme-device-{device['device'][-2:]}"
+        champion = mlflow.pytorch.load_model(f"models:/{name}@champion")
+        shipped = load_shipped(finished / f"artifacts/models/{device['device']}/model.safetensors")
+        assert torch.allclose(champion(pixels), shipped(pixels), atol=1e-5)
+        version = mlflow.MlflowClient().get_model_version_by_alias(name, "champion")
+        assert {"cluster", "width", "depth", "header", "data_hash", "git_commit"} <= set(
+            version.tags
+        )
+    assert mlflow.pytorch.load_model("models:/acme-backbone-north@champion")(pixels).shape == (
+        5,
+        10,
+    )
+
+
+def test_logging_the_same_outcome_again_adds_no_run(
+    finished: Path, tmp_path: Path, run: Callable[..., None]
+) -> None:
+    import mlflow
+
+    root = tmp_path / "again"
+    shutil.copytree(finished, root)
+    store = f"sqlite:///{root / 'mlflow/store/mlflow.db'}"
+    mlflow.set_tracking_uri(store)
+    before = len(mlflow.search_runs(search_all_experiments=True))
+    run(root, "evaluate")
+    mlflow.set_tracking_uri(store)
+    assert len(mlflow.search_runs(search_all_experiments=True)) == before
+    versions = mlflow.MlflowClient().search_model_versions("name = 'acme-device-00'")
+    assert len(versions) == 1
+
+
+def test_the_report_needs_no_network(finished: Path) -> None:
+    page = (finished / "artifacts/report.html").read_text()
+    assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
+    assert "url(http" not in page
+    assert page.count("<svg") == 2 + 3 * 2
+    for device in range(4):
+        assert f"device-0{device}" in page
+
+
+def stage_outputs(root: Path) -> dict[str, bytes]:
+    folders = ("partition", "backbone", "customize")
+    files = [p for f in folders for p in (root / "artifacts" / f).rglob("*") if p.is_file()]
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(files)}
+
+
+def test_the_same_seed_from_scratch_gives_the_same_bytes(
+    pinned: Path, finished: Path, tmp_path: Path, run: Callable[..., None]
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(pinned, root)
+    run(root, "partition", "backbone", "customize")
+    assert stage_outputs(root) == stage_outputs(finished)
+
+
+def test_a_killed_stage_goes_on_from_what_was_finished(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., None]
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(finished, root)
+    shutil.rmtree(root / "artifacts/customize")  # what DVC does before it reruns a stage
+    from models.refinement import training
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(training, "fit_devices", never)
+    run(root, "customize")
+    assert stage_outputs(root) == stage_outputs(finished)
+
+
+def test_tampered_data_stop_the_partition_and_are_named(
+    pinned: Path, tmp_path: Path, run: Callable[..., None]
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(pinned, root)
+    victim = next((root / "data/3").glob("*.png"))
+    victim.write_bytes(victim.read_bytes()[:-7])
+    with pytest.raises(DataError, match=victim.name):
+        run(root, "partition")
+    assert not (root / "artifacts/partition").exists()
+
+
+def test_a_fleet_that_nothing_fits_names_the_cluster(
+    finished: Path, tmp_path: Path, run: Callable[..., None]
+) -> None:
+    from models.matching.selection import NothingFitsError
+
+    root = tmp_path / "project"
+    shutil.copytree(finished, root)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["fleet"][1]["devices"][0]["storage_limit"] = 4100
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(NothingFitsError, match=r"south.*smallest variant"):
+        run(root, "backbone")
+
+
+def test_a_stage_without_its_inputs_says_which_to_run(
+    pinned: Path, tmp_path: Path, run: Callable[..., None]
+) -> None:
+    from tasks.errors import ArtifactError
+
+    root = tmp_path / "project"
+    shutil.copytree(pinned, root)
+    with pytest.raises((ArtifactError, StageError), match=r"data\.json"):
+        run(root, "backbone")

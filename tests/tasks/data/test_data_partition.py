@@ -1,0 +1,227 @@
+"""Who owns which sample: the rules of the partition, as laws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.data.partition import (
+    COLUMNS,
+    DevicePlan,
+    Plan,
+    Source,
+    apportion,
+    class_shares,
+    partition,
+    shared_bounds,
+    shared_count,
+    summary,
+)
+from tasks.errors import DataError, SettingsError
+
+CLASSES = 10
+PLAN = Plan("C2", 0.5, 400, 100, 100, 50, 0.6, 0.2, 0.2, 0.4, 8)
+LEVELS = ["iid", "C1", "C2", "C3", "dirichlet"]
+
+
+def source(split: str, n: int) -> Source:
+    labels = np.random.default_rng([n, split == "test"]).integers(0, CLASSES, n)
+    hashes = np.array([f"{split}{i:d}".encode().hex().rjust(64, "0") for i in range(n)])
+    return Source(split, labels, hashes, np.arange(n))
+
+
+TRAIN, TEST = source("train", 3000), source("test", 900)
+
+
+def device(i: int, group: int = 0) -> DevicePlan:
+    return DevicePlan(i, f"device-{i:02d}", f"edge-{i // 4}", group)
+
+
+def manifest(devices: list[DevicePlan], plan: Plan = PLAN, seed: int = 0) -> pd.DataFrame:
+    return partition(TRAIN, TEST, devices, plan, seed)
+
+
+def rows_of(frame: pd.DataFrame, who: DevicePlan) -> pd.DataFrame:
+    mine = (frame["owner"] == who.name) | (frame["shared_by"] == who.name)
+    return frame[mine].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def fleet() -> list[DevicePlan]:
+    return [device(i, group=i % 3) for i in range(8)]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_sample_has_one_owner_and_the_right_source(fleet, level: str) -> None:
+    frame = manifest(fleet, replace(PLAN, heterogeneity=level))
+    assert list(frame.columns) == COLUMNS
+    own = frame[frame["tier"] != "edge"]
+    assert not own["sample_id"].duplicated().any()
+    assert (own["sample_id"].str.startswith("test-") == (own["split"] == "test")).all()
+    for one in (TRAIN, TEST):
+        rows = own[own["sample_id"].str.startswith(one.split)]
+        position = rows["sample_id"].str.rpartition("-")[2].astype(int).to_numpy()
+        assert (one.labels[position] == rows["label"]).all()
+        assert (one.sha256[position] == rows["sha256"]).all()
+    cloud = frame[frame["tier"] == "cloud"]["split"].value_counts().to_dict()
+    assert cloud == {"train": 400, "val": 100, "test": 100}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_an_edge_has_what_its_devices_train_on(fleet, level: str) -> None:
+    frame = manifest(fleet, replace(PLAN, heterogeneity=level))
+    for who in fleet:
+        mine = frame[(frame["owner"] == who.name) & (frame["split"] == "train")]
+        shared = frame[frame["shared_by"] == who.name]
+        assert set(shared["owner"]) == {who.edge}
+        assert set(shared["split"]) == {"train", "val"}
+        assert set(shared["sample_id"]) <= set(mine["sample_id"])
+        assert not shared["sample_id"].duplicated().any()
+        assert 0.1 <= len(shared) / len(mine) <= 0.2
+        for label, n in mine["label"].value_counts().items():  # stratified
+            exact = n * len(shared) / len(mine)
+            assert abs((shared["label"] == label).sum() - exact) < 1
+    assert frame.loc[frame["tier"] != "edge", "shared_by"].isna().all()
+
+
+@settings(max_examples=25)
+@given(
+    ids=st.sets(st.integers(0, 7), min_size=1, max_size=5),
+    other=st.integers(0, 7),
+    level=st.sampled_from(LEVELS),
+    seed=st.integers(0, 99),
+)
+def test_a_device_more_or_less_changes_no_other(
+    ids: set[int], other: int, level: str, seed: int
+) -> None:
+    plan = replace(PLAN, heterogeneity=level)
+    few = [device(i, i % 2) for i in sorted(ids - {other})]
+    many = [device(i, i % 2) for i in sorted(ids | {other}, reverse=True)]
+    a, b = manifest(few, plan, seed), manifest(many, plan, seed)
+    for who in few:
+        pd.testing.assert_frame_equal(rows_of(a, who), rows_of(b, who))
+    cloud_a, cloud_b = (f[f["tier"] == "cloud"].reset_index(drop=True) for f in (a, b))
+    pd.testing.assert_frame_equal(cloud_a, cloud_b)
+
+
+def test_same_seed_same_manifest_and_another_seed_another(fleet) -> None:
+    pd.testing.assert_frame_equal(manifest(fleet), manifest(list(reversed(fleet))))
+    assert not manifest(fleet).equals(manifest(fleet, seed=1))
+
+
+@pytest.mark.parametrize(("level", "count"), [("iid", 10), ("C1", 8), ("C2", 5), ("C3", 3)])
+def test_groups_share_their_classes(fleet, level: str, count: int) -> None:
+    frame = manifest(fleet, replace(PLAN, heterogeneity=level))
+    own = frame[frame["tier"] == "device"]
+    labels = own.groupby("owner")["label"].agg(lambda column: frozenset(column)).to_dict()
+    by_group: dict[int, set[frozenset]] = {}
+    for who in fleet:
+        by_group.setdefault(who.group, set()).add(labels[who.name])
+    assert {len(found) for found in by_group.values()} == {1}  # edges 0 and 1 alike
+    assert {len(next(iter(found))) for found in by_group.values()} == {count}
+    if level != "iid":
+        subsets = [
+            frozenset(
+                np.flatnonzero(
+                    class_shares(device(0, g), replace(PLAN, heterogeneity=level), 10, 0)
+                )
+            )
+            for g in range(12)
+        ]
+        assert len(set(subsets)) > 1
+
+
+def test_at_least_two_classes_of_few() -> None:
+    plan = replace(PLAN, heterogeneity="C3")
+    assert (class_shares(device(0), plan, 2, 0) > 0).sum() == 2
+    assert (class_shares(device(0), plan, 5, 0) > 0).sum() == 2
+
+
+def test_dirichlet_differs_by_device_and_alpha() -> None:
+    def shares(i: int, alpha: float) -> np.ndarray:
+        plan = replace(PLAN, heterogeneity="dirichlet", dirichlet_alpha=alpha)
+        return class_shares(device(i), plan, 10, 0)
+
+    assert not np.allclose(shares(0, 0.5), shares(1, 0.5))
+    spread = [np.mean([shares(i, alpha).std() for i in range(30)]) for alpha in (0.1, 1, 100)]
+    assert spread[0] > spread[1] > spread[2]
+
+
+@pytest.mark.parametrize("samples", [44, 50, 75, 100])
+@pytest.mark.parametrize("level", LEVELS)
+def test_sizes_and_test_classes_follow_the_plan(fleet, level: str, samples: int) -> None:
+    """At most the samples asked for, and the same class shares in test as in train."""
+    frame = manifest(fleet, replace(PLAN, heterogeneity=level, samples_per_device=samples))
+    own = frame[frame["tier"] == "device"]
+    assert own.groupby("owner").size().max() <= samples
+    if level == "iid" and samples <= 50:  # stock for all: exactly what was asked for
+        assert set(own.groupby("owner").size()) == {samples}
+    counts = own.groupby(["owner", "label", "split"]).size().unstack(fill_value=0)
+    assert (abs(counts["test"] - counts["train"] / 3) < 2).all()
+    assert (abs(counts["val"] - counts["train"] / 3) < 2).all()
+
+
+def test_a_part_that_holds_less_gives_what_it_has() -> None:
+    plan = replace(PLAN, heterogeneity="C3", samples_per_device=2000)
+    frame = manifest([device(0)], plan)
+    own = frame[frame["tier"] == "device"]
+    assert 0 < len(own) < 2000
+    position = own.loc[own["split"] == "test", "sample_id"].str[5:].astype(int)
+    assert len(position) == len(set(position))
+
+
+def test_contents_that_appeared_before_are_never_given_out(fleet) -> None:
+    usable = np.arange(0, 3000, 2)
+    frame = partition(replace(TRAIN, usable=usable), TEST, fleet, PLAN, 0)
+    train = frame[frame["sample_id"].str.startswith("train")]
+    assert (train["sample_id"].str[6:].astype(int) % 2 == 0).all()
+
+
+def test_impossible_settings_are_named(fleet) -> None:
+    with pytest.raises(SettingsError, match=r"device-08: id 8 needs partition.slots > 8"):
+        manifest([device(8)])
+    with pytest.raises(SettingsError, match="id -1 is negative"):
+        manifest([device(-1)])
+    with pytest.raises(SettingsError, match="device id 3 appears more than once"):
+        manifest([device(3), replace(device(3), name="other")])
+    with pytest.raises(SettingsError, match="device name device-03 appears more than once"):
+        manifest([device(3), replace(device(4), name="device-03")])
+    with pytest.raises(SettingsError, match="unknown level 'C9'"):
+        manifest(fleet, replace(PLAN, heterogeneity="C9"))
+    with pytest.raises(DataError, match=r"public set takes 900 .*partition.public_"):
+        manifest(fleet, replace(PLAN, public_test=900))
+
+
+@given(
+    weights=st.lists(st.floats(0, 1), min_size=1, max_size=12).filter(lambda w: sum(w) > 1e-3),
+    total=st.integers(0, 500),
+)
+def test_apportion_adds_up_and_stays_within_one(weights: list[float], total: int) -> None:
+    shares = np.array(weights)
+    counts = apportion(shares, total)
+    assert counts.sum() == total
+    assert (np.abs(counts - shares / shares.sum() * total) < 1 + 1e-6).all()
+
+
+@given(total=st.integers(0, 400), fraction=st.floats(0.1, 0.2))
+def test_a_share_is_within_the_range_where_it_can_be(total: int, fraction: float) -> None:
+    count = shared_count(fraction, total)
+    whole = [n for n in range(total + 1) if 0.1 - 1e-9 <= n / max(total, 1) <= 0.2 + 1e-9]
+    if whole and total:
+        assert count in whole
+    assert abs(count - fraction * total) <= 1
+    assert shared_bounds(total)[0] <= count <= shared_bounds(total)[1]
+
+
+def test_summary_counts_every_owner(fleet) -> None:
+    frame = manifest(fleet)
+    table = summary(frame).set_index("owner")
+    assert table.loc["cloud", ["tier", "train", "val", "test"]].tolist() == ["cloud", 400, 100, 100]
+    assert table.loc["edge-0", "test"] == 0
+    assert table.loc["device-03", "classes"] == 5
+    assert table[["train", "val", "test"]].sum().sum() == len(frame)
