@@ -34,7 +34,7 @@ def run(params: Path) -> None:
 
 
 @cli.command()
-@click.argument("name", type=click.Choice(STAGES))
+@click.argument("name", metavar="NAME", type=click.Choice(STAGES))
 @params_option
 def stage(name: str, params: Path) -> None:
     """Run one stage, up to date or not (what `dvc repro` calls)."""
@@ -87,7 +87,7 @@ def data() -> None:
 @data.command()
 @params_option
 def fetch(params: Path) -> None:
-    """Fetch the raw data if missing or damaged, and check it against data.dvc."""
+    """Fetch the raw data that are missing, and check all of them against data.dvc."""
     from flows.run import fetch_data
 
     fetch_data(params)

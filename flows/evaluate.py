@@ -65,7 +65,17 @@ def evaluate(settings: Settings) -> None:
     summary = summarise(settings.seed, devices, link, run_section(started, lineage, runs, machine))
     write_json(SUMMARY, summary)
     write_plots(variants, devices)
-    write_report(REPORT, summary, variants, matches, searches, headers, read_mixings(), devices)
+    write_report(
+        REPORT,
+        summary,
+        variants,
+        matches,
+        searches,
+        headers,
+        read_mixings(),
+        devices,
+        settings.matching.header_budget,
+    )
     create_table_artifact(key="fleet", table=table(summary), description="One model a device.")
     create_markdown_artifact(
         key="front",

@@ -16,7 +16,7 @@ Row = dict[str, Any]
 INK, MUTED, ACCENT, WARM, COOL = "#1f2933", "#9aa5b1", "#c2410c", "#f2a65a", "#2563a6"
 
 
-def front(match: Match, variants: Sequence[Row]) -> str:
+def front(match: Match, variants: Sequence[Row], header_budget: int) -> str:
     """Validation loss against parameters: the grid, what fits, the front, and the choice."""
     figure, axes = _figure(5.4, 3.6)
     x = np.array([v["parameters"] for v in variants]) / 1e3
@@ -31,22 +31,27 @@ def front(match: Match, variants: Sequence[Row]) -> str:
     )
     chosen = match.chosen
     axes.scatter(x[chosen], y[chosen], s=190, marker="*", color=ACCENT, label="chosen", zorder=5)
-    axes.axvline(match.limit / 1e3, color=INK, lw=1, ls="--")
-    axes.annotate(
-        f"smallest limit {match.limit / 1e3:.0f} k",
-        (match.limit / 1e3, axes.get_ylim()[1]),
-        xytext=(-4, -4),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        rotation=90,
-        fontsize=8,
-        color=INK,
-    )
+    for limit, name in (
+        (match.limit, "smallest limit"),
+        (match.limit - header_budget, "less the header's budget"),
+    ):
+        axes.axvline(limit / 1e3, color=MUTED, lw=1, ls="--", zorder=0)
+        axes.annotate(
+            f"{name} {limit / 1e3:.0f} k",
+            (limit / 1e3, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, -3),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            rotation=90,
+            fontsize=7.5,
+            color=INK,
+        )
     axes.set_xlabel("backbone parameters (thousands)")
     axes.set_ylabel("public validation loss")
     figure.colorbar(shown, ax=axes, label="modelled energy (J)", pad=0.02)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
     return _svg(figure)
 
 
@@ -129,6 +134,7 @@ def dag(header: Header) -> str:
     for node, name in enumerate(names):
         _node(axes, places[node], name, "#e0ecf8" if node < 2 else "#fdebd8")
     _node(axes, places[-1], "pool, [CLS]\nclassifier", "#e7f2e4")
+    axes.set_aspect("equal")  # arcs bend in display space: labels would miss them otherwise
     axes.set_xlim(-0.6, max(x for x, _ in places.values()) + 0.7)
     axes.set_ylim(-1.6, 1.6)
     return _svg(figure)

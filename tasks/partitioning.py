@@ -11,7 +11,7 @@ import torch
 from prefect import task
 
 from tasks.data import pin, sources, validation
-from tasks.data.partition import DevicePlan, Plan, Source, partition
+from tasks.data.partition import SHARED_RANGE, DevicePlan, Plan, Source, class_shares, partition
 from tasks.options import RETRIED
 from tasks.samples import PARTITION, SPLITS, DataInfo, as_tensors
 from tasks.settings import Settings
@@ -49,9 +49,10 @@ def partition_data(settings: Settings, out: Path = PARTITION) -> dict[str, int]:
         manifest,
         reread=lambda ids: _hashes(images, ids),
         out=VALIDATION,
-        shared_range=(0.1, 0.2),
+        shared_range=SHARED_RANGE,
         min_per_class=1 if settings.partition.heterogeneity == "dirichlet" else 5,
         seed=settings.seed,
+        classes=_classes(settings, len(data.classes)),
     )
     _write_samples(data, manifest, out)
     _write_manifest(manifest, out / "manifest.parquet")
@@ -82,6 +83,18 @@ def _devices(settings: Settings) -> list[DevicePlan]:
         for cluster in settings.fleet
         for d in cluster.devices
     ]
+
+
+def _classes(settings: Settings, count: int) -> dict[str, list[int]]:
+    """The classes that each device must have: those of which it should get a train sample."""
+    plan, total = _plan(settings), settings.partition.samples_per_device
+    least = 1 / (total * plan.train_fraction)
+    return {
+        device.name: np.flatnonzero(
+            class_shares(device, plan, count, settings.seed) >= least
+        ).tolist()
+        for device in _devices(settings)
+    }
 
 
 def _plan(settings: Settings) -> Plan:

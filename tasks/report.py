@@ -29,6 +29,7 @@ def write_report(
     headers: Sequence[Row],
     mixings: Sequence[Mixing],
     devices: Sequence[Row],
+    header_budget: int,
 ) -> None:
     """Write the page: fleet, fronts, headers, similarity, accuracy before and after, links."""
     from jinja2 import Environment
@@ -46,7 +47,7 @@ def write_report(
             {
                 "edge": match.edge,
                 "match": match,
-                "front": figures.front(match, variants),
+                "front": figures.front(match, variants, header_budget),
                 "dag": figures.dag(search.headers[search.winner]),
                 "similarity": figures.similarity(mixing),
                 "headers": [h for h in headers if h["edge"] == match.edge],

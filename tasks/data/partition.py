@@ -117,10 +117,11 @@ def summary(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check(devices: Sequence[DevicePlan], slots: int) -> None:
-    for what, values in (("id", [d.id for d in devices]), ("name", [d.name for d in devices])):
-        if len(set(values)) < len(values):
-            twice = next(v for v in values if values.count(v) > 1)
-            raise SettingsError(f"fleet: device {what} {twice} appears more than once")
+    taken = {"id": [str(d.id) for d in devices], "name": [d.name for d in devices]}
+    for what, values in taken.items():
+        twice = [v for v in values if values.count(v) > 1]
+        if twice:
+            raise SettingsError(f"fleet: device {what} {twice[0]} appears more than once")
     for device in devices:
         if device.id < 0:
             raise SettingsError(f"{device.name}: id {device.id} is negative")

@@ -154,7 +154,9 @@ class _ArraysOnly(pickle.Unpickler):
 def _cifar100(folder: Path) -> Dataset:
     root = folder / CIFAR_FOLDER
     classes = tuple(_unpickled(root / "meta", lambda d: [str(n) for n in d["fine_label_names"]]))
-    parts = [_unpickled(root / name, _cifar_arrays) for name in ("train", "test")]
+    parts: list[tuple[Images, Labels]] = [
+        _unpickled(root / name, _cifar_arrays) for name in ("train", "test")
+    ]
     for name, (_, labels) in zip(("train", "test"), parts, strict=True):
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
             raise DataError(f"{root / name}: labels go beyond the {len(classes)} classes")

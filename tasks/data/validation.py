@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -211,6 +212,7 @@ def _run(frame: pd.DataFrame, expectations: list[Any], out: Path) -> dict[str, A
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     docs = (out / "data_docs").absolute()

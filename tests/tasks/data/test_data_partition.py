@@ -175,6 +175,18 @@ def test_a_part_that_holds_less_gives_what_it_has() -> None:
     assert len(position) == len(set(position))
 
 
+def test_train_shrinks_with_test_where_test_is_what_runs_out() -> None:
+    """Slot 0 has one of two wanted test samples of class 0: half its train and val, no other's."""
+    plan = replace(PLAN, heterogeneity="iid", samples_per_device=100, public_test=0)
+    keep = np.flatnonzero(TEST.labels == 0)[: plan.slots]
+    usable = np.sort(np.concatenate([np.flatnonzero(TEST.labels != 0), keep]))
+    frame = partition(TRAIN, replace(TEST, usable=usable), [device(0)], plan, 0)
+    own = frame[frame["tier"] == "device"]
+    counts = own.groupby(["label", "split"]).size().unstack(fill_value=0)[["train", "val", "test"]]
+    assert counts.loc[0].tolist() == [3, 1, 1]
+    assert (counts.loc[1:] == [6, 2, 2]).all(axis=None)
+
+
 def test_contents_that_appeared_before_are_never_given_out(fleet) -> None:
     usable = np.arange(0, 3000, 2)
     frame = partition(replace(TRAIN, usable=usable), TEST, fleet, PLAN, 0)

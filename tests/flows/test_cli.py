@@ -1,0 +1,63 @@
+"""The command line: one clear line and exit code 2 for what a person can mend."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def acme(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run", "--fast"], "--fast"),
+        (["stage", "training"], "training"),
+        (["stage"], "NAME"),
+        (["fly"], "fly"),
+        (["check", "--params", "nowhere.yaml"], "nowhere.yaml"),
+        (["fleet", "--summary", "nowhere.json"], "nowhere.json"),
+        (["run", "--params", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(arguments: list[str], named: str) -> None:
+    done = acme(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("acme: ")
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_bad_settings_are_named(tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["refinement"]["rounds"] = 0
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    done = acme("check", "--params", str(path))
+    assert done.returncode == 2
+    assert "refinement.rounds" in done.stderr
+
+
+def test_check_accepts_the_shipped_settings() -> None:
+    done = acme("check")
+    assert done.returncode == 0
+    assert "3 edge servers, 12 devices" in done.stdout
+
+
+def test_the_fleet_table_is_readable_without_a_terminal(finished: Path) -> None:
+    done = acme("fleet", cwd=finished)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    for device in range(4):
+        assert f"device-0{device}" in done.stdout
+    assert "Uplink" in done.stdout
