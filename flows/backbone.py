@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import flow
+from prefect.artifacts import create_table_artifact
 
 from tasks import cloud, device, edge
 from tasks.compute import Machine
 from tasks.links import Message
 from tasks.options import code_version
 from tasks.outputs import publish_backbone
-from tasks.records import Match
+from tasks.records import Match, Variant
 from tasks.samples import DataInfo, read_info, samples_ref
 from tasks.settings import Cluster, Settings
 from tasks.store import Ref
@@ -29,16 +32,15 @@ def backbone(settings: Settings) -> None:
     backbones: list[Ref] = []
     for cluster in settings.fleet:
         statistics = cluster_statistics(cluster, messages)
-        match = cloud.match(
-            variants,
-            statistics,
-            patches(settings, info),
-            settings.matching,
-            settings.seed,
-        )
+        match = cloud.match(elastic, variants, statistics, settings.matching, settings.seed)
         matches.append(match)
         backbones.append(cloud.cut(elastic, match, settings.backbone.depth_strategy, code))
     publish_backbone(elastic, variants, matches, backbones, messages)
+    create_table_artifact(
+        key="front",
+        table=front_table(variants, matches),
+        description="The grid of variants: on a cluster's front (o), chosen for it (*).",
+    )
 
 
 def elastic_backbone(
@@ -47,7 +49,7 @@ def elastic_backbone(
     """Alg. 1, lines 2-4."""
     spec, seed = settings.backbone, settings.seed
     reference = cloud.train_reference(
-        public, info, spec.reference, spec.training, seed, machine, code
+        public, info, spec.reference, spec.training, max(spec.depths), seed, machine, code
     )
     ranked = cloud.rank(reference, public, info, spec.importance_samples, machine, code)
     return cloud.distil(ranked, public, info, spec, seed, machine, code)
@@ -61,6 +63,16 @@ def cluster_statistics(cluster: Cluster, messages: list[Message]) -> Message:
     return statistics
 
 
-def patches(settings: Settings, info: DataInfo) -> int:
-    """p_n of Eq. 2: how many patches an image has."""
-    return (info.image_size // settings.backbone.reference.patch_size) ** 2
+def front_table(variants: list[Variant], matches: list[Match]) -> list[dict[str, Any]]:
+    """The grid with a column a cluster."""
+    return [
+        {
+            "width": v.width,
+            "depth": v.depth,
+            "parameters": v.parameters,
+            "val_loss": round(v.val_loss, 4),
+            "val_accuracy": round(v.val_accuracy, 4),
+            **{m.edge: "*" if i == m.chosen else "o" if i in m.front else "" for m in matches},
+        }
+        for i, v in enumerate(variants)
+    ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from prefect import flow
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from tasks import cloud, device, edge
 from tasks.compute import Machine
@@ -32,9 +34,12 @@ def customize(settings: Settings) -> None:
     """Every cluster in turn; the devices of a cluster together."""
     info, machine = read_info(), Machine(settings.compute, settings.threads)
     messages: list[Message] = []
-    results = [
-        customize_cluster(settings, cluster, info, machine, messages) for cluster in settings.fleet
-    ]
+    results: list[Customized] = []
+    shown = create_progress_artifact(0.0, key="customize", description="Clusters customized")
+    assert isinstance(shown, UUID)  # a coroutine only in async flows
+    for cluster in settings.fleet:
+        results.append(customize_cluster(settings, cluster, info, machine, messages))
+        update_progress_artifact(shown, 100 * len(results) / len(settings.fleet))
     publish_customization(
         [r.search for r in results],
         [r.mixing for r in results],

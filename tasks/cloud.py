@@ -44,27 +44,32 @@ def train_reference(
     info: DataInfo,
     reference: settings.Reference,
     recipe: settings.Training,
+    max_depth: int,
     seed: int,
     machine: Machine,
     code: str,
 ) -> Ref:
-    """theta_0: pretrained or from a checkpoint where the settings say so, else trained here."""
+    """theta_0: from a hub or a checkpoint where the settings say so, then trained on the public
+    train split (``epochs: 0`` leaves it as it is).
+
+    Raises:
+        SettingsError: the model does not exist, cannot be sliced, or is too shallow.
+    """
     device = machine.prepare()
-    vit = _reference(reference, info, seed).to(device)
-    if not (reference.pretrained or reference.checkpoint):
-        images, labels = read_split(public, "train", info)
-        with progress("cloud: training the reference") as on_step:
-            training.fit(
-                vit,
-                images,
-                labels,
-                epochs=recipe.epochs,
-                batch_size=recipe.batch_size,
-                lr=recipe.lr,
-                weight_decay=recipe.weight_decay,
-                generator=torch.Generator().manual_seed(seed),
-                on_step=on_step,
-            )
+    vit = reference_model(reference, info, max_depth, seed).to(device)
+    images, labels = read_split(public, "train", info)
+    with progress("cloud: training the reference") as on_step:
+        training.fit(
+            vit,
+            images,
+            labels,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            lr=recipe.lr,
+            weight_decay=recipe.weight_decay,
+            generator=torch.Generator().manual_seed(seed),
+            on_step=on_step,
+        )
     return _put("reference", vit)
 
 
@@ -143,9 +148,9 @@ def score(
 
 @task(task_run_name="cloud: match {statistics.sender}", **RETRIED)
 def match(
+    elastic_model: Ref,
     variants: list[Variant],
     statistics: Message,
-    patches: int,
     rules: settings.Matching,
     seed: int,
 ) -> Match:
@@ -162,6 +167,7 @@ def match(
         )
     ]
     constants = EnergyConstants(**rules.energy.model_dump())
+    patches = BackboneConfig.from_dict(read_tensors(elastic_model)[1]).grid ** 2
     candidates = [
         Candidate(
             v.width,
@@ -236,24 +242,50 @@ def _put(name: str, vit: ViT) -> Ref:
     return put_tensors(FOLDER, name, vit.state_dict(), config_of(vit).to_dict())
 
 
-def _reference(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
+def reference_model(spec: settings.Reference, info: DataInfo, max_depth: int, seed: int) -> ViT:
+    """The reference model as the settings name it, with its weights where they name some.
+
+    Raises:
+        SettingsError: the model or its checkpoint does not exist or does not fit together, cannot
+            be sliced, or has fewer layers than ``max_depth``.
+    """
+    if spec.checkpoint is not None and not spec.checkpoint.is_file():
+        raise SettingsError(f"backbone.reference.checkpoint: no file {spec.checkpoint}")
+    try:
+        vit = _by_dimensions(spec, info, seed) if spec.name is None else _by_name(spec, info, seed)
+        depth = config_of(vit).depth
+    except (ValueError, TypeError, RuntimeError, OSError, AssertionError) as error:
+        raise SettingsError(f"backbone.reference: {error}") from None
+    if depth < max_depth:
+        raise SettingsError(f"backbone.depths: {max_depth}, but the reference has {depth} layers")
+    return vit
+
+
+def _by_dimensions(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
+    vit = build(
+        BackboneConfig(
+            image_size=info.image_size,
+            patch_size=spec.patch_size,
+            channels=info.channels,
+            classes=len(info.classes),
+            dim=spec.dim,
+            depth=spec.depth,
+            heads=spec.heads,
+            head_dim=spec.dim // spec.heads,
+            mlp_hidden=int(spec.dim * spec.mlp_ratio),
+        ),
+        seed,
+    )
+    if spec.checkpoint is not None:
+        from timm.models import load_checkpoint
+
+        load_checkpoint(vit, str(spec.checkpoint))
+    return vit
+
+
+def _by_name(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
     import timm
 
-    if spec.name is None:
-        return build(
-            BackboneConfig(
-                image_size=info.image_size,
-                patch_size=spec.patch_size,
-                channels=info.channels,
-                classes=len(info.classes),
-                dim=spec.dim,
-                depth=spec.depth,
-                heads=spec.heads,
-                head_dim=spec.dim // spec.heads,
-                mlp_hidden=int(spec.dim * spec.mlp_ratio),
-            ),
-            seed,
-        )
     if spec.name not in timm.list_models():
         raise SettingsError(f"backbone.reference.name: timm has no model {spec.name!r}")
     with torch.random.fork_rng(devices=[]):

@@ -115,6 +115,7 @@ def score_headers(
                 "winner": index == search.winner,
                 "parameters": header.parameters,
                 "bytes": 4 * header.parameters,
+                "flops": fixed["backbone_flops"] + header.flops,
                 "header_flops": header.flops,
                 "val_loss": header.val_loss,
                 "val_accuracy": header.val_accuracy,
@@ -148,9 +149,9 @@ def score_device(
     own_classes = read_split(samples, "train", info)[1].unique()
     features = extract(vit, images)
     energy = _energy(device, match, constants, config_of(vit))
-    kept = best_round(rounds)
+    kept, flops = best_round(rounds), backbone_flops(config_of(vit))
     rows = [
-        _round_row(state, t == kept, features, labels, own_classes)
+        _round_row(state, t == kept, flops, features, labels, own_classes)
         for t, state in enumerate(rounds)
     ]
     model, file = ship(
@@ -170,7 +171,7 @@ def score_device(
         "bytes": file.stat().st_size,
         "storage_limit": device.storage_limit,
         "modelled_energy_joule": energy,
-        "flops": backbone_flops(config_of(vit)) + rows[kept]["header_flops"],
+        "flops": rows[kept]["flops"],
         "latency_s": latency_s(model.to(place), pixels.to(place)),
         "val_accuracy_received": rounds[0].val_accuracy,
         "val_accuracy_refined": rounds[kept].val_accuracy,
@@ -245,7 +246,12 @@ def centralised_bytes(devices: Sequence[Ref]) -> int:
 
 
 def _round_row(
-    state: State, kept: bool, features: Tensor, labels: Tensor, own_classes: Tensor
+    state: State,
+    kept: bool,
+    flops: int,
+    features: Tensor,
+    labels: Tensor,
+    own_classes: Tensor,
 ) -> Row:
     _, config = read_tensors(state.header)
     header, shape = load_header(state.header), HeaderConfig.from_dict(config)
@@ -253,13 +259,15 @@ def _round_row(
         logits = header(features)
     loss, accuracy = scores(logits, labels)
     small = slim(header, shape)
+    of_header = header_flops(small, shape)
     return {
         "round": state.round,
         "kept": kept,
         "parameters": state.parameters,
         "bytes": 4 * state.parameters,
         "neurons": state.neurons,
-        "header_flops": header_flops(small, shape),
+        "flops": flops + of_header,
+        "header_flops": of_header,
         "val_loss": state.val_loss,
         "val_accuracy": state.val_accuracy,
         "test_loss": loss,

@@ -88,7 +88,7 @@ class Reference(Frozen):
 
 
 class Training(Frozen):
-    epochs: Positive
+    epochs: Count
     batch_size: Positive
     lr: PositiveFloat
     weight_decay: NonNegative

@@ -52,6 +52,8 @@ def fit(
     """Train in place with AdamW and a one-cycle rate; images ``(n, c, h, w)``, labels ``(n,)``."""
     place = device_of(vit)
     steps = epochs * (len(images) // min(batch_size, len(images)))
+    if steps == 0:
+        return
     optimizer = torch.optim.AdamW(vit.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     vit.train()

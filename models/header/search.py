@@ -14,6 +14,7 @@ from models.header.build import SEARCHED, HeaderConfig, build_header, header_flo
 from models.header.controller import Controller, Samples, reinforce_loss
 from models.header.network import SharedWeights
 from models.header.space import Architecture, Space
+from models.matching.selection import NothingFitsError
 from models.progress import OnStep, ignore
 
 BASELINE_DECAY = 0.9
@@ -162,7 +163,7 @@ class HeaderSearch:
                 shared split is small.
 
         Raises:
-            ValueError: not even the linear header is within the budget.
+            NothingFitsError: not even the linear header is within the budget.
         """
         joint = val.join(support)
         controller, shared, sampled = self.alternate(train, joint, on_step)
@@ -299,11 +300,11 @@ def choose(trained: Sequence[TrainedHeader], budget: int) -> int:
     linear one on the shared validation split; ties: lower loss, then fewer parameters.
 
     Raises:
-        ValueError: nothing was within the budget.
+        NothingFitsError: nothing was within the budget.
     """
     linear = next((t for t in trained if t.config.kind == "linear"), None)
     if linear is None:
-        raise ValueError(
+        raise NothingFitsError(
             f"no header fits: {budget:,} parameters are left, fewer than the linear header has. "
             "Raise matching.header_budget or the cluster's smallest storage_limit."
         )

@@ -92,6 +92,7 @@ def test_mlflow_holds_every_candidate_and_a_champion_that_predicts(
         "val_accuracy",
         "test_accuracy",
         "modelled_energy_joule",
+        "flops",
         "parameters",
         "bytes",
         "latency_s",
@@ -207,3 +208,17 @@ def test_a_stage_without_its_inputs_says_which_to_run(
     shutil.copytree(pinned, root)
     with pytest.raises((ArtifactError, StageError), match=r"data\.json"):
         run(root, "backbone")
+
+
+def test_another_seed_changes_the_outcome(
+    pinned: Path, finished: Path, tmp_path: Path, run: Callable[..., None]
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(pinned, root)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["seed"] = 1
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    run(root, "partition", "backbone")
+    for name in ("partition/manifest.parquet", "backbone/variants.json"):
+        ours, theirs = (r / "artifacts" / name for r in (root, finished))
+        assert ours.read_bytes() != theirs.read_bytes()

@@ -1,0 +1,61 @@
+"""The reference model: by dimensions or name, from a checkpoint, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tasks.cloud import reference_model
+from tasks.errors import SettingsError
+from tasks.samples import DataInfo
+from tasks.settings import Reference
+
+INFO = DataInfo("test", "id", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
+SMALL = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
+
+
+def spec(**changes: object) -> Reference:
+    return Reference.model_validate({**SMALL, **changes})
+
+
+def test_by_dimensions_from_the_seed() -> None:
+    one, two, other = (reference_model(spec(), INFO, 2, s) for s in (0, 0, 1))
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(one.eval()(x), two.eval()(x))
+    assert not torch.equal(one(x), other.eval()(x))
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("name", [None, "vit_tiny_patch16_224"])
+def test_a_checkpoint_gives_its_weights(tmp_path: Path, suffix: str, name: str | None) -> None:
+    info = DataInfo("test", "id", ("a", "b", "c"), 32, 3, (0.5,) * 3, (0.5,) * 3)
+    trained = reference_model(spec(name=name), info, 2, seed=5).eval()
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "pth":
+        torch.save(trained.state_dict(), path)
+    else:
+        save_file(trained.state_dict(), path)
+    loaded = reference_model(spec(name=name, checkpoint=path), info, 2, seed=0).eval()
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(loaded(x), trained(x))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "vit_of_the_future"}, "vit_of_the_future"),
+        ({"name": "resnet18"}, "backbone.reference"),
+        ({"checkpoint": "nowhere.pth"}, "nowhere.pth"),
+    ],
+)
+def test_what_cannot_be_a_reference_is_named(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        reference_model(spec(**changes), INFO, 2, 0)
+
+
+def test_too_shallow_a_reference_is_refused() -> None:
+    with pytest.raises(SettingsError, match="has 2 layers"):
+        reference_model(spec(), INFO, 5, 0)

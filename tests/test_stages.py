@@ -1,0 +1,41 @@
+"""dvc.yaml: a change reruns what it touches, and no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from flows.cli import STAGES
+from tasks.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def test_the_stages_are_the_command_line_s() -> None:
+    assert tuple(DVC) == STAGES
+    assert all(stage["cmd"] == f"acme stage {name}" for name, stage in DVC.items())
+
+
+def test_a_device_parameter_reruns_no_cloud_stage() -> None:
+    for name in ("partition", "backbone"):
+        assert not {"refinement", "edge"} & {p.split(".")[0] for p in DVC[name]["params"]}
+    assert "refinement" in DVC["customize"]["params"]
+
+
+def test_every_setting_is_somebody_s_parameter() -> None:
+    declared = {p.split(".")[0] for stage in DVC.values() for p in stage["params"]}
+    assert declared == set(Settings.model_fields)
+
+
+def test_every_declared_dependency_exists_or_is_made() -> None:
+    made = [out for stage in DVC.values() for out in stage["outs"] if isinstance(out, str)]
+    for stage in DVC.values():
+        for dependency in stage["deps"]:
+            assert (ROOT / dependency).exists() or any(dependency.startswith(o) for o in made)
+
+
+def test_the_partition_depends_on_the_checksums_not_on_the_data() -> None:
+    assert "data.sha256" in DVC["partition"]["deps"]
+    assert "data" not in DVC["partition"]["deps"]
