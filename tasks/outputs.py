@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import TypeAdapter
 
+from tasks import figures
 from tasks.links import Message, write_ledger
 from tasks.records import Match, Mixing, Search, State, Variant
 from tasks.store import Ref, publish, read_json, sha256_of, write_json
@@ -120,9 +121,10 @@ def _read(path: Path, kind: type[T]) -> T:
 
 
 def write_plots(variants: Sequence[dict[str, Any]], devices: Sequence[dict[str, Any]]) -> None:
-    """The tables that `dvc plots` draws: no measured times, so that they compare between runs."""
+    """What `dvc plots` draws: no measured times, so that runs compare."""
     PLOTS.mkdir(parents=True, exist_ok=True)
     columns = ["width", "depth", "parameters", "flops", "val_loss", "val_accuracy", "test_accuracy"]
     pd.DataFrame(variants)[columns].to_csv(PLOTS / "variants.csv", index=False)
     columns = ["device", "cluster", "params", "accuracy_received", "accuracy_refined"]
     pd.DataFrame(devices)[columns].to_csv(PLOTS / "devices.csv", index=False)
+    (PLOTS / "accuracy.svg").write_text(figures.accuracy(devices))

@@ -63,9 +63,7 @@ class Tracker:
     def __init__(self, root: Path, lineage: Lineage) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
-        from mlflow.utils.logging_utils import disable_logging
 
-        disable_logging()  # a line for each registered model; our own progress says enough
         self.root, self.lineage = root, lineage
         uri = tracking_uri(root)
         self._artifacts = None
@@ -152,7 +150,6 @@ class Tracker:
                 info = mlflow.pytorch.log_model(
                     module,
                     name="model",
-                    registered_model_name=name,
                     signature=infer_signature(example.numpy(), module(example).detach().numpy()),
                     input_example=example.numpy(),
                     pip_requirements=["torch"],
@@ -160,7 +157,13 @@ class Tracker:
                     serialization_format="pt2",
                     tags={**tags, "sha256": sha256},
                 )
-            version = str(info.registered_model_version)
+            # not by log_model's registered_model_name, which prints two lines a model
+            if not self.client.search_registered_models(f"name = '{name}'"):
+                self.client.create_registered_model(name)
+            created = self.client.create_model_version(
+                name, info.model_uri, run_id, model_id=info.model_id
+            )
+            version = str(created.version)
             self.client.log_batch(run_id, metrics=_metrics(metrics, info.model_id))
         for key, value in {**self._lineage_tags(), **tags, "sha256": sha256}.items():
             self.client.set_model_version_tag(name, version, key, value)

@@ -1,0 +1,93 @@
+"""Ratios of doing work once against doing it again and again, measured in one run.
+
+python benchmarks/shared_work.py
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from models.backbone import scoring, slicing, training
+from models.backbone.config import BackboneConfig, build
+from models.header.build import HeaderConfig, build_header
+from models.header.space import Space
+from models.refinement.training import DeviceData, fit_devices
+
+CONFIG = BackboneConfig(
+    image_size=28,
+    patch_size=7,
+    channels=1,
+    classes=10,
+    dim=64,
+    depth=6,
+    heads=4,
+    head_dim=16,
+    mlp_hidden=128,
+)
+WIDTHS, DEPTHS = (0.25, 0.5, 0.75, 1.0), (2, 3, 4, 5, 6)
+REPEATS = 5
+
+
+def ratio(name: str, slow: Callable[[], object], fast: Callable[[], object]) -> None:
+    """Print the median of paired ratios, slow over fast."""
+    slow(), fast()
+    ratios = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        slow()
+        middle = time.perf_counter()
+        fast()
+        ratios.append((middle - start) / (time.perf_counter() - middle))
+    print(f"{name}: {median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def grid() -> None:
+    """20 variants one by one against one forward pass a width."""
+    vit, images, labels = build(CONFIG), torch.randn(1000, 1, 28, 28), torch.randint(10, (1000,))
+
+    def one_by_one() -> None:
+        for width in WIDTHS:
+            for depth in DEPTHS:
+                training.evaluate(slicing.slice_variant(vit, width, depth), images, labels)
+
+    def shared() -> None:
+        scoring.score_grid(vit, images, labels, WIDTHS, DEPTHS)
+
+    ratio("scoring the grid, variant by variant / a pass a width", one_by_one, shared)
+
+
+def devices() -> None:
+    """Four devices one by one against one vectorised step."""
+    architecture = Space(2).sample(torch.Generator().manual_seed(0))
+    config = HeaderConfig("searched", 64, 4, 10, 24, 64, 1, architecture)
+    headers = [build_header(config, seed) for seed in range(4)]
+    data = [DeviceData(torch.randn(300, 2, 17, 64), torch.randint(10, (300,))) for _ in range(4)]
+
+    def fit(batched: bool) -> None:
+        fit_devices(
+            copy.deepcopy(headers),
+            data,
+            steps=20,
+            batch_size=32,
+            lr=1e-3,
+            weight_decay=0.01,
+            seeds=[0, 1, 2, 3],
+            batched=batched,
+        )
+
+    ratio("training 4 devices, one by one / batched", lambda: fit(False), lambda: fit(True))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    grid()
+    devices()
