@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -113,6 +114,8 @@ def pin(params: Path) -> None:
 
 def main() -> None:
     """Run the command line: what a person can act on is one line and exit code 2."""
+    for sign in (signal.SIGINT, signal.SIGTERM):  # either stops the servers that we started
+        signal.signal(sign, signal.default_int_handler)
     try:
         sys.exit(cli(standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:

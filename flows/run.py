@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.services import environment, mlflow_command, prefect_command, prefect_server, serving
+from flows.services import environment, mlflow_command, prefect_on, prefect_server, serving
 from tasks.errors import StageError
 from tasks.settings import Settings, load
 
@@ -98,25 +98,13 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
     from tasks.tracking import tracking_uri
 
     root = Path.cwd()
-    env = environment(root)
-    prefect, mlflow = f"http://127.0.0.1:{prefect_port}", f"http://127.0.0.1:{mlflow_port}"
-    store = tracking_uri(root)
+    mlflow = f"http://127.0.0.1:{mlflow_port}"
+    command, log = mlflow_command(mlflow_port, tracking_uri(root)), root / ".acme/mlflow.log"
     with (
-        serving(
-            "Prefect",
-            prefect_command(prefect_port),
-            f"{prefect}/api/health",
-            root / ".acme/prefect-ui.log",
-            env,
-        ),
-        serving(
-            "MLflow",
-            mlflow_command(mlflow_port, store),
-            f"{mlflow}/health",
-            root / ".acme/mlflow-ui.log",
-            env,
-        ),
+        prefect_on(prefect_port, root) as api,
+        serving("MLflow", command, f"{mlflow}/health", log, environment(root)),
     ):
+        prefect = api.removesuffix("/api")
         print(f"Prefect: {prefect}\nMLflow:  {mlflow}\nCtrl-C stops both.", flush=True)
         try:
             while True:

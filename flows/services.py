@@ -92,17 +92,20 @@ def prefect_server(root: Path) -> Iterator[dict[str, str]]:
         yield env
         return
     port = free_port()
-    api = f"http://127.0.0.1:{port}/api"
-    with serving(
-        "Prefect", prefect_command(port), f"{api}/health", root / ".acme/prefect-server.log", env
-    ):
+    with prefect_on(port, root) as api:
         yield {**env, "PREFECT_API_URL": api}
 
 
-def prefect_command(port: int) -> list[str]:
-    """Start a Prefect server on loopback."""
+@contextmanager
+def prefect_on(port: int, root: Path) -> Iterator[str]:
+    """A Prefect server on loopback while the block runs; gives its API's address."""
+    api = f"http://127.0.0.1:{port}/api"
+    # the page asks port 4200 unless it is told otherwise
+    env = {**environment(root), "PREFECT_SERVER_UI_API_URL": api}
     where = ["--host", "127.0.0.1", "--port", str(port)]
-    return [sys.executable, "-m", "prefect", "server", "start", *where]
+    command = [sys.executable, "-m", "prefect", "server", "start", *where]
+    with serving("Prefect", command, f"{api}/health", root / ".acme/prefect-server.log", env):
+        yield api
 
 
 def mlflow_command(port: int, uri: str) -> list[str]:
