@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # see flows.services
 
 import time
 from collections.abc import Callable

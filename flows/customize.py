@@ -12,8 +12,8 @@ from tasks import cloud, device, edge
 from tasks.compute import Machine
 from tasks.links import Message
 from tasks.options import code_version
-from tasks.outputs import backbone_of, publish_customization
-from tasks.records import Mixing, Search, State
+from tasks.outputs import cut_backbone, publish_customization
+from tasks.records import Coarse, Mixing, Search, State
 from tasks.samples import DataInfo, read_info, samples_ref
 from tasks.settings import Cluster, Settings
 from tasks.store import Ref
@@ -24,6 +24,7 @@ class Customized:
     """What one cluster's loop left: the search, who listened to whom, every device's rounds."""
 
     search: Search
+    coarse: Coarse
     mixing: Mixing
     rounds: tuple[tuple[State, ...], ...]
     left_out: tuple[dict[str, str], ...]
@@ -42,6 +43,7 @@ def customize(settings: Settings) -> None:
         update_progress_artifact(shown, 100 * len(results) / len(settings.fleet))
     publish_customization(
         [r.search for r in results],
+        [r.coarse for r in results],
         [r.mixing for r in results],
         [state for r in results for states in r.rounds for state in states],
         messages,
@@ -59,12 +61,8 @@ def customize_cluster(
     code = code_version(
         "models.backbone", "models.header", "models.refinement", "tasks.edge", "tasks.device"
     )
-    search, shared, backbone = search_at_edge(settings, cluster, info, machine, code, messages)
-    header = search.headers[search.winner].state
-    models = [
-        edge.send_model(cluster.edge, d.name, backbone, header, shared, code)
-        for d in cluster.devices
-    ]
+    search, coarse, shared = search_at_edge(settings, cluster, info, machine, code, messages)
+    models = [edge.send_model(coarse, d.name, shared, code) for d in cluster.devices]
     features = [
         device.embed(d.name, model, samples_ref(d.name), info, machine, code)
         for d, model in zip(cluster.devices, models, strict=True)
@@ -85,7 +83,7 @@ def customize_cluster(
     rounds, left_out = refine(
         settings, cluster, received, features, mixing, machine, code, messages
     )
-    return Customized(search, mixing, tuple(map(tuple, rounds)), tuple(left_out))
+    return Customized(search, coarse, mixing, tuple(map(tuple, rounds)), tuple(left_out))
 
 
 def search_at_edge(
@@ -95,10 +93,10 @@ def search_at_edge(
     machine: Machine,
     code: str,
     messages: list[Message],
-) -> tuple[Search, Ref, Message]:
+) -> tuple[Search, Coarse, Ref]:
     """What the edge needs comes in from both sides; then it searches."""
     name, recipe = cluster.edge, settings.edge
-    cut = backbone_of(name)
+    cut = cut_backbone(name)
     backbone = cloud.send_backbone(name, cut, code)
     public = None
     if recipe.public_features:
@@ -121,8 +119,9 @@ def search_at_edge(
         machine,
         code,
     )
+    coarse = edge.settle(search, backbone, consented, info, recipe, settings.seed, machine, code)
     messages.extend([backbone, *consented])
-    return search, shared, backbone
+    return search, coarse, shared
 
 
 def refine(

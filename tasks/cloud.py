@@ -22,7 +22,7 @@ from models.backbone import (
     slicing,
     training,
 )
-from models.backbone.config import BackboneConfig, ViT, build, config_of
+from models.backbone.config import BackboneConfig, ViT, build, config_of, restore
 from models.matching.energy import DeviceProfile, EnergyConstants, cluster_energy_joule
 from models.matching.selection import Candidate, select
 from tasks import settings
@@ -233,9 +233,7 @@ def send_public_features(
 def load_backbone(ref: Ref | Path) -> ViT:
     """The ViT that a file holds, rebuilt from the configuration beside its weights."""
     state, config = read_tensors(ref)
-    vit = build(BackboneConfig.from_dict(config))
-    vit.load_state_dict(state)
-    return vit.eval()
+    return restore(BackboneConfig.from_dict(config), state)
 
 
 def _put(name: str, vit: ViT) -> Ref:

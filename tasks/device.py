@@ -15,7 +15,8 @@ import torch
 from prefect import task
 from torch import Tensor, nn
 
-from models.backbone.config import BackboneConfig, build
+from models.backbone.config import BackboneConfig
+from models.backbone.config import restore as restore_backbone
 from models.backbone.features import extract
 from models.header.build import HeaderConfig, neurons, restore, slim, state_of
 from models.refinement import pruning, training
@@ -61,9 +62,8 @@ def embed(
 ) -> Ref:
     """Features of the device's train and val splits under the frozen backbone, computed once."""
     state, values = receive(model)
-    vit = build(BackboneConfig.from_dict(values["config"]["backbone"]))
-    vit.load_state_dict(_part(state, "backbone"))
-    vit = vit.eval().to(machine.prepare())
+    config = BackboneConfig.from_dict(values["config"]["backbone"])
+    vit = restore_backbone(config, _part(state, "backbone")).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     for split in ("train", "val"):
         images, labels = read_split(samples, split, info)

@@ -15,11 +15,20 @@ import torch
 from prefect import task
 from torch import Tensor
 
-from models.backbone.config import BackboneConfig, ViT, build
+from models.backbone.config import BackboneConfig, ViT, restore
 from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
 from models.header.build import HeaderConfig
-from models.header.search import HeaderSearch, Recipe, SampledHeader, Split, TrainedHeader
+from models.header.build import restore as restore_header
+from models.header.joint import train_jointly
+from models.header.search import (
+    HeaderSearch,
+    Recipe,
+    SampledHeader,
+    Split,
+    TrainedHeader,
+    evaluate,
+)
 from models.header.space import Space, describe
 from models.refinement import aggregation, similarity
 from tasks import settings
@@ -28,7 +37,7 @@ from tasks.errors import LinkError
 from tasks.links import Message, receive, send
 from tasks.options import CACHED, RETRIED
 from tasks.progress import progress
-from tasks.records import Header, Mixed, Mixing, Search
+from tasks.records import Coarse, Header, Mixed, Mixing, Search
 from tasks.samples import DataInfo, standardise
 from tasks.store import WORK, Ref, put_tensors, read_tensors
 
@@ -63,16 +72,11 @@ def embed_shared(
 ) -> Ref:
     """Features of the consented samples under the cluster's backbone, computed once."""
     vit = _backbone(backbone).to(machine.prepare())
-    parts: dict[str, list[Tensor]] = {}
-    for message in shared:
-        tensors, values = receive(message)
-        images = extract(vit, standardise(tensors["images"], info.mean, info.std), 256)
-        labels, cut = tensors["labels"].long(), values["train_count"]
-        for name, tensor in (("features", images), ("labels", labels)):
-            parts.setdefault(f"train_{name}", []).append(tensor[:cut])
-            parts.setdefault(f"val_{name}", []).append(tensor[cut:])
-    joined = {name: torch.cat(tensors) for name, tensors in parts.items()}
-    return put_tensors(FOLDER, f"shared-{edge}", joined)
+    tensors: dict[str, Tensor] = {}
+    for split in ("train", "val"):
+        images, tensors[f"{split}_labels"] = _samples(shared, split, info)
+        tensors[f"{split}_features"] = extract(vit, images)
+    return put_tensors(FOLDER, f"shared-{edge}", tensors)
 
 
 @task(task_run_name="{edge}: search the header", **CACHED)
@@ -127,22 +131,68 @@ def search_header(
     )
 
 
-@task(task_run_name="{edge}: send the model to {device}", **CACHED)
-def send_model(
-    edge: str, device: str, backbone: Message, header: Ref, shared: Ref, code: str
-) -> Message:
+@task(task_run_name="{search.edge}: settle backbone and header", **CACHED)
+def settle(
+    search: Search,
+    backbone: Message,
+    shared: list[Message],
+    info: DataInfo,
+    recipe: settings.Edge,
+    seed: int,
+    machine: Machine,
+    code: str,
+) -> Coarse:
+    """The winner with its backbone, frozen or (``unfreeze_steps``) trained together on the shared
+    train samples as the paper has it. The joint result is kept if it is not worse on the shared
+    validation samples."""
+    place, winner = machine.prepare(), search.headers[search.winner]
+    state, values = receive(backbone)
+    frozen = Coarse(
+        search.edge,
+        put_tensors(FOLDER, f"backbone-{search.edge}", state, values["config"]),
+        winner.state,
+    )
+    if recipe.unfreeze_steps == 0:
+        return frozen
+    vit = _backbone(backbone).to(place)
+    header = restore_header(HeaderConfig.from_dict(winner.config), read_tensors(winner.state)[0])
+    images = {split: _samples(shared, split, info) for split in ("train", "val")}
+    with progress(f"{search.edge}: training backbone and header together") as on_step:
+        train_jointly(
+            vit,
+            header,
+            *images["train"],
+            steps=recipe.unfreeze_steps,
+            batch_size=recipe.batch_size,
+            lr=recipe.unfreeze_lr,
+            generator=torch.Generator().manual_seed(seed),
+            on_step=on_step,
+        )
+    header.cpu()
+    features = extract(vit, images["val"][0])
+    if evaluate(header, Split(features, images["val"][1]))[1] < winner.val_accuracy:
+        return frozen
+    return Coarse(
+        search.edge,
+        put_tensors(FOLDER, f"tuned-{search.edge}", vit.state_dict(), values["config"]),
+        put_tensors(FOLDER, f"tuned-header-{search.edge}", header.state_dict(), winner.config),
+    )
+
+
+@task(task_run_name="{coarse.edge}: send the model to {device}", **CACHED)
+def send_model(coarse: Coarse, device: str, shared: Ref, code: str) -> Message:
     """The cluster's backbone and header go down, with the scale of its features on shared data:
     every device standardises its sketch in the same way."""
-    weights, values = receive(backbone)
-    state, config = read_tensors(header)
+    weights, backbone = read_tensors(coarse.backbone)
+    state, header = read_tensors(coarse.header)
     tokens = read_tensors(shared)[0]["train_features"][:, 0, 0]
     tensors = {f"backbone.{k}": v for k, v in weights.items()}
     tensors |= {f"header.{k}": v for k, v in state.items()}
     tensors |= {"scale.mean": tokens.mean(0), "scale.std": tokens.std(0) + 1e-6}
-    configs = {"backbone": values["config"], "header": config}
+    configs = {"backbone": backbone, "header": header}
     return send(
         "customized_model",
-        sender=edge,
+        sender=coarse.edge,
         receiver=device,
         tensors=tensors,
         values={"config": configs},
@@ -224,9 +274,19 @@ def _read_set(message: Message, neurons: int) -> tuple[np.ndarray | None, str | 
 
 def _backbone(message: Message) -> ViT:
     state, values = receive(message)
-    vit = build(BackboneConfig.from_dict(values["config"]))
-    vit.load_state_dict(state)
-    return vit.eval()
+    return restore(BackboneConfig.from_dict(values["config"]), state)
+
+
+def _samples(shared: list[Message], split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
+    """All consented samples of a split: standardised images and labels."""
+    images, labels = [], []
+    for message in shared:
+        tensors, values = receive(message)
+        cut = values["train_count"]
+        part = slice(None, cut) if split == "train" else slice(cut, None)
+        images.append(standardise(tensors["images"][part], info.mean, info.std))
+        labels.append(tensors["labels"][part].long())
+    return torch.cat(images), torch.cat(labels)
 
 
 def _public(tensors: dict[str, Tensor], prefix: str) -> Split:

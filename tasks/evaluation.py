@@ -17,6 +17,7 @@ from prefect import task
 from torch import Tensor, nn
 
 from models.backbone.config import BackboneConfig, ViT, build, config_of
+from models.backbone.config import restore as restore_backbone
 from models.backbone.features import FeatureExtractor, extract
 from models.backbone.size import flops as backbone_flops
 from models.backbone.size import parameter_count
@@ -29,7 +30,7 @@ from models.refinement.rounds import best_round
 from tasks import settings
 from tasks.compute import Machine
 from tasks.options import RETRIED
-from tasks.outputs import backbone_of
+from tasks.outputs import backbone_of, cut_backbone
 from tasks.records import Match, Search, State, Variant
 from tasks.samples import DataInfo, read_split
 from tasks.store import Ref, atomic_write, encode, read_tensors, write_json
@@ -96,7 +97,7 @@ def score_headers(
 ) -> list[Row]:
     """Every trained header with its cluster's backbone on the public test split."""
     place = machine.prepare()
-    vit = load_vit(Path(backbone_of(search.edge).path)).to(place)
+    vit = load_vit(Path(cut_backbone(search.edge).path)).to(place)
     images, labels = read_split(public, "test", info)
     features = extract(vit, images)
     fixed = _backbone_columns(vit, match)
@@ -223,9 +224,7 @@ def shipped_backbone(edge: str, info: DataInfo) -> nn.Module:
 def load_vit(path: Path) -> ViT:
     """A backbone from its file."""
     state, config = read_tensors(path)
-    vit = build(BackboneConfig.from_dict(config))
-    vit.load_state_dict(state)
-    return vit.eval()
+    return restore_backbone(BackboneConfig.from_dict(config), state)
 
 
 def load_header(ref: Ref) -> nn.Module:

@@ -5,7 +5,7 @@
     artifacts/backbone/    variants.json  matches.json  elastic.safetensors  <edge>.safetensors
                            ledger.parquet
     artifacts/customize/   searches.json  mixings.json  rounds.json  ledger.parquet
-                           headers/<edge>-<kind>.safetensors
+                           backbones/<edge>.safetensors  headers/<edge>-<name>.safetensors
                            devices/<device>-round-<t>.safetensors
 """
 
@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from tasks import figures
 from tasks.links import Message, write_ledger
-from tasks.records import Match, Mixing, Search, State, Variant
+from tasks.records import Coarse, Match, Mixing, Search, State, Variant
 from tasks.store import Ref, publish, read_json, sha256_of, write_json
 
 BACKBONE = Path("artifacts/backbone")
@@ -60,14 +60,21 @@ def read_matches(out: Path = BACKBONE) -> list[Match]:
     return _read(out / "matches.json", list[Match])
 
 
-def backbone_of(edge: str, out: Path = BACKBONE) -> Ref:
-    """The backbone that was cut for an edge's cluster."""
+def cut_backbone(edge: str, out: Path = BACKBONE) -> Ref:
+    """The backbone that the cloud cut for an edge's cluster."""
     path = out / f"{edge}.safetensors"
+    return Ref(str(path), sha256_of(path))
+
+
+def backbone_of(edge: str, out: Path = CUSTOMIZE) -> Ref:
+    """The backbone that an edge sent to its devices: as cut, or trained with the header."""
+    path = out / f"backbones/{edge}.safetensors"
     return Ref(str(path), sha256_of(path))
 
 
 def publish_customization(
     searches: Sequence[Search],
+    coarse: Sequence[Coarse],
     mixings: Sequence[Mixing],
     rounds: Sequence[State],
     messages: Sequence[Message],
@@ -75,6 +82,8 @@ def publish_customization(
 ) -> None:
     """Leave the outcome of the edges' and devices' phase; records refer to the files left."""
     _write(out / "searches.json", [_published_search(s, out) for s in searches])
+    for model in coarse:
+        publish(model.backbone, out / f"backbones/{model.edge}.safetensors")
     _write(out / "mixings.json", mixings)
     _write(out / "rounds.json", [_published_state(s, out) for s in rounds])
     write_ledger(out / "ledger.parquet", messages)

@@ -76,6 +76,15 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Coarse:
+    """What an edge sends down: its cluster's backbone and the winner's header."""
+
+    edge: str
+    backbone: Ref
+    header: Ref
+
+
+@dataclass(frozen=True)
 class Mixing:
     """Who listens to whom in a cluster: matrices over ``devices`` in order (Eq. 19-20)."""
 

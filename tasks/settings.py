@@ -154,6 +154,8 @@ class Edge(Frozen):
     batch_size: Positive
     lr: PositiveFloat
     controller_lr: PositiveFloat
+    unfreeze_steps: Count
+    unfreeze_lr: PositiveFloat
 
 
 class Refinement(Frozen):

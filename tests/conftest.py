@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported anywhere
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported; see flows.services
 
 from hypothesis import settings
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 ViT = Any
 """timm's VisionTransformer, an nn.Module without type annotations."""
@@ -88,6 +89,17 @@ def build(config: BackboneConfig, seed: int = 0) -> ViT:
                 )
                 block.mlp = Mlp(config.dim, config.mlp_hidden)
     return vit
+
+
+def restore(config: BackboneConfig, state: Mapping[str, Tensor]) -> ViT:
+    """The ViT of this shape with the given weights, ready to evaluate.
+
+    Raises:
+        RuntimeError: the weights are not of this configuration.
+    """
+    vit = build(config)
+    vit.load_state_dict(dict(state))
+    return vit.eval()
 
 
 def config_of(vit: ViT) -> BackboneConfig:

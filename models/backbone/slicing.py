@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from models.backbone.config import ViT, build, config_of
+from models.backbone.config import ViT, config_of, restore
 from models.backbone.elastic import layers_of, variant_config
 
 
@@ -16,7 +14,6 @@ def slice_variant(vit: ViT, width: float, depth: int, strategy: str = "first") -
     """
     full = config_of(vit)
     config = variant_config(full, width, depth)
-    small = build(config)
     state = {k: v for k, v in vit.state_dict().items() if not k.startswith("blocks.")}
     heads, neurons = config.heads, config.mlp_hidden
     qkv = (3, full.heads, full.head_dim)
@@ -32,6 +29,4 @@ def slice_variant(vit: ViT, width: float, depth: int, strategy: str = "first") -
                 case "mlp.fc2.weight":
                     value = value[:, :neurons]
             state[f"blocks.{new}.{name}"] = value
-    with torch.no_grad():
-        small.load_state_dict({k: v.detach().clone() for k, v in state.items()})
-    return small.eval()
+    return restore(config, state)

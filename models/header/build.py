@@ -84,13 +84,7 @@ def _construct(config: HeaderConfig) -> nn.Module:
         case "searched":
             if config.architecture is None:
                 raise ValueError("a searched header needs its architecture")
-            return DagHeader(
-                config.architecture,
-                **mapped,
-                channels=config.channels,
-                hidden=config.hidden,
-                repeats=config.repeats,
-            )
+            return DagHeader(config.architecture, config)
     raise ValueError(f"unknown header {config.kind!r}: choose {SEARCHED} or {', '.join(FIXED)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,23 @@ def _pooled(x: Tensor, size: int) -> Tensor:
     return x if x.shape[-1] == size else F.adaptive_avg_pool2d(x, size)
 
 
+class Shape(Protocol):
+    """The sizes of a searched header; :class:`models.header.build.HeaderConfig` has them."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def grid(self) -> int: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def repeats(self) -> int: ...
+
+
 class DagFrame(nn.Module):
     """What surrounds the DAG: a stem for each input, pooling, and the classifier.
 
@@ -65,16 +83,14 @@ class DagFrame(nn.Module):
     starts as good as the linear one and adds what the patch tokens know.
     """
 
-    def __init__(
-        self, *, dim: int, grid: int, classes: int, channels: int, hidden: int, repeats: int
-    ) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.grid, self.repeats = grid, repeats
-        self.stem_last = PrunableConv2d(dim, channels, 1)
-        self.stem_penultimate = PrunableConv2d(dim, channels, 1)
-        self.hidden = PrunableLinear(channels + dim, hidden)
-        self.classifier = PrunableLinear(hidden, classes, classifier=True)
-        self.skip = PrunableLinear(dim, classes, classifier=True)
+        self.grid, self.repeats = shape.grid, shape.repeats
+        self.stem_last = PrunableConv2d(shape.dim, shape.channels, 1)
+        self.stem_penultimate = PrunableConv2d(shape.dim, shape.channels, 1)
+        self.hidden = PrunableLinear(shape.channels + shape.dim, shape.hidden)
+        self.classifier = PrunableLinear(shape.hidden, shape.classes, classifier=True)
+        self.skip = PrunableLinear(shape.dim, shape.classes, classifier=True)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
@@ -111,30 +127,13 @@ class DagFrame(nn.Module):
 class DagHeader(DagFrame):
     """One searched header (Sec. III-C1): features ``(n, 2, 1 + patches, dim)`` to logits."""
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        *,
-        dim: int,
-        grid: int,
-        classes: int,
-        channels: int,
-        hidden: int,
-        repeats: int,
-    ) -> None:
-        super().__init__(
-            dim=dim,
-            grid=grid,
-            classes=classes,
-            channels=channels,
-            hidden=hidden,
-            repeats=repeats,
-        )
+    def __init__(self, architecture: Architecture, shape: Shape) -> None:
+        super().__init__(shape)
         self.architecture = architecture
         self.operations = nn.ModuleDict(
             {
-                f"{u}-{b}-{slot}": operation(name, channels)
-                for u in range(repeats)
+                f"{u}-{b}-{slot}": operation(name, shape.channels)
+                for u in range(shape.repeats)
                 for b, block in enumerate(architecture)
                 for slot, name in enumerate((block.op1, block.op2))
             }
@@ -149,30 +148,12 @@ class DagHeader(DagFrame):
 class SharedWeights(DagFrame):
     """Every operation of every slot once: all headers of a space share these weights."""
 
-    def __init__(
-        self,
-        blocks: int,
-        operations: tuple[str, ...],
-        *,
-        dim: int,
-        grid: int,
-        classes: int,
-        channels: int,
-        hidden: int,
-        repeats: int,
-    ) -> None:
-        super().__init__(
-            dim=dim,
-            grid=grid,
-            classes=classes,
-            channels=channels,
-            hidden=hidden,
-            repeats=repeats,
-        )
+    def __init__(self, blocks: int, operations: tuple[str, ...], shape: Shape) -> None:
+        super().__init__(shape)
         self.operations = nn.ModuleDict(
             {
-                f"{u}-{b}-{slot}-{name}": operation(name, channels)
-                for u in range(repeats)
+                f"{u}-{b}-{slot}-{name}": operation(name, shape.channels)
+                for u in range(shape.repeats)
                 for b in range(blocks)
                 for slot in range(2)
                 for name in operations

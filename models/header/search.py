@@ -260,16 +260,7 @@ class HeaderSearch:
         """The super-network, its linear part on [CLS] starting from the reference header."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            shared = SharedWeights(
-                self.space.blocks,
-                self.space.operations,
-                dim=self.base.dim,
-                grid=self.base.grid,
-                classes=self.base.classes,
-                channels=self.base.channels,
-                hidden=self.base.hidden,
-                repeats=self.base.repeats,
-            )
+            shared = SharedWeights(self.space.blocks, self.space.operations, self.base)
         if self.cls_head is not None:
             with torch.no_grad():
                 shared.skip.weight.copy_(self.cls_head[0])

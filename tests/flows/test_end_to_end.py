@@ -222,3 +222,20 @@ def test_another_seed_changes_the_outcome(
     for name in ("partition/manifest.parquet", "backbone/variants.json"):
         ours, theirs = (r / "artifacts" / name for r in (root, finished))
         assert ours.read_bytes() != theirs.read_bytes()
+
+
+def test_the_paper_s_unfrozen_backbone_can_be_had(
+    finished: Path, tmp_path: Path, run: Callable[..., None]
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(finished, root)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["edge"] |= {"unfreeze_steps": 3, "unfreeze_lr": 1e-6}  # too little to be worse
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    run(root, "customize")
+    for edge in ("north", "south"):
+        cut = (root / f"artifacts/backbone/{edge}.safetensors").read_bytes()
+        frozen = (finished / f"artifacts/customize/backbones/{edge}.safetensors").read_bytes()
+        tuned = (root / f"artifacts/customize/backbones/{edge}.safetensors").read_bytes()
+        assert len(cut) == len(frozen) == len(tuned)
+        assert tuned != frozen
