@@ -131,23 +131,49 @@ def _mlp_hidden(vit: ViT) -> int:
 
 
 def _refuse_unknown_parts(vit: ViT) -> None:
-    from timm.models.vision_transformer import Block, VisionTransformer
+    from timm.layers import Mlp
+    from timm.models.vision_transformer import Attention, Block, VisionTransformer
 
     if type(vit) is not VisionTransformer:
         raise ValueError(f"{type(vit).__name__}: only timm's VisionTransformer can be sliced")
-    first = vit.blocks[0]
+    blocks: list[Any] = list(vit.blocks)
+    # parallel blocks and gated MLPs lack the attributes looked at below, so this comes first
+    if not all(
+        type(b) is Block and type(b.attn) is Attention and type(b.mlp) is Mlp for b in blocks
+    ):
+        raise ValueError("this VisionTransformer cannot be sliced: its blocks are not standard")
+    first, patches = blocks[0], vit.patch_embed
     unknown = {
-        "blocks that are not standard": not all(type(b) is Block for b in vit.blocks),
+        "layers of different widths": len({_width(b) for b in blocks}) > 1,
         "no class token": vit.cls_token is None,
-        "register tokens": vit.num_prefix_tokens != 1,
-        "another pooling than the class token": vit.global_pool != "token",
-        "query-key norm": not isinstance(getattr(first.attn, "q_norm", None), nn.Identity),
-        "layer scale": not isinstance(getattr(first, "ls1", None), nn.Identity),
-        "another activation than GELU": not isinstance(getattr(first.mlp, "act", None), nn.GELU),
+        "register tokens": vit.num_reg_tokens > 0,
+        "no positions": vit.pos_embed is None,
         "positions for the patches alone": vit.no_embed_class,
-        "non-square images": vit.patch_embed.img_size[0] != vit.patch_embed.img_size[1],
-        "a norm before the head": not isinstance(vit.fc_norm, nn.Identity),
+        "non-square images": patches.img_size[0] != patches.img_size[1],
+        "non-square patches": patches.patch_size[0] != patches.patch_size[1],
+        "another norm than LayerNorm": not isinstance(first.norm1, nn.LayerNorm),
+        "query-key norm": _present(first.attn.q_norm),
+        "a norm within attention": _present(first.attn.norm),
+        "a norm within the MLP": _present(first.mlp.norm),
+        "projections without biases": first.attn.proj.bias is None or first.mlp.fc1.bias is None,
+        "layer scale": _present(first.ls1),
+        "another activation than GELU": not _is_exact_gelu(first.mlp.act),
+        "another pooling than the class token": vit.global_pool != "token",
+        "no final norm": not _present(vit.norm),
+        "a norm before the head": _present(vit.fc_norm),
     }
     found = [what for what, present in unknown.items() if present]
     if found:
         raise ValueError(f"this VisionTransformer cannot be sliced: it has {', '.join(found)}")
+
+
+def _present(part: nn.Module) -> bool:
+    return not isinstance(part, nn.Identity)
+
+
+def _width(block: Any) -> tuple[int, int]:
+    return block.attn.num_heads, block.mlp.fc1.out_features
+
+
+def _is_exact_gelu(activation: nn.Module) -> bool:
+    return isinstance(activation, nn.GELU) and activation.approximate == "none"

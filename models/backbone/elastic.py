@@ -22,7 +22,12 @@ def kept(width: float, total: int) -> int:
     """ceil(width * total): how many heads or neurons a width keeps (at least 1).
 
     The small allowance keeps 0.3 * 10 at 3 despite rounding.
+
+    Raises:
+        ValueError: a width outside (0, 1].
     """
+    if not 0 < width <= 1:
+        raise ValueError(f"width {width} is outside (0, 1]")
     return max(1, math.ceil(width * total - 1e-9))
 
 

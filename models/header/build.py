@@ -16,6 +16,7 @@ from models.header.network import DagHeader
 from models.header.space import Architecture, Block
 
 SEARCHED = "searched"
+_PARTS = ("weight", "bias", "out_index", "in_index")
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,32 @@ def build_header(
             has a linear layer on [CLS], it starts from it.
 
     Raises:
-        ValueError: unknown kind.
+        ValueError: unknown kind, or a ``cls_head`` of another shape.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         header = _construct(config)
-    skip = getattr(header, "skip", None)
-    if cls_head is not None and skip is not None:
-        with torch.no_grad():
-            skip.weight.copy_(cls_head[0])
-            skip.bias.copy_(cls_head[1])
+    start_from(header, cls_head)
     return header
+
+
+def start_from(header: nn.Module, cls_head: tuple[Tensor, Tensor] | None) -> None:
+    """Let the linear layer on [CLS], where there is one, start from a trained linear header.
+
+    Raises:
+        ValueError: that header is for other classes or another dimension.
+    """
+    skip = getattr(header, "skip", None)
+    if cls_head is None or skip is None:
+        return
+    for part, value in zip(("weight", "bias"), cls_head, strict=True):
+        own = getattr(skip, part)
+        if own.shape != value.shape:
+            raise ValueError(
+                f"the reference header's {part} is {tuple(value.shape)}, needed {tuple(own.shape)}"
+            )
+        with torch.no_grad():
+            own.copy_(value)
 
 
 def _construct(config: HeaderConfig) -> nn.Module:
@@ -132,8 +148,11 @@ def slim(header: nn.Module, config: HeaderConfig) -> nn.Module:
         if not isinstance(layer, Prunable):
             continue
         with torch.no_grad():
-            layer.bias.mul_(layer.mask)
-            layer.weight.mul_(layer.mask.view(-1, *[1] * (layer.weight.dim() - 1)))
+            mask = layer.mask[layer.out_index] if layer.sliced else layer.mask
+            layer.bias.mul_(mask)
+            layer.weight.mul_(mask.view(-1, *[1] * (layer.weight.dim() - 1)))
+        if layer.sliced:
+            continue  # already small: what is masked since then is 0 but stays
         # one row and one column stay even where all are dead: no layer can be empty
         rows, columns = _at_least_one(layer.mask > 0), _at_least_one(live[name])
         if len(rows) < layer.out_features or len(columns) < layer.in_features:
@@ -185,6 +204,9 @@ def restore(config: HeaderConfig, state: Mapping[str, Tensor]) -> nn.Module:
     header = build_header(config)
     for name, layer in header.named_modules():
         if isinstance(layer, Prunable):
+            missing = [k for k in _PARTS if f"{name}.{k}" not in state]
+            if missing:
+                raise RuntimeError(f"the state has no {missing} of {name}: another header's")
             for part in ("weight", "bias"):
                 setattr(layer, part, nn.Parameter(torch.empty_like(state[f"{name}.{part}"])))
             for part in ("out_index", "in_index"):

@@ -10,7 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbone.training import endless, scores
-from models.header.build import SEARCHED, HeaderConfig, build_header, header_flops, state_of
+from models.header.build import (
+    SEARCHED,
+    HeaderConfig,
+    build_header,
+    header_flops,
+    start_from,
+    state_of,
+)
 from models.header.controller import Controller, Samples, reinforce_loss
 from models.header.network import SharedWeights
 from models.header.space import Architecture, Space
@@ -117,8 +124,8 @@ def train_header(
 
 @torch.no_grad()
 def evaluate(header: nn.Module, data: Split) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy."""
-    return scores(header(data.features), data.labels)
+    """Mean cross-entropy and accuracy, in chunks: maps of large backbones are large."""
+    return scores(torch.cat([header(chunk) for chunk in data.features.split(1024)]), data.labels)
 
 
 def children_loss(
@@ -164,7 +171,10 @@ class HeaderSearch:
 
         Raises:
             NothingFitsError: not even the linear header is within the budget.
+            ValueError: ``train`` or ``val`` is empty.
         """
+        if not len(train.labels) or not len(val.labels):
+            raise ValueError("a header search needs shared train and validation samples")
         joint = val.join(support)
         controller, shared, sampled = self.alternate(train, joint, on_step)
         configs = {name: replace(self.base, kind=name) for name in ("linear", *fixed)}
@@ -261,10 +271,7 @@ class HeaderSearch:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             shared = SharedWeights(self.space.blocks, self.space.operations, self.base)
-        if self.cls_head is not None:
-            with torch.no_grad():
-                shared.skip.weight.copy_(self.cls_head[0])
-                shared.skip.bias.copy_(self.cls_head[1])
+        start_from(shared, self.cls_head)
         return shared
 
     def cost(self, architecture: Architecture) -> tuple[int, int]:
@@ -272,7 +279,8 @@ class HeaderSearch:
         if architecture not in self._costs:
             config = replace(self.base, kind=SEARCHED, architecture=architecture)
             header = build_header(config)
-            self._costs[architecture] = (self.parameters(config), header_flops(header, config))
+            parameters = sum(p.numel() for p in header.parameters())
+            self._costs[architecture] = (parameters, header_flops(header, config))
         return self._costs[architecture]
 
     @staticmethod

@@ -253,3 +253,30 @@ def test_training_learns_and_is_reproducible() -> None:
     one, two = run(), run()
     assert training.evaluate(one, IMAGES, LABELS) == training.evaluate(two, IMAGES, LABELS)
     assert training.evaluate(one, IMAGES, LABELS)[1] == 1.0
+
+
+@pytest.mark.parametrize("bad", [0, -0.5, 1.2])
+def test_a_width_outside_the_model_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="outside"):
+        elastic.kept(bad, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"reg_tokens": 2}, "register tokens"),
+        ({"qk_norm": True}, "query-key norm"),
+        ({"init_values": 1e-4}, "layer scale"),
+        ({"no_embed_class": True}, "positions for the patches alone"),
+        ({"act_layer": torch.nn.ReLU}, "another activation"),
+        ({"img_size": (8, 4)}, "non-square images"),
+        ({"class_token": False, "global_pool": "avg"}, "no class token"),
+        ({"proj_bias": False}, "without biases"),
+    ],
+)
+def test_what_slicing_does_not_know_is_named(arguments: dict[str, object], named: str) -> None:
+    from timm.models.vision_transformer import VisionTransformer
+
+    shape = {"img_size": 8, "patch_size": 2, "embed_dim": 12, "depth": 1, "num_heads": 3}
+    with pytest.raises(ValueError, match=named):
+        config_of(VisionTransformer(**{**shape, **arguments}))
