@@ -35,6 +35,24 @@ def run(params: Path) -> None:
 
 
 @cli.command()
+@click.option("--only", multiple=True, metavar="NAME", help="An experiment, e.g. fig9; repeatable.")
+@click.option("--seeds", type=click.IntRange(1), help="How many seeds, instead of the scale's.")
+@click.option(
+    "--scale",
+    type=click.Choice(("quick", "default", "paper")),
+    default="quick",
+    show_default=True,
+    help="Sizes: evaluation/<scale>.yaml.",
+)
+@params_option
+def evaluate(only: tuple[str, ...], seeds: int | None, scale: str, params: Path) -> None:
+    """Run the paper's experiments and judge its claims; goes on where it was stopped."""
+    from flows.evaluation import evaluate_paper
+
+    evaluate_paper(only, scale, seeds, params)
+
+
+@cli.command()
 @click.argument("name", metavar="NAME", type=click.Choice(STAGES))
 @params_option
 def stage(name: str, params: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -39,7 +40,11 @@ def customize(settings: Settings) -> None:
     shown = create_progress_artifact(0.0, key="customize", description="Clusters customized")
     assert isinstance(shown, UUID)  # a coroutine only in async flows
     for cluster in settings.fleet:
-        results.append(customize_cluster(settings, cluster, info, machine, messages))
+        cut = cut_backbone(cluster.edge)
+        samples = {
+            name: samples_ref(name) for name in ("cloud", *(d.name for d in cluster.devices))
+        }
+        results.append(customize_cluster(settings, cluster, cut, samples, info, machine, messages))
         update_progress_artifact(shown, 100 * len(results) / len(settings.fleet))
     publish_customization(
         [r.search for r in results],
@@ -53,18 +58,25 @@ def customize(settings: Settings) -> None:
 def customize_cluster(
     settings: Settings,
     cluster: Cluster,
+    cut: Ref,
+    samples: Mapping[str, Ref],
     info: DataInfo,
     machine: Machine,
     messages: list[Message],
 ) -> Customized:
-    """Coarse header at the edge, then T rounds between the edge and its devices."""
+    """Coarse header at the edge, then T rounds between the edge and its devices.
+
+    ``cut`` is the cluster's backbone; ``samples`` holds each owner's, by name.
+    """
     code = code_version(
         "models.backbone", "models.header", "models.refinement", "tasks.edge", "tasks.device"
     )
-    search, coarse, shared = search_at_edge(settings, cluster, info, machine, code, messages)
+    search, coarse, shared = search_at_edge(
+        settings, cluster, cut, samples, info, machine, code, messages
+    )
     models = [edge.send_model(coarse, d.name, shared, code) for d in cluster.devices]
     features = [
-        device.embed(d.name, model, samples_ref(d.name), info, machine, code)
+        device.embed(d.name, model, samples[d.name], info, machine, code)
         for d, model in zip(cluster.devices, models, strict=True)
     ]
     received = [
@@ -89,6 +101,8 @@ def customize_cluster(
 def search_at_edge(
     settings: Settings,
     cluster: Cluster,
+    cut: Ref,
+    samples: Mapping[str, Ref],
     info: DataInfo,
     machine: Machine,
     code: str,
@@ -96,17 +110,14 @@ def search_at_edge(
 ) -> tuple[Search, Coarse, Ref]:
     """What the edge needs comes in from both sides; then it searches."""
     name, recipe = cluster.edge, settings.edge
-    cut = cut_backbone(name)
     backbone = cloud.send_backbone(name, cut, code)
     public = None
     if recipe.public_features:
         public = cloud.send_public_features(
-            name, cut, samples_ref("cloud"), info, recipe.public_features, machine, code
+            name, cut, samples["cloud"], info, recipe.public_features, machine, code
         )
         messages.append(public)
-    consented = [
-        device.send_shared(name, d.name, samples_ref(d.name), code) for d in cluster.devices
-    ]
+    consented = [device.send_shared(name, d.name, samples[d.name], code) for d in cluster.devices]
     shared = edge.embed_shared(name, backbone, consented, info, machine, code)
     search = edge.search_header(
         name,

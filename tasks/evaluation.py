@@ -271,12 +271,12 @@ def _round_row(
         "val_accuracy": state.val_accuracy,
         "test_loss": loss,
         "test_accuracy": accuracy,
-        "test_accuracy_own_classes": _restricted_accuracy(logits, labels, own_classes),
+        "test_accuracy_own_classes": restricted_accuracy(logits, labels, own_classes),
         "latency_s": latency_s(small, features[:LATENCY_BATCH]),
     }
 
 
-def _restricted_accuracy(logits: Tensor, labels: Tensor, classes: Tensor) -> float:
+def restricted_accuracy(logits: Tensor, labels: Tensor, classes: Tensor) -> float:
     """Accuracy when only the given classes may be answered: what knowing them gives for free."""
     allowed = torch.full_like(logits[0], float("-inf"))
     allowed[classes] = 0

@@ -32,8 +32,13 @@ def partition_data(settings: Settings, out: Path = PARTITION) -> dict[str, int]:
         DataError: the data are not what is pinned, or too few.
         ValidationError: the manifest breaks an expectation; nothing is written but its report.
     """
+    content = pin.verify(settings.data.folder, PIN)
+    return divide(settings, content, out, VALIDATION)
+
+
+def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[str, int]:
+    """Divide, validate and write; ``content`` identifies the raw data. See partition_data."""
     spec = settings.data
-    content = pin.verify(spec.folder, PIN)
     data = sources.load(
         spec.source,
         spec.folder,
@@ -48,7 +53,7 @@ def partition_data(settings: Settings, out: Path = PARTITION) -> dict[str, int]:
     validation.validate(
         manifest,
         reread=lambda ids: _hashes(images, ids),
-        out=VALIDATION,
+        out=report,
         shared_range=SHARED_RANGE,
         min_per_class=1 if settings.partition.heterogeneity == "dirichlet" else 5,
         seed=settings.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -230,27 +231,38 @@ class Settings(Frozen):
         return self
 
 
-def load(path: Path) -> Settings:
-    """Read and validate the settings file.
+def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Settings:
+    """Read and validate the settings file, with the values of ``overlay`` (nested) on top.
 
     Raises:
         SettingsError: the file is missing, not YAML, or a value is impossible; each is named.
     """
-    values = _read_yaml(path)
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected settings by name, found {type(values).__name__}")
     if isinstance(values.get("fleet"), str):
         values["fleet"] = read_fleet(path.parent / values["fleet"])
+    values = merged(values, overlay or {})
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(f"{path}: {_in_words(error)}") from None
+        raise SettingsError(f"{path}: {in_words(error)}") from None
+
+
+def merged(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with those of ``overlay`` on top; mappings merge, everything else is replaced."""
+    result = dict(values)
+    for name, value in overlay.items():
+        below = result.get(name)
+        nested = isinstance(value, Mapping) and isinstance(below, Mapping)
+        result[name] = merged(below, value) if nested else value
+    return result
 
 
 def read_fleet(path: Path) -> list[dict[str, Any]]:
     """A fleet from YAML (as in ``params.yaml``) or CSV (a row a device, with a column ``edge``)."""
     if path.suffix != ".csv":
-        fleet: list[dict[str, Any]] = _read_yaml(path)
+        fleet: list[dict[str, Any]] = read_yaml(path)
         return fleet
     try:
         with path.open(newline="") as file:
@@ -263,7 +275,7 @@ def read_fleet(path: Path) -> list[dict[str, Any]]:
     return [{"edge": edge, "devices": devices} for edge, devices in clusters.items()]
 
 
-def _read_yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text())
     except OSError as error:
@@ -272,7 +284,7 @@ def _read_yaml(path: Path) -> Any:
         raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 
 
-def _in_words(error: ValidationError) -> str:
+def in_words(error: ValidationError) -> str:
     """Every complaint on one line: where it is, what is wrong."""
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"

@@ -1,0 +1,1 @@
+"""Lightweight models that the evaluation compares with, scaled to a number of parameters."""

@@ -1,0 +1,45 @@
+"""What the evaluation says about numbers from several seeds, and about recovered groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Student's confidence interval of the mean of independent values; None for fewer than 2."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return None
+    mean = float(np.mean(values))
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    reach = float(t.ppf((1 + level) / 2, len(values) - 1)) * error
+    return mean - reach, mean + reach
+
+
+def rank_agreement(distances: NDArray[np.float64], groups: Sequence[int]) -> float:
+    """How well pairwise distances rank pairs of one group before pairs of two (the area under the
+    ROC curve): 1 perfect, 0.5 chance. NaN if there are not both kinds of pairs."""
+    i, j = np.triu_indices(len(groups), 1)
+    same = np.asarray(groups)[i] == np.asarray(groups)[j]
+    near, far = distances[i, j][same], distances[i, j][~same]
+    if not len(near) or not len(far):
+        return float("nan")
+    below = (near[:, None] < far[None, :]).mean()
+    return float(below + 0.5 * (near[:, None] == far[None, :]).mean())
+
+
+def cluster_purity(distances: NDArray[np.float64], groups: Sequence[int]) -> float:
+    """The share of members that belong to their cluster's majority group, when average linkage on
+    ``distances`` is cut into as many clusters as there are groups."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    tree = linkage(squareform(distances, checks=False), "average")
+    found = fcluster(tree, len(set(groups)), "maxclust")
+    members = np.asarray(groups)
+    majority = [np.bincount(members[found == c]).max() for c in np.unique(found)]
+    return float(sum(majority) / len(members))

@@ -1,0 +1,258 @@
+"""Fig. 7a and 13a: ACME's best model within a size against lightweight models from scratch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from prefect import task
+from torch import Tensor, nn
+
+from models.backbone.size import parameter_count
+from models.backbone.training import fit, scores
+from models.baselines.devit import DeViT
+from models.baselines.families import Padded, build_baseline
+from models.header.fixed import LinearHeader
+from models.progress import OnStep
+from models.refinement.loop import LoopRecipe, refine
+from models.refinement.training import DeviceData
+from tasks import settings
+from tasks.compute import Machine
+from tasks.evaluation import load_header, restricted_accuracy
+from tasks.experiments import paper
+from tasks.experiments.claims import Claim
+from tasks.experiments.headers import best_searched
+from tasks.options import CACHED
+from tasks.progress import progress
+from tasks.samples import DataInfo, read_split
+from tasks.store import Ref, read_tensors
+
+Row = dict[str, Any]
+ACME = "ACME"
+
+
+def equal_steps(settings: settings.Settings, public_train: int) -> int:
+    """Optimizer steps of ACME's whole training: reference, distillation, search and header."""
+    spec, edge = settings.backbone, settings.edge
+    reference = spec.training.epochs * (public_train // spec.training.batch_size)
+    distillation = spec.distillation.width_steps + spec.distillation.depth_steps
+    return reference + distillation + edge.epochs * edge.weight_steps + edge.retrain_steps
+
+
+@task(task_run_name="baseline {family}", **CACHED)
+def baseline(
+    family: str,
+    parameters: int,
+    public: Ref,
+    devices: list[Ref],
+    info: DataInfo,
+    patch_size: int,
+    steps: int,
+    training: settings.Training,
+    lr: float,
+    refinement: settings.Refinement,
+    seed: int,
+    machine: Machine,
+    code: str,
+) -> Row:
+    """One family trained from scratch on the public train split with ACME's data, number of steps,
+    batch size and augmentation; then its classifier tuned on every device for as many steps as
+    ACME's header. Nothing is chosen by any score, so test splits decide nothing."""
+    place = machine.prepare()
+    model = build_baseline(
+        family,
+        parameters,
+        image_size=info.image_size,
+        patch_size=patch_size,
+        channels=info.channels,
+        classes=len(info.classes),
+        seed=seed,
+    ).to(place)
+    images, labels = read_split(public, "train", info)
+    with progress(f"baseline {family}") as on_step:
+        _train(model, images, labels, steps, training, lr, seed, on_step)
+    val, test = (_evaluated(model, read_split(public, split, info)) for split in ("val", "test"))
+    return {
+        "model": family,
+        "parameters": parameter_count(model),
+        "val_accuracy": val,
+        "test_accuracy": test,
+        **_on_devices(model, devices, info, refinement, seed),
+    }
+
+
+def acme_row(cells: Sequence[tuple[Ref, list[Row]]], limit: int) -> tuple[Ref, Row] | None:
+    """The best searched header and backbone of at most ``limit`` parameters, by validation."""
+    fitting = [
+        (backbone, row)
+        for backbone, rows in cells
+        if (row := best_searched(rows))["total_parameters"] <= limit
+    ]
+    if not fitting:
+        return None
+    return min(fitting, key=lambda pair: (-pair[1]["val_accuracy"], pair[1]["val_loss"]))
+
+
+@task(task_run_name="ACME's model on the devices", **CACHED)
+def acme_on_devices(
+    header: Ref,
+    features: list[Ref],
+    refinement: settings.Refinement,
+    seed: int,
+    machine: Machine,
+    code: str,
+) -> dict[str, float]:
+    """The same tuning for ACME's model: its header, without and with pruning by Alone."""
+    machine.prepare()
+    own = [read_tensors(ref)[0] for ref in features]
+    train = [_data(t, "train") for t in own]
+    test = [_data(t, "test") for t in own]
+    headers = [load_header(header) for _ in own]
+    tuned = refine(headers, train, np.eye(len(own)), _loop(refinement, 0.0), seed).tuned
+    return _scores(headers, tuned, train, test)
+
+
+def _train(
+    model: Padded,
+    images: Tensor,
+    labels: Tensor,
+    steps: int,
+    training: settings.Training,
+    lr: float,
+    seed: int,
+    on_step: OnStep,
+) -> None:
+    each = len(images) // min(training.batch_size, len(images))
+    run = partial(
+        fit,
+        batch_size=training.batch_size,
+        lr=lr,
+        weight_decay=training.weight_decay,
+        generator=torch.Generator().manual_seed(seed),
+        on_step=on_step,
+    )
+    epochs = math.ceil(steps / each)
+    if not isinstance(model.model, DeViT):
+        run(model, images, labels, epochs=epochs)
+        return
+    # a part costs its share of a step; half of all the work goes to the parts, half to the fusion
+    for part, vit in enumerate(model.model.parts):
+        targets = model.model.part_targets(labels, part)
+        run(Padded(vit, model.size), images, targets, epochs=max(1, epochs // 2))
+    run(model, images, labels, epochs=max(1, epochs - epochs // 2))
+
+
+@torch.no_grad()
+def _evaluated(model: nn.Module, split: tuple[Tensor, Tensor]) -> float:
+    place = next(model.parameters()).device
+    model.eval()
+    logits = [model(chunk.to(place)).cpu() for chunk in split[0].split(256)]
+    return scores(torch.cat(logits), split[1])[1]
+
+
+def _on_devices(
+    model: Padded,
+    devices: Sequence[Ref],
+    info: DataInfo,
+    refinement: settings.Refinement,
+    seed: int,
+) -> dict[str, float]:
+    train, test = (
+        [_pooled(model, read_split(ref, split, info)) for ref in devices]
+        for split in ("train", "test")
+    )
+    headers = [_linear(model.classifier()) for _ in devices]
+    tuned = refine(headers, train, np.eye(len(devices)), _loop(refinement, 0.0), seed).tuned
+    return _scores(headers, tuned, train, test)
+
+
+@torch.no_grad()
+def _pooled(model: Padded, split: tuple[Tensor, Tensor]) -> DeviceData:
+    """Features before the classifier, in the place that a linear header reads."""
+    place = next(model.parameters()).device
+    features = [model.pooled(chunk.to(place)).cpu() for chunk in split[0].split(256)]
+    return DeviceData(torch.cat(features)[:, None, None], split[1])
+
+
+def _linear(classifier: nn.Linear) -> LinearHeader:
+    header = LinearHeader(dim=classifier.in_features, classes=classifier.out_features)
+    with torch.no_grad():
+        header.skip.weight.copy_(classifier.weight)
+        header.skip.bias.copy_(classifier.bias)
+    return header
+
+
+def _loop(refinement: settings.Refinement, fraction: float) -> LoopRecipe:
+    values = refinement.model_dump(include=set(LoopRecipe.__dataclass_fields__))
+    return LoopRecipe(**{**values, "prune_fraction": fraction})
+
+
+@torch.no_grad()
+def _scores(
+    received: Sequence[nn.Module],
+    tuned: Sequence[nn.Module],
+    train: Sequence[DeviceData],
+    test: Sequence[DeviceData],
+) -> dict[str, float]:
+    def mean(headers: Sequence[nn.Module], restricted: bool) -> float:
+        found = []
+        for header, own, data in zip(headers, train, test, strict=True):
+            logits = header(data.features)
+            if restricted:
+                found.append(restricted_accuracy(logits, data.labels, own.labels.unique()))
+            else:
+                found.append(scores(logits, data.labels)[1])
+        return float(np.mean(found))
+
+    return {
+        "device_received": mean(received, False),
+        "device_own_classes": mean(received, True),
+        "device_tuned": mean(tuned, False),
+        "device_tuned_own_classes": mean(tuned, True),
+    }
+
+
+def _data(tensors: dict[str, Tensor], split: str) -> DeviceData:
+    return DeviceData(tensors[f"{split}_features"].float(), tensors[f"{split}_labels"].long())
+
+
+def fig7a_claims(frame: pd.DataFrame, prefix: str = "fig7a") -> list[Claim]:
+    """ACME's best within the limit against the baselines, on public test data and on devices."""
+    first = prefix == "fig7a"
+    theirs = paper.FIG7A if first else paper.FIG13A
+    ours = paper.FIG7A_OURS if first else paper.FIG13A_OURS
+    accuracies = [accuracy for _, accuracy in theirs.values()]
+    claims = []
+    for column, where in (
+        ("test_accuracy", "public test data"),
+        ("device_own_classes", "devices, own classes, untuned"),
+        ("device_tuned_own_classes", "devices, own classes, tuned"),
+    ):
+        table = frame.pivot_table(index="seed", columns="model", values=column)
+        rest = table.drop(columns=ACME)
+        tag = column.removesuffix("_accuracy").replace("_", "-")
+        on_public = column == "test_accuracy"
+        claims += [
+            Claim(
+                f"{prefix}.{tag}.over-best",
+                f"ACME's best over the best baseline of at most its size, {where}",
+                ours - max(accuracies) if on_public else None,
+                _by_seed(table[ACME] - rest.max(axis=1)),
+            ),
+            Claim(
+                f"{prefix}.{tag}.over-mean",
+                f"ACME's best over the mean of the baselines, {where}",
+                ours - sum(accuracies) / len(accuracies) if on_public else None,
+                _by_seed(table[ACME] - rest.mean(axis=1)),
+            ),
+        ]
+    return claims
+
+
+def _by_seed(values: pd.Series) -> dict[int, float]:
+    return {int(str(s)): float(v) for s, v in values.items()}

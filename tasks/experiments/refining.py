@@ -1,0 +1,291 @@
+"""Fig. 10 and Fig. 11: whose data are alike, and what listening to alike devices is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from prefect import task
+from torch import Tensor, nn
+
+from models.backbone.features import extract
+from models.backbone.training import scores
+from models.header.build import HeaderConfig, neurons, restore
+from models.refinement.aggregation import METHODS, mixing_weights, row_weights
+from models.refinement.loop import LoopRecipe, refine
+from models.refinement.similarity import (
+    Matrix,
+    debiased,
+    distances,
+    floors,
+    jensen_shannon,
+    similarity,
+    wasserstein,
+)
+from models.refinement.training import DeviceData
+from models.statistics import cluster_purity, rank_agreement
+from tasks import settings
+from tasks.cloud import load_backbone
+from tasks.compute import Machine
+from tasks.evaluation import restricted_accuracy
+from tasks.experiments import paper
+from tasks.experiments.claims import Claim
+from tasks.options import CACHED
+from tasks.progress import progress
+from tasks.samples import DataInfo, read_split
+from tasks.store import WORK, Ref, put_tensors, read_tensors
+
+Row = dict[str, Any]
+FOLDER = WORK / "experiments"
+LITERAL, RANDOM, TUNED = "literal Eq. 20", "random pruning", "fine-tuning alone"
+DISTANCES = {"wasserstein": wasserstein, "js": jensen_shannon}
+
+
+@task(task_run_name="scale of the features", **CACHED)
+def feature_scale(
+    backbone: Ref, public: Ref, info: DataInfo, samples: int, machine: Machine, code: str
+) -> Ref:
+    """Mean and deviation of [CLS] on public train samples: what every device standardises by."""
+    vit = load_backbone(backbone).to(machine.prepare())
+    images, _ = read_split(public, "train", info)
+    tokens = extract(vit, images[:samples])[:, 0, 0]
+    return put_tensors(FOLDER, "scale", {"mean": tokens.mean(0), "std": tokens.std(0) + 1e-6})
+
+
+@task(task_run_name="similarity, {level}, {samples} samples", **CACHED)
+def similarity_rows(
+    features: list[Ref], scale: Ref, groups: Sequence[int], level: str, samples: int, code: str
+) -> list[Row]:
+    """Distances by Wasserstein and Jensen-Shannon, literal and debiased, against the true groups:
+    devices of one group hold the same classes. ``weights`` are Eq. 20's."""
+    sketches = sketches_of(features, scale, samples)
+    rows = []
+    for name, distance in DISTANCES.items():
+        raw = distances(sketches, distance)
+        for debias, matrix in ((False, raw), (True, debiased(raw, floors(sketches, distance)))):
+            rows.append(
+                {
+                    "level": level,
+                    "samples": samples,
+                    "distance": name,
+                    "debiased": debias,
+                    "rank_agreement": rank_agreement(matrix, groups),
+                    "purity": cluster_purity(matrix, groups),
+                    "weights": row_weights(similarity(matrix), 0.1 if debias else 1.0).tolist(),
+                }
+            )
+    return rows
+
+
+@task(task_run_name="refine, {level}, {samples} samples, {strength} pruned", **CACHED)
+def refined_rows(
+    features: list[Ref],
+    scale: Ref,
+    header: Ref,
+    recipe: settings.Refinement,
+    level: str,
+    samples: int,
+    strength: float,
+    seed: int,
+    machine: Machine,
+    code: str,
+) -> list[Row]:
+    """Alg. 2 by every method on one cluster, from the same header and batches; means over the
+    devices of accuracy on their own test splits, after the last pruning and after tuning."""
+    place = machine.prepare()
+    state, config = read_tensors(header)
+    own = [read_tensors(ref)[0] for ref in features]
+    train = [DeviceData(*_part(t, "train", samples)) for t in own]
+    test = [DeviceData(*_part(t, "test", None)) for t in own]
+    received = [restore(HeaderConfig.from_dict(config), state).to(place) for _ in own]
+    sketches = sketches_of(features, scale, min(recipe.sketch_samples, samples))
+    common = {
+        "level": level,
+        "samples": samples,
+        "strength": strength,
+        "received": _accuracy(received, test),
+        "own_classes": _accuracy(received, test, train),
+    }
+    rows = []
+    methods = {**_weights(sketches, recipe), RANDOM: None, TUNED: np.eye(len(own))}
+    with progress(f"refining, {level}, {samples} samples, {strength} pruned") as on_step:
+        for done, (method, weights) in enumerate(methods.items(), 1):
+            fraction = 0.0 if method == TUNED else strength / recipe.rounds
+            result = refine(received, train, weights, _recipe(recipe, fraction), seed)
+            rows.append(
+                {
+                    **common,
+                    "method": method,
+                    "after_pruning": _accuracy(result.pruned, test),
+                    "after_tuning": _accuracy(result.tuned, test),
+                    "after_tuning_own_classes": _accuracy(result.tuned, test, train),
+                }
+            )
+            on_step(done, len(methods), {})
+    return rows
+
+
+def set_bytes(header: Ref, rounds: int) -> dict[str, int]:
+    """What importance sets cost a device going up: a float32 a neuron, or a parameter."""
+    state, values = read_tensors(header)
+    module = restore(HeaderConfig.from_dict(values), state)
+    parameters = sum(p.numel() for p in module.parameters())
+    return {
+        "neuron": 4 * rounds * sum(neurons(module).values()),
+        "parameter": 4 * rounds * parameters,
+    }
+
+
+def sketches_of(features: Sequence[Ref], scale: Ref, samples: int) -> list[np.ndarray]:
+    """The first ``samples`` standardised [CLS] features of every device's train split."""
+    of_public, _ = read_tensors(scale)
+    return [
+        (
+            (read_tensors(ref)[0]["train_features"][:samples, 0, 0].float() - of_public["mean"])
+            / of_public["std"]
+        ).numpy()
+        for ref in features
+    ]
+
+
+def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[str, Matrix | None]:
+    def by(method: str, temperature: float, debias: bool) -> Matrix:
+        return mixing_weights(method, sketches, temperature=temperature, debias=debias)[1]
+
+    ours = {m: by(m, recipe.temperature, recipe.debias) for m in METHODS}
+    return {**ours, LITERAL: by("wasserstein", 1.0, False)}
+
+
+def _recipe(recipe: settings.Refinement, fraction: float) -> LoopRecipe:
+    values = recipe.model_dump(include=set(LoopRecipe.__dataclass_fields__))
+    return LoopRecipe(**{**values, "prune_fraction": fraction})
+
+
+def _part(tensors: dict[str, Tensor], split: str, count: int | None) -> tuple[Tensor, Tensor]:
+    return (
+        tensors[f"{split}_features"][:count].float(),
+        tensors[f"{split}_labels"][:count].long(),
+    )
+
+
+@torch.no_grad()
+def _accuracy(
+    headers: Sequence[nn.Module],
+    test: Sequence[DeviceData],
+    own: Sequence[DeviceData] | None = None,
+) -> float:
+    """Mean over devices; with ``own`` each may answer the classes of its train split alone."""
+    found = []
+    for i, (header, data) in enumerate(zip(headers, test, strict=True)):
+        logits = header(data.features.to(next(header.parameters()).device)).cpu()
+        if own is None:
+            found.append(scores(logits, data.labels)[1])
+        else:
+            found.append(restricted_accuracy(logits, data.labels, own[i].labels.unique()))
+    return float(np.mean(found))
+
+
+def fig10_claims(frame: pd.DataFrame) -> list[Claim]:
+    """Wasserstein against Jensen-Shannon at recovering who is alike."""
+    claims = []
+    for debias, words in ((False, "as printed"), (True, "debiased (ours)")):
+        part = frame[(frame.debiased == debias) & (frame.level != "iid")]
+        for column, what in (("rank_agreement", "rank agreement"), ("purity", "cluster purity")):
+            table = part.pivot_table(index="seed", columns="distance", values=column)
+            tag = "debiased" if debias else "literal"
+            claims.append(
+                Claim(
+                    f"fig10.{column.replace('_', '-')}-{tag}",
+                    f"{what} with the true groups, Wasserstein less JS, distances {words}",
+                    None,
+                    _by_seed(table["wasserstein"] - table["js"]),
+                )
+            )
+            claims.append(
+                Claim(
+                    f"fig10.wasserstein-{column.replace('_', '-')}-{tag}",
+                    f"{what} of Wasserstein, distances {words} (neutral: .5)",
+                    None,
+                    _by_seed(table["wasserstein"]),
+                    neutral=0.5,
+                )
+            )
+    return claims
+
+
+def fig11_claims(frame: pd.DataFrame) -> list[Claim]:
+    """Gains by level at the paper's place (most samples, lighter pruning, after tuning); and what
+    collaboration is worth right after heavy pruning where data are scarce."""
+    claims = []
+    plenty = frame[
+        (frame.samples == frame.samples.max()) & (frame.strength == frame.strength.min())
+    ]
+    for level, numbers in paper.FIG11.items():
+        part = plenty[plenty.level == level]
+        if part.empty:
+            continue
+        tuned = part.pivot_table(index="seed", columns="method", values="after_tuning")
+        base = part.groupby("seed")[["received", "own_classes"]].first()
+        rest = [m for m in ("alone", "average", "js")]
+        ours, best = tuned["wasserstein"], tuned[rest].max(axis=1)
+        beaten = max(numbers[m] for m in rest)
+        claims += [
+            Claim(
+                f"fig11.{level}.gain",
+                f"{level}: accuracy gained over the received model",
+                numbers["wasserstein"] / 100,
+                _by_seed(ours - base["received"]),
+            ),
+            Claim(
+                f"fig11.{level}.gain-own-classes",
+                f"{level}: the same over the received model restricted to the device's classes",
+                None,
+                _by_seed(ours - base["own_classes"]),
+            ),
+            Claim(
+                f"fig11.{level}.over-alone",
+                f"{level}: Wasserstein over Alone after tuning",
+                (numbers["wasserstein"] - numbers["alone"]) / 100,
+                _by_seed(ours - tuned["alone"]),
+            ),
+            Claim(
+                f"fig11.{level}.over-best",
+                f"{level}: Wasserstein over the best of Alone, Avg and JS after tuning",
+                (numbers["wasserstein"] - beaten) / 100,
+                _by_seed(ours - best),
+            ),
+            Claim(
+                f"fig11.{level}.over-random",
+                f"{level}: Wasserstein over random pruning after tuning",
+                None,
+                _by_seed(ours - tuned[RANDOM]),
+            ),
+        ]
+    return claims + _scarce_claims(frame)
+
+
+def _scarce_claims(frame: pd.DataFrame) -> list[Claim]:
+    scarce = frame[
+        (frame.samples == frame.samples.min()) & (frame.strength == frame.strength.max())
+    ]
+    claims = []
+    for column, when in (("after_pruning", "before tuning"), ("after_tuning", "after tuning")):
+        table = scarce.pivot_table(index="seed", columns="method", values=column)
+        for other in ("alone", "average", RANDOM):
+            claims.append(
+                Claim(
+                    f"fig11.scarce.{column.replace('_', '-')}.over-{other.split()[0]}",
+                    f"{int(frame.samples.min())} train samples, {frame.strength.max():.0%} pruned, "
+                    f"all levels: Wasserstein over {other}, {when}",
+                    None,
+                    _by_seed(table["wasserstein"] - table[other]),
+                )
+            )
+    return claims
+
+
+def _by_seed(values: pd.Series) -> dict[int, float]:
+    return {int(str(s)): float(v) for s, v in values.items()}

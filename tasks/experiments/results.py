@@ -1,0 +1,104 @@
+"""What an experiment leaves: a CSV of its rows, a PNG, its claims, and runs in MLflow.
+
+::
+
+    artifacts/evaluation/  claims.json  <experiment>.csv  <experiment>.png  <experiment>.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tasks.experiments import grid, headers, lightweight, pictures, refining
+from tasks.experiments.claims import Claim
+from tasks.store import atomic_write, read_json, write_json
+from tasks.tracking import Candidate, Lineage, Tracker
+
+OUT = Path("artifacts/evaluation")
+CLAIMS = OUT / "claims.json"
+Row = dict[str, Any]
+
+JUDGES = {
+    "fig1": grid.fig1_claims,
+    "fig7a": lightweight.fig7a_claims,
+    "fig7b": headers.fig7b_claims,
+    "fig8": headers.fig8_claims,
+    "fig9": grid.fig9_claims,
+    "fig10": refining.fig10_claims,
+    "fig11": refining.fig11_claims,
+    "fig12": headers.fig12_claims,
+    "fig13a": lambda frame: lightweight.fig7a_claims(frame, "fig13a"),
+    "fig13b": lambda frame: headers.fig7b_claims(frame, "fig13b"),
+}
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """How an experiment was run: what its results are reproduced by."""
+
+    scale: str
+    command: str
+    hardware: str
+    git_commit: str
+    wall_s: float
+
+
+def publish(name: str, rows: Sequence[Row], how: Circumstances, out: Path = OUT) -> list[Claim]:
+    """Write one experiment's table, picture and claims."""
+    frame = pd.DataFrame(rows)
+    claims = JUDGES[name](frame)
+    flat = frame.drop(columns=[c for c in ("weights",) if c in frame])
+    atomic_write(out / f"{name}.csv", flat.to_csv(index=False, float_format="%.6g").encode())
+    atomic_write(out / f"{name}.png", pictures.draw(name, frame))
+    content = {**how.__dict__, "claims": [claim.row() for claim in claims]}
+    write_json(out / f"{name}.json", content)
+    return claims
+
+
+def collect(scale: str, out: Path = OUT) -> list[Row]:
+    """All claims of this scale that lie in ``out``, written to ``claims.json``."""
+    rows: list[Row] = []
+    for name in JUDGES:
+        path = out / f"{name}.json"
+        if path.exists() and (content := read_json(path))["scale"] == scale:
+            rows += content["claims"]
+    write_json(out / "claims.json", rows)
+    return rows
+
+
+def log(name: str, rows: Sequence[Row], claims: Sequence[Claim], root: Path, to: Lineage) -> None:
+    """A run a row, below one parent that carries the claims' means."""
+    tracker = Tracker(root, to)
+    digest = hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    tracker.log_group(
+        f"acme-evaluation-{name}",
+        digest,
+        name=name,
+        candidates=[_candidate(i, row) for i, row in enumerate(rows)],
+        metrics={_metric(c.id): float(pd.Series(c.values).mean()) for c in claims},
+        tags={"acme.experiment": name},
+    )
+
+
+def _candidate(index: int, row: Row) -> Candidate:
+    plain = {k: v for k, v in row.items() if isinstance(v, bool | int | float | str)}
+    metrics = {k: float(v) for k, v in plain.items() if type(v) is float}
+    words = [str(plain[k]) for k in ("edge", "level", "method", "model", "header") if k in plain]
+    shape = [f"{k[0]}{plain[k]}" for k in ("width", "depth") if k in plain]
+    return Candidate(
+        key=f"{index:04d}",
+        params={k: v for k, v in plain.items() if k not in metrics},
+        metrics=metrics,
+        tags={"mlflow.runName": " ".join([*words, *shape, f"seed {row['seed']}"])},
+    )
+
+
+def _metric(claim: str) -> str:
+    return claim.replace(" ", "-")

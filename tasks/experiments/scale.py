@@ -1,0 +1,86 @@
+"""How large the evaluation is: one YAML file a scale in ``evaluation/``, on top of params.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from tasks.errors import SettingsError
+from tasks.settings import Count, Frozen, Positive, Settings, in_words, load, merged, read_yaml
+
+FOLDER = Path("evaluation")
+SCALES = ("quick", "default", "paper")
+
+
+class Point(Frozen):
+    """A variant of the grid."""
+
+    width: float
+    depth: Positive
+
+
+class Headers(Frozen):
+    """Of Fig. 7b, 8 and 12: cells of the grid, and how headers are trained there."""
+
+    widths: tuple[float, ...]
+    depths: tuple[Positive, ...]
+    everywhere: tuple[str, ...]  # fixed headers on the whole grid
+    full_width: tuple[str, ...]  # and the others, where the width is 1
+    train_samples: Positive
+    val_samples: Positive
+    blocks: tuple[Positive, ...]
+    repeats: tuple[Positive, ...]
+    edge: dict[str, Any] = Field(default_factory=dict)  # on top of params.yaml's edge
+
+
+class Refining(Frozen):
+    """Of Fig. 10 and 11: one cluster, its groups of devices with alike data, and the loop."""
+
+    groups: tuple[Count, ...]
+    levels: tuple[str, ...]
+    samples: tuple[Positive, ...]  # train and val samples of a device
+    strengths: tuple[float, ...]  # of the header's neurons, gone after all rounds
+    variant: Point
+    sketches: tuple[Positive, ...]
+
+
+class Lightweight(Frozen):
+    """Of Fig. 7a and 13a: the baselines of about ``parameters`` each."""
+
+    families: tuple[str, ...]
+    parameters: Positive
+    lr: float
+
+
+class Scale(Frozen):
+    """``settings`` lies on top of params.yaml; ``digits`` on top of that for Fig. 13."""
+
+    seeds: Positive
+    cheap_seeds: Positive  # of experiments that need little more than the backbones
+    settings: dict[str, Any]
+    digits: dict[str, Any]
+    headers: Headers
+    refining: Refining
+    lightweight: Lightweight
+
+
+def load_scale(name: str, folder: Path = FOLDER) -> Scale:
+    """Read and validate ``<name>.yaml``.
+
+    Raises:
+        SettingsError: no such scale, or a value is impossible.
+    """
+    if name not in SCALES:
+        raise SettingsError(f"unknown scale {name!r}: choose {', '.join(SCALES)}")
+    path = folder / f"{name}.yaml"
+    try:
+        return Scale.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {in_words(error)}") from None
+
+
+def settings_of(scale: Scale, seed: int, params: Path, **overlay: Any) -> Settings:
+    """The settings of one seed; ``overlay`` lies on top of the scale's."""
+    return load(params, merged(merged(scale.settings, overlay), {"seed": seed}))

@@ -1,0 +1,35 @@
+"""The second data set of Fig. 13: scikit-learn's digits, written as a folder of class folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.experiments.scale import merged
+from tasks.store import WORK
+
+DIGITS = WORK / "digits"
+
+
+def second_folder(overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """``overlay`` with its data folder; where it names none, the digits that come along."""
+    if "folder" in overlay.get("data", {}):
+        return dict(overlay)
+    if not (DIGITS / "9").is_dir():
+        write_digits(DIGITS)
+    return merged(overlay, {"data": {"folder": str(DIGITS)}})
+
+
+def write_digits(folder: Path) -> None:
+    """1,797 real hand-written digits of 8 x 8 pixels, one PNG an image, one folder a class."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for index, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        where = folder / str(label)
+        where.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15.9375).astype(np.uint8)).save(where / f"{index:04d}.png")
