@@ -254,8 +254,9 @@ def merged(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, A
     result = dict(values)
     for name, value in overlay.items():
         below = result.get(name)
-        nested = isinstance(value, Mapping) and isinstance(below, Mapping)
-        result[name] = merged(below, value) if nested else value
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            value = merged(below, value)
+        result[name] = value
     return result
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.backbone.config import BackboneConfig, build
+from models.backbone.config import BackboneConfig, ViT, build
 
 
 class DeViT(nn.Module):
@@ -73,5 +73,5 @@ class DeViT(nn.Module):
         own = len(range(part, self.classes, count))
         return torch.where(labels % count == part, labels // count, torch.full_like(labels, own))
 
-    def _vits(self) -> Sequence[nn.Module]:
+    def _vits(self) -> Sequence[ViT]:
         return list(self.parts)

@@ -155,7 +155,7 @@ def _devit(width: int, side: int, patch: int, channels: int, classes: int) -> nn
     return DeViT(side, patch, channels, classes, dim=6 * width, depth=4, parts=2)
 
 
-FAMILIES: dict[str, Callable[[int, int, int, int, int], nn.Module]] = {
+FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "Twins-SVT": _twins,
     "MobileViT": partial(_mobilevit, version=1),
     "MobileViTv2": partial(_mobilevit, version=2),

@@ -10,7 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.header.fixed import FIXED, CNNHeader, LinearHeader, MixerHeader, MLPHeader
+from models.header.fixed import (
+    FIXED,
+    CNNHeader,
+    LinearHeader,
+    MixerHeader,
+    MLPHeader,
+    ResMLPHeader,
+    ViTHeader,
+)
 from models.header.layers import Prunable
 from models.header.network import DagHeader
 from models.header.space import Architecture, Block
@@ -97,6 +105,10 @@ def _construct(config: HeaderConfig) -> nn.Module:
             return CNNHeader(mode, **mapped, channels=config.channels)
         case "mixer":
             return MixerHeader(**mapped, hidden=config.hidden)
+        case "resmlp":
+            return ResMLPHeader(**mapped, hidden=config.hidden)
+        case "vit":
+            return ViTHeader(**common, hidden=config.hidden)
         case "searched":
             if config.architecture is None:
                 raise ValueError("a searched header needs its architecture")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.header.layers import PrunableConv2d, PrunableLinear, rms_norm
 from models.header.network import to_map
 
-FIXED = ("linear", "mlp", "cnn-ignore", "cnn-add", "cnn-project", "mixer")
+FIXED = ("linear", "mlp", "cnn-ignore", "cnn-add", "cnn-project", "mixer", "resmlp", "vit")
 
 
 class LinearHeader(nn.Module):
@@ -79,3 +79,47 @@ class MixerHeader(nn.Module):
         x = x + mixed.transpose(1, 2)
         x = x + self.channel_out(F.gelu(self.channel_in(rms_norm(x, 2))))
         return self.classifier(rms_norm(x, 2).mean(1))
+
+
+class ResMLPHeader(nn.Module):
+    """One ResMLP layer over all tokens, then their mean: one linear map between tokens, and a
+    two-layer perceptron between channels."""
+
+    def __init__(self, *, dim: int, grid: int, classes: int, hidden: int) -> None:
+        super().__init__()
+        tokens = 1 + grid**2
+        self.across = PrunableLinear(tokens, tokens)
+        self.channel_in = PrunableLinear(dim, hidden)
+        self.channel_out = PrunableLinear(hidden, dim)
+        self.classifier = PrunableLinear(dim, classes, classifier=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = features[:, 0]
+        x = x + self.across(rms_norm(x, 2).transpose(1, 2)).transpose(1, 2)
+        x = x + self.channel_out(F.gelu(self.channel_in(rms_norm(x, 2))))
+        return self.classifier(rms_norm(x, 2).mean(1))
+
+
+class ViTHeader(nn.Module):
+    """One Transformer layer (a single head of ``hidden`` dimensions) over all tokens; [CLS] is
+    classified."""
+
+    def __init__(self, *, dim: int, classes: int, hidden: int) -> None:
+        super().__init__()
+        self.query = PrunableLinear(dim, hidden)
+        self.key = PrunableLinear(dim, hidden)
+        self.value = PrunableLinear(dim, hidden)
+        self.out = PrunableLinear(hidden, dim)
+        self.channel_in = PrunableLinear(dim, hidden)
+        self.channel_out = PrunableLinear(hidden, dim)
+        self.classifier = PrunableLinear(dim, classes, classifier=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = features[:, 0]
+        inner = rms_norm(x, 2)
+        mixed = F.scaled_dot_product_attention(
+            self.query(inner[:, :1]), self.key(inner), self.value(inner)
+        )
+        cls = x[:, :1] + self.out(mixed)  # nothing but [CLS] is read later
+        cls = cls + self.channel_out(F.gelu(self.channel_in(rms_norm(cls, 2))))
+        return self.classifier(rms_norm(cls, 2)[:, 0])

@@ -136,12 +136,9 @@ def against(frame: pd.DataFrame, other: str, points: pd.DataFrame) -> dict[int, 
 
 def points_of(frame: pd.DataFrame, half: str) -> pd.DataFrame:
     """The smaller or the larger half of the backbones, by parameters; ``all`` takes both."""
-    sizes = (
-        frame[frame.header == "linear"]
-        .groupby(["width", "depth"], as_index=False)
-        .total_parameters.mean()
-        .sort_values("total_parameters", ignore_index=True)
-    )
+    linear = frame[frame.header == "linear"]
+    sizes = linear.groupby(["width", "depth"])["total_parameters"].mean().reset_index()
+    sizes = sizes.sort_values(by=["total_parameters"], ignore_index=True)
     middle = len(sizes) // 2
     parts = {"small": sizes[:middle], "large": sizes[middle:], "all": sizes}
     return parts[half][["width", "depth"]]

@@ -5,6 +5,8 @@ Read from the plotting scripts that the authors published (github.com/ZimingDai/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 FIG7A = {  # millions of parameters, accuracy on CIFAR-100
     "EfficientViT": (5.0, 0.8108),
     "MobileViT": (17.43, 0.6738),
@@ -113,7 +115,7 @@ def halves(table: str, against: str) -> dict[str, float]:
     return {half: sum(p[2] for p in part) / len(part) for half, part in parts.items()}
 
 
-def mean_gain(table: dict[str, tuple[float, ...]], against: str) -> float | None:
+def mean_gain(table: Mapping[str, tuple[float, ...]], against: str) -> float | None:
     """Mean gain of the searched header over another, over all depths."""
     if against not in table:
         return None

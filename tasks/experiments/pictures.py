@@ -73,15 +73,16 @@ def _fig1(frame: pd.DataFrame) -> Any:
     other.set_ylabel("modelled energy, share of the largest", color=COLORS[1])
     other.set_ylim(0, 1.05)
     product = (frame.width * frame.depth).round(6)
-    shown = [p for p, n in product.value_counts().items() if n > frame.seed.nunique()]
+    sizes = product.value_counts()
+    shown: list[float] = sorted(sizes[sizes > frame.seed.nunique()].index.tolist())
     names, values = [], []
-    for value in sorted(shown):
+    for value in shown:
         rows = frame[product == value].drop_duplicates(["width", "depth"])
         for _, row in rows.sort_values("depth").iterrows():
             same = frame[(frame.width == row.width) & (frame.depth == row.depth)]
             names.append(f"{row.width:g}x{int(row.depth)}\n{int(row.parameters) // 1000}k")
             values.append((*_by_seed(same, "test_accuracy"), value))
-    palette = {v: COLORS[i % 8] for i, v in enumerate(sorted(shown))}
+    palette = {v: COLORS[i % 8] for i, v in enumerate(shown)}
     for x, (mean, error, value) in enumerate(values):
         right.bar(x, mean, yerr=error, color=palette[value], capsize=2)
     right.set_xticks(range(len(names)), names, fontsize=7)
@@ -197,15 +198,13 @@ def _fig10(frame: pd.DataFrame) -> Any:
 
 
 def _fig11(frame: pd.DataFrame) -> Any:
-    settings = frame[["samples", "strength"]].drop_duplicates().itertuples(index=False)
-    chosen = sorted(settings, key=lambda s: (-s.samples, s.strength))
     figure, axes = _panels(2, 7.6, 4.0)
     corners = (
-        (chosen[0], "after_tuning", "after tuning"),
-        (chosen[-1], "after_pruning", "right after pruning"),
+        (frame.samples.max(), frame.strength.min(), "after_tuning", "after tuning"),
+        (frame.samples.min(), frame.strength.max(), "after_pruning", "right after pruning"),
     )
-    for axis, (corner, column, words) in zip(axes, corners, strict=True):
-        part = frame[(frame.samples == corner.samples) & (frame.strength == corner.strength)]
+    for axis, (samples, strength, column, words) in zip(axes, corners, strict=True):
+        part = frame[(frame.samples == samples) & (frame.strength == strength)]
         part = part.assign(gain=100 * (part[column] - part.received))
         groups = {
             level: {
@@ -220,9 +219,7 @@ def _fig11(frame: pd.DataFrame) -> Any:
             free = 100 * (rows.own_classes - rows.received).mean()
             label = "own classes, untrained" if x == 0 else None
             axis.plot([x - 0.45, x + 0.45], [free, free], color=INK, lw=1.2, ls=":", label=label)
-        axis.set_title(
-            f"{corner.samples} train samples, {corner.strength:.0%} pruned, {words}", fontsize=9
-        )
+        axis.set_title(f"{samples} train samples, {strength:.0%} pruned, {words}", fontsize=9)
     axes[0].legend(fontsize=7)
     return figure
 

@@ -93,10 +93,9 @@ def _candidate(index: int, row: Row) -> Candidate:
     words = [str(plain[k]) for k in ("edge", "level", "method", "model", "header") if k in plain]
     shape = [f"{k[0]}{plain[k]}" for k in ("width", "depth") if k in plain]
     return Candidate(
-        key=f"{index:04d}",
+        key=" ".join([*words, *shape, f"seed {row['seed']}", f"#{index}"]),
         params={k: v for k, v in plain.items() if k not in metrics},
         metrics=metrics,
-        tags={"mlflow.runName": " ".join([*words, *shape, f"seed {row['seed']}"])},
     )
 
 
