@@ -192,8 +192,8 @@ def _fig10(frame: pd.DataFrame) -> Any:
         if lvl != "iid"
     }
     _bars(axes[-1], groups, "rank agreement with the true groups")
-    axes[-1].set_ylim(0.4, 1.02)
-    axes[-1].legend(fontsize=7, loc="lower right")
+    axes[-1].set_ylim(0.4, 1.3)
+    axes[-1].legend(fontsize=7, loc="upper left", ncols=2)
     return figure
 
 
