@@ -12,6 +12,7 @@ import pandas as pd
 from models.statistics import interval
 
 COLORS = ["#c2410c", "#2563a6", "#3f8f5b", "#8a63b8", "#b08900", "#5f6b7a", "#c2577e", "#2a9d9d"]
+COLORS += ["#6b4226"]  # Fig. 7b has nine headers
 INK = "#1f2933"
 
 
@@ -53,7 +54,7 @@ def _bars(axis: Any, groups: dict[str, dict[str, tuple[float, float]]], label: s
     for i, name in enumerate(series):
         at = [x + (i - (len(series) - 1) / 2) * width for x in range(len(groups))]
         mean, error = zip(*(g.get(name, (np.nan, 0)) for g in groups.values()), strict=True)
-        axis.bar(at, mean, width * 0.94, yerr=error, color=COLORS[i % 8], label=name, capsize=2)
+        axis.bar(at, mean, width * 0.94, yerr=error, color=COLORS[i % 9], label=name, capsize=2)
     axis.set_xticks(range(len(groups)), list(groups))
     axis.set_ylabel(label)
 
@@ -82,7 +83,7 @@ def _fig1(frame: pd.DataFrame) -> Any:
             same = frame[(frame.width == row.width) & (frame.depth == row.depth)]
             names.append(f"{row.width:g}x{int(row.depth)}\n{int(row.parameters) // 1000}k")
             values.append((*_by_seed(same, "test_accuracy"), value))
-    palette = {v: COLORS[i % 8] for i, v in enumerate(shown)}
+    palette = {v: COLORS[i % 9] for i, v in enumerate(shown)}
     for x, (mean, error, value) in enumerate(values):
         right.bar(x, mean, yerr=error, color=palette[value], capsize=2)
     right.set_xticks(range(len(names)), names, fontsize=7)
@@ -98,7 +99,7 @@ def _fig7a(frame: pd.DataFrame) -> Any:
         rows = frame[frame.model == model]
         mean, error = _by_seed(rows, "test_accuracy")
         size = rows.parameters.mean() / 1e3
-        left.errorbar(size, mean, error, marker="*" if i == 0 else "o", color=COLORS[i % 8])
+        left.errorbar(size, mean, error, marker="*" if i == 0 else "o", color=COLORS[i % 9])
         left.annotate(model, (size, mean), textcoords="offset points", xytext=(5, 5), fontsize=8)
     left.set(xlabel="thousand parameters", ylabel="test accuracy, public")
     names = {
