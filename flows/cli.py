@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from tasks.experiments.names import SCALES
+
 STAGES = ("partition", "backbone", "customize", "evaluate")  # of dvc.yaml, in order
 
 params_option = click.option(
@@ -39,7 +41,7 @@ def run(params: Path) -> None:
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds, instead of the scale's.")
 @click.option(
     "--scale",
-    type=click.Choice(("quick", "default", "paper")),
+    type=click.Choice(SCALES),
     default="quick",
     show_default=True,
     help="Sizes: evaluation/<scale>.yaml.",

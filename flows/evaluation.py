@@ -48,7 +48,7 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     settings = bench.settings(0)
     how = results.Circumstances(
         scale=scale,
-        command=shlex.join(["acme", "evaluate", "--only", name, "--scale", scale]),
+        command=command_of(name, scale, seeds),
         hardware=hardware(Machine(settings.compute, settings.threads)),
         git_commit=git_commit(Path.cwd()),
         wall_s=round(time.monotonic() - start, 1),
@@ -57,6 +57,12 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     content = world.content_of(settings.data.folder, settings.data.source)
     lineage = Lineage(settings.data.source, content, how.git_commit, scale)
     results.log(name, rows, claims, Path.cwd(), lineage)
+
+
+def command_of(name: str, scale: str, seeds: int | None) -> str:
+    """What reproduces one experiment."""
+    words = ["acme", "evaluate", "--only", name, "--scale", scale]
+    return shlex.join(words + (["--seeds", str(seeds)] if seeds else []))
 
 
 def finish(scale: str) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from models.statistics import interval
 
@@ -64,3 +65,8 @@ class Claim:
             "neutral": self.neutral,
             "verdict": self.verdict,
         }
+
+
+def by_seed(values: pd.Series) -> dict[int, float]:
+    """A series indexed by seed, as a claim's ``values``."""
+    return {int(str(seed)): float(value) for seed, value in values.items()}

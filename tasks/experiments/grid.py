@@ -18,7 +18,7 @@ from tasks import settings
 from tasks.cloud import load_backbone
 from tasks.compute import Machine
 from tasks.experiments import paper
-from tasks.experiments.claims import Claim
+from tasks.experiments.claims import Claim, by_seed
 from tasks.options import CACHED, RETRIED
 from tasks.records import Variant
 from tasks.samples import DataInfo, read_split
@@ -197,14 +197,14 @@ def fig1_claims(frame: pd.DataFrame) -> list[Claim]:
             "fig1.depth-gain",
             f"accuracy gained from depth {low} to {high} at full width (paper: 4 to 12)",
             paper.DEPTH_ACCURACY[11] - paper.DEPTH_ACCURACY[3],
-            _by_seed(gain),
+            by_seed(gain),
         ),
         Claim(
             "fig1.diminishing",
             f"the first half of the added layers ({low} to {middle}) gains more than the second "
             "(paper: 4 to 8 against 8 to 12)",
             2 * paper.DEPTH_ACCURACY[7] - paper.DEPTH_ACCURACY[3] - paper.DEPTH_ACCURACY[11],
-            _by_seed(bend),
+            by_seed(bend),
         ),
         Claim(
             "fig1.spread",
@@ -281,7 +281,7 @@ def fig9_claims(frame: pd.DataFrame) -> list[Claim]:
             "fig9.latency",
             "selection latency saved against Greedy-Accuracy, all scoring counted for both",
             0.712,
-            _by_seed(1 - work["ACME"] / work["Greedy-Accuracy"]),
+            by_seed(1 - work["ACME"] / work["Greedy-Accuracy"]),
         ),
     ]
 
@@ -298,8 +298,4 @@ def _paper_ratio(column: int) -> float:
 
 
 def _difference(table: pd.DataFrame, a: str, b: str) -> dict[int, float]:
-    return _by_seed(table[a] - table[b])
-
-
-def _by_seed(values: pd.Series) -> dict[int, float]:
-    return {int(str(s)): float(v) for s, v in values.items()}
+    return by_seed(table[a] - table[b])

@@ -19,14 +19,15 @@ from models.baselines.devit import DeViT
 from models.baselines.families import Padded, build_baseline
 from models.header.fixed import LinearHeader
 from models.progress import OnStep
-from models.refinement.loop import LoopRecipe, refine
+from models.refinement.loop import refine
 from models.refinement.training import DeviceData
 from tasks import settings
 from tasks.compute import Machine
-from tasks.evaluation import load_header, restricted_accuracy
+from tasks.evaluation import load_header
 from tasks.experiments import paper
-from tasks.experiments.claims import Claim
+from tasks.experiments.claims import Claim, by_seed
 from tasks.experiments.headers import best_searched
+from tasks.experiments.refining import loop_recipe, mean_accuracy
 from tasks.options import CACHED
 from tasks.progress import progress
 from tasks.samples import DataInfo, read_split
@@ -107,13 +108,13 @@ def acme_on_devices(
     machine: Machine,
     code: str,
 ) -> dict[str, float]:
-    """The same tuning for ACME's model: its header, without and with pruning by Alone."""
+    """The same tuning for ACME's model: its header, on every device, without pruning."""
     machine.prepare()
     own = [read_tensors(ref)[0] for ref in features]
     train = [_data(t, "train") for t in own]
     test = [_data(t, "test") for t in own]
     headers = [load_header(header) for _ in own]
-    tuned = refine(headers, train, np.eye(len(own)), _loop(refinement, 0.0), seed).tuned
+    tuned = refine(headers, train, np.eye(len(own)), loop_recipe(refinement, 0.0), seed).tuned
     return _scores(headers, tuned, train, test)
 
 
@@ -167,7 +168,7 @@ def _on_devices(
         for split in ("train", "test")
     )
     headers = [_linear(model.classifier()) for _ in devices]
-    tuned = refine(headers, train, np.eye(len(devices)), _loop(refinement, 0.0), seed).tuned
+    tuned = refine(headers, train, np.eye(len(devices)), loop_recipe(refinement, 0.0), seed).tuned
     return _scores(headers, tuned, train, test)
 
 
@@ -187,33 +188,17 @@ def _linear(classifier: nn.Linear) -> LinearHeader:
     return header
 
 
-def _loop(refinement: settings.Refinement, fraction: float) -> LoopRecipe:
-    values = refinement.model_dump(include=set(LoopRecipe.__dataclass_fields__))
-    return LoopRecipe(**{**values, "prune_fraction": fraction})
-
-
-@torch.no_grad()
 def _scores(
     received: Sequence[nn.Module],
     tuned: Sequence[nn.Module],
     train: Sequence[DeviceData],
     test: Sequence[DeviceData],
 ) -> dict[str, float]:
-    def mean(headers: Sequence[nn.Module], restricted: bool) -> float:
-        found = []
-        for header, own, data in zip(headers, train, test, strict=True):
-            logits = header(data.features)
-            if restricted:
-                found.append(restricted_accuracy(logits, data.labels, own.labels.unique()))
-            else:
-                found.append(scores(logits, data.labels)[1])
-        return float(np.mean(found))
-
     return {
-        "device_received": mean(received, False),
-        "device_own_classes": mean(received, True),
-        "device_tuned": mean(tuned, False),
-        "device_tuned_own_classes": mean(tuned, True),
+        "device_received": mean_accuracy(received, test),
+        "device_own_classes": mean_accuracy(received, test, train),
+        "device_tuned": mean_accuracy(tuned, test),
+        "device_tuned_own_classes": mean_accuracy(tuned, test, train),
     }
 
 
@@ -242,17 +227,13 @@ def fig7a_claims(frame: pd.DataFrame, prefix: str = "fig7a") -> list[Claim]:
                 f"{prefix}.{tag}.over-best",
                 f"ACME's best over the best baseline of at most its size, {where}",
                 ours - max(accuracies) if on_public else None,
-                _by_seed(table[ACME] - rest.max(axis=1)),
+                by_seed(table[ACME] - rest.max(axis=1)),
             ),
             Claim(
                 f"{prefix}.{tag}.over-mean",
                 f"ACME's best over the mean of the baselines, {where}",
                 ours - sum(accuracies) / len(accuracies) if on_public else None,
-                _by_seed(table[ACME] - rest.mean(axis=1)),
+                by_seed(table[ACME] - rest.mean(axis=1)),
             ),
         ]
     return claims
-
-
-def _by_seed(values: pd.Series) -> dict[int, float]:
-    return {int(str(s)): float(v) for s, v in values.items()}

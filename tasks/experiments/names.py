@@ -12,3 +12,4 @@ EXPERIMENTS = (
     "fig13b",
     "fig13a",
 )
+SCALES = ("quick", "default")  # files of evaluation/

@@ -32,7 +32,7 @@ from tasks.cloud import load_backbone
 from tasks.compute import Machine
 from tasks.evaluation import restricted_accuracy
 from tasks.experiments import paper
-from tasks.experiments.claims import Claim
+from tasks.experiments.claims import Claim, by_seed
 from tasks.options import CACHED
 from tasks.progress import progress
 from tasks.samples import DataInfo, read_split
@@ -106,22 +106,22 @@ def refined_rows(
         "level": level,
         "samples": samples,
         "strength": strength,
-        "received": _accuracy(received, test),
-        "own_classes": _accuracy(received, test, train),
+        "received": mean_accuracy(received, test),
+        "own_classes": mean_accuracy(received, test, train),
     }
     rows = []
     methods = {**_weights(sketches, recipe), RANDOM: None, TUNED: np.eye(len(own))}
     with progress(f"refining, {level}, {samples} samples, {strength} pruned") as on_step:
         for done, (method, weights) in enumerate(methods.items(), 1):
             fraction = 0.0 if method == TUNED else strength / recipe.rounds
-            result = refine(received, train, weights, _recipe(recipe, fraction), seed)
+            result = refine(received, train, weights, loop_recipe(recipe, fraction), seed)
             rows.append(
                 {
                     **common,
                     "method": method,
-                    "after_pruning": _accuracy(result.pruned, test),
-                    "after_tuning": _accuracy(result.tuned, test),
-                    "after_tuning_own_classes": _accuracy(result.tuned, test, train),
+                    "after_pruning": mean_accuracy(result.pruned, test),
+                    "after_tuning": mean_accuracy(result.tuned, test),
+                    "after_tuning_own_classes": mean_accuracy(result.tuned, test, train),
                 }
             )
             on_step(done, len(methods), {})
@@ -159,7 +159,8 @@ def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[st
     return {**ours, LITERAL: by("wasserstein", 1.0, False)}
 
 
-def _recipe(recipe: settings.Refinement, fraction: float) -> LoopRecipe:
+def loop_recipe(recipe: settings.Refinement, fraction: float) -> LoopRecipe:
+    """The settings' loop, with ``fraction`` of the neurons gone in each round."""
     values = recipe.model_dump(include=set(LoopRecipe.__dataclass_fields__))
     return LoopRecipe(**{**values, "prune_fraction": fraction})
 
@@ -172,7 +173,7 @@ def _part(tensors: dict[str, Tensor], split: str, count: int | None) -> tuple[Te
 
 
 @torch.no_grad()
-def _accuracy(
+def mean_accuracy(
     headers: Sequence[nn.Module],
     test: Sequence[DeviceData],
     own: Sequence[DeviceData] | None = None,
@@ -201,7 +202,7 @@ def fig10_claims(frame: pd.DataFrame) -> list[Claim]:
                     f"fig10.{column.replace('_', '-')}-{tag}",
                     f"{what} with the true groups, Wasserstein less JS, distances {words}",
                     None,
-                    _by_seed(table["wasserstein"] - table["js"]),
+                    by_seed(table["wasserstein"] - table["js"]),
                 )
             )
             claims.append(
@@ -209,7 +210,7 @@ def fig10_claims(frame: pd.DataFrame) -> list[Claim]:
                     f"fig10.wasserstein-{column.replace('_', '-')}-{tag}",
                     f"{what} of Wasserstein, distances {words} (neutral: .5)",
                     None,
-                    _by_seed(table["wasserstein"]),
+                    by_seed(table["wasserstein"]),
                     neutral=0.5,
                 )
             )
@@ -237,31 +238,31 @@ def fig11_claims(frame: pd.DataFrame) -> list[Claim]:
                 f"fig11.{level}.gain",
                 f"{level}: accuracy gained over the received model",
                 numbers["wasserstein"] / 100,
-                _by_seed(ours - base["received"]),
+                by_seed(ours - base["received"]),
             ),
             Claim(
                 f"fig11.{level}.gain-own-classes",
                 f"{level}: the same over the received model restricted to the device's classes",
                 None,
-                _by_seed(ours - base["own_classes"]),
+                by_seed(ours - base["own_classes"]),
             ),
             Claim(
                 f"fig11.{level}.over-alone",
                 f"{level}: Wasserstein over Alone after tuning",
                 (numbers["wasserstein"] - numbers["alone"]) / 100,
-                _by_seed(ours - tuned["alone"]),
+                by_seed(ours - tuned["alone"]),
             ),
             Claim(
                 f"fig11.{level}.over-best",
                 f"{level}: Wasserstein over the best of Alone, Avg and JS after tuning",
                 (numbers["wasserstein"] - beaten) / 100,
-                _by_seed(ours - best),
+                by_seed(ours - best),
             ),
             Claim(
                 f"fig11.{level}.over-random",
                 f"{level}: Wasserstein over random pruning after tuning",
                 None,
-                _by_seed(ours - tuned[RANDOM]),
+                by_seed(ours - tuned[RANDOM]),
             ),
         ]
     return claims + _scarce_claims(frame)
@@ -281,11 +282,7 @@ def _scarce_claims(frame: pd.DataFrame) -> list[Claim]:
                     f"{int(frame.samples.min())} train samples, {frame.strength.max():.0%} pruned, "
                     f"all levels: Wasserstein over {other}, {when}",
                     None,
-                    _by_seed(table["wasserstein"] - table[other]),
+                    by_seed(table["wasserstein"] - table[other]),
                 )
             )
     return claims
-
-
-def _by_seed(values: pd.Series) -> dict[int, float]:
-    return {int(str(s)): float(v) for s, v in values.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def publish(name: str, rows: Sequence[Row], how: Circumstances, out: Path = OUT)
     flat = frame.drop(columns=[c for c in ("weights",) if c in frame])
     atomic_write(out / f"{name}.csv", flat.to_csv(index=False, float_format="%.6g").encode())
     atomic_write(out / f"{name}.png", pictures.draw(name, frame))
-    content = {**how.__dict__, "claims": [claim.row() for claim in claims]}
+    content = {**asdict(how), "claims": [claim.row() for claim in claims]}
     write_json(out / f"{name}.json", content)
     return claims
 

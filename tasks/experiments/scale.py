@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from tasks.errors import SettingsError
+from tasks.experiments.names import SCALES
 from tasks.settings import Count, Frozen, Positive, Settings, in_words, load, merged, read_yaml
 
 FOLDER = Path("evaluation")
-SCALES = ("quick", "default", "paper")
 
 
 class Point(Frozen):

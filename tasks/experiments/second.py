@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ def second_folder(overlay: Mapping[str, Any]) -> dict[str, Any]:
     """``overlay`` with its data folder; where it names none, the digits that come along."""
     if "folder" in overlay.get("data", {}):
         return dict(overlay)
-    if not (DIGITS / "9").is_dir():
-        write_digits(DIGITS)
+    if not DIGITS.is_dir():
+        partial = DIGITS.with_name(f".digits.{os.getpid()}.partial")
+        write_digits(partial)
+        partial.rename(DIGITS)  # whole or not at all: a killed run leaves no part of a data set
     return merged(overlay, {"data": {"folder": str(DIGITS)}})
 
 

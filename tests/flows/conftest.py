@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
+
+from tasks.experiments.second import write_digits
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,18 +64,6 @@ def _device(number: int, limit: int) -> dict[str, Any]:
         "gpu_capacity_watt": 5 + number,
         "base_latency_s": 1.0,
     }
-
-
-def write_digits(folder: Path) -> None:
-    """scikit-learn's digits as one PNG an image, one folder a class."""
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    for index, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        where = folder / str(label)
-        where.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((image * 15.9375).astype(np.uint8)).save(where / f"{index:04d}.png")
 
 
 @pytest.fixture(scope="session")
