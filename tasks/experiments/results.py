@@ -16,8 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.experiments import grid, headers, lightweight, pictures, refining
-from tasks.experiments.claims import Claim
+from tasks.experiments import pictures
+from tasks.experiments.claims import Claim, grid, headers, lightweight, refining
 from tasks.store import atomic_write, read_json, write_json
 from tasks.tracking import Candidate, Lineage, Tracker
 

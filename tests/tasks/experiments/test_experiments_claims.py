@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from tasks.errors import SettingsError
-from tasks.experiments import grid, headers, paper, pictures
+from tasks.experiments import grid, paper, pictures
 from tasks.experiments.claims import Claim
+from tasks.experiments.claims import grid as of_grid
+from tasks.experiments.claims import headers as of_headers
 from tasks.experiments.names import EXPERIMENTS
 from tasks.experiments.results import JUDGES, collect, publish
 from tasks.experiments.results import Circumstances as How
@@ -44,7 +46,7 @@ def test_neutral_need_not_be_zero() -> None:
 
 
 def test_the_paper_s_score_is_the_one_that_it_plots() -> None:
-    ours, others = grid._paper_score("ACME"), grid._paper_score("Greedy-Accuracy")
+    ours, others = of_grid._paper_score("ACME"), of_grid._paper_score("Greedy-Accuracy")
     assert ours == pytest.approx(0.2783, abs=2e-4)  # its inputs have four digits
     assert ours / others - 1 == pytest.approx(0.289, abs=1e-3)
     assert paper.mean_gain(paper.FIG7B, "nothing") is None
@@ -91,7 +93,7 @@ def test_depth_and_spread_are_read_off_the_grid() -> None:
         for s in (0, 1, 2)
         for row in grid.grid_rows(variants(), [0.6, 0.7, 0.72, 0.75], [1.0] * 4)
     ]
-    claims = {c.id: c for c in grid.fig1_claims(pd.DataFrame(rows))}
+    claims = {c.id: c for c in of_grid.fig1_claims(pd.DataFrame(rows))}
     assert claims["fig1.depth-gain"].values[0] == pytest.approx(0.03)
     assert claims["fig1.spread"].values[1] == pytest.approx(0.02)
 
@@ -115,10 +117,10 @@ def header_rows() -> pd.DataFrame:
 
 
 def test_headers_are_paired_by_seed_and_backbone() -> None:
-    claims = {c.id: c for c in headers.fig7b_claims(header_rows())}
+    claims = {c.id: c for c in of_headers.fig7b_claims(header_rows())}
     assert claims["fig7b.over-linear"].values == {s: pytest.approx(0.05) for s in range(3)}
     assert claims["fig7b.all"].values[2] == pytest.approx(0.04)
-    smaller = headers.points_of(header_rows(), "small").to_numpy().tolist()
+    smaller = of_headers.points_of(header_rows(), "small").to_numpy().tolist()
     assert smaller == [[0.5, 2], [0.5, 4]] or smaller == [[0.5, 2], [1.0, 2]]
 
 
