@@ -74,6 +74,24 @@ def customize_cluster(
     search, coarse, shared = search_at_edge(
         settings, cluster, cut, samples, info, machine, code, messages
     )
+    mixing, rounds, left_out = refine_on_devices(
+        settings, cluster, coarse, shared, samples, info, machine, code, messages
+    )
+    return Customized(search, coarse, mixing, tuple(map(tuple, rounds)), tuple(left_out))
+
+
+def refine_on_devices(
+    settings: Settings,
+    cluster: Cluster,
+    coarse: Coarse,
+    shared: Ref,
+    samples: Mapping[str, Ref],
+    info: DataInfo,
+    machine: Machine,
+    code: str,
+    messages: list[Message],
+) -> tuple[Mixing, list[list[State]], list[dict[str, str]]]:
+    """The model goes down to every device; then they refine it with their edge."""
     models = [edge.send_model(coarse, d.name, shared, code) for d in cluster.devices]
     features = [
         device.embed(d.name, model, samples[d.name], info, machine, code)
@@ -95,7 +113,7 @@ def customize_cluster(
     rounds, left_out = refine(
         settings, cluster, received, features, mixing, machine, code, messages
     )
-    return Customized(search, coarse, mixing, tuple(map(tuple, rounds)), tuple(left_out))
+    return mixing, rounds, left_out
 
 
 def search_at_edge(

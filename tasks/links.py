@@ -80,7 +80,14 @@ KINDS: dict[str, Kind] = {
     ),
     "metrics": Kind("device", "edge", values=frozenset({"val_loss", "val_accuracy", "parameters"})),
     "shared_samples": Kind("device", "edge", _RAW, values=frozenset({"train_count"}), raw=True),
-    "central_upload": Kind("device", "cloud", _RAW, raw=True, only_flow="centralised"),
+    "central_upload": Kind(
+        "device",
+        "cloud",
+        _RAW,
+        values=frozenset({"train_count"}),
+        raw=True,
+        only_flow="centralised",
+    ),
     # what goes down
     "backbone": Kind("cloud", "edge", tensors=None, values=frozenset({"config"})),
     "public_features": Kind(

@@ -12,7 +12,6 @@ from models.refinement.similarity import (
     Samples,
     debiased,
     distances,
-    floors,
     jensen_shannon,
     similarity,
     wasserstein,
@@ -60,7 +59,7 @@ def mixing_weights(
         return matrix, np.eye(count)
     if method == "average":
         return matrix, np.full((count, count), 1 / count)
-    used = debiased(matrix, floors(samples, distance)) if debias else matrix
+    used = debiased(samples, distance) if debias else matrix
     return matrix, row_weights(similarity(used), temperature)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from models.header.build import neurons
+from models.progress import OnStep, ignore
 from models.refinement import pruning
 from models.refinement.aggregation import aggregate
 from models.refinement.similarity import Matrix
@@ -18,8 +19,7 @@ from models.refinement.training import DeviceData, fit_devices
 
 @dataclass(frozen=True)
 class LoopRecipe:
-    """T rounds of ``steps`` local steps, pruning, and ``tuning_steps`` more; ``prune_fraction`` of
-    the received header's neurons go in each round."""
+    """T rounds of ``steps`` local steps, pruning, and ``tuning_steps`` more."""
 
     rounds: int
     steps: int
@@ -27,9 +27,17 @@ class LoopRecipe:
     batch_size: int
     lr: float
     weight_decay: float
-    prune_fraction: float
     min_per_layer: int
     joint: str
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one method prunes: by whom a device listens to (Eq. 20, ``(devices, devices)``; None
+    takes neurons at random), and which share of the received header's neurons go in a round."""
+
+    weights: Matrix | None
+    prune_fraction: float
 
 
 @dataclass(frozen=True)
@@ -43,45 +51,63 @@ class Refined:
 def refine(
     headers: Sequence[nn.Module],
     data: Sequence[DeviceData],
-    weights: Matrix | None,
+    ways: Sequence[Way],
     recipe: LoopRecipe,
     seed: int,
-) -> Refined:
-    """Train, mix importance sets (Eq. 21), prune, tune; T times. The arguments stay as they are.
+    on_round: OnStep = ignore,
+) -> list[Refined]:
+    """Train, mix importance sets (Eq. 21), prune, tune; T times, for all ways in one batched step.
 
-    Args:
-        weights: of Eq. 20, ``(devices, devices)``; None prunes neurons at random, the control.
+    A device sees the same batches under every way, so ways are paired. The arguments stay as they
+    are.
+
+    Returns:
+        One outcome a way, in their order.
     """
-    current = [copy.deepcopy(header) for header in headers]
+    count = len(headers)
+    current = [copy.deepcopy(header) for _ in ways for header in headers]
     pruned = current
     random = np.random.default_rng(seed)
     for t in range(1, recipe.rounds + 1):
         sets = _fit(current, data, recipe, recipe.steps, seed + 1000 * t).double().numpy()
-        mixed = random.random(sets.shape) if weights is None else aggregate(sets, weights)
-        for header, importance in zip(current, mixed, strict=True):
-            _prune(header, importance, recipe)
+        for i, way in enumerate(ways):
+            part = slice(i * count, (i + 1) * count)
+            mixed = (
+                random.random(sets[part].shape)
+                if way.weights is None
+                else aggregate(sets[part], way.weights)
+            )
+            for header, importance in zip(current[part], mixed, strict=True):
+                _prune(header, importance, way.prune_fraction, recipe.min_per_layer)
         pruned = [copy.deepcopy(header) for header in current]
         _fit(current, data, recipe, recipe.tuning_steps, seed + 1000 * t + 500)
-    return Refined(pruned, current)
+        on_round(t, recipe.rounds, {})
+    starts = range(0, len(current), count)
+    return [Refined(pruned[s : s + count], current[s : s + count]) for s in starts]
 
 
-def _fit(headers, data, recipe: LoopRecipe, steps: int, seed: int):  # type: ignore[no-untyped-def]
+def _fit(
+    headers: Sequence[nn.Module],
+    data: Sequence[DeviceData],
+    recipe: LoopRecipe,
+    steps: int,
+    seed: int,
+) -> Tensor:
+    ways = len(headers) // len(data)
     return fit_devices(
         headers,
-        data,
+        list(data) * ways,
         steps=steps,
         batch_size=recipe.batch_size,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
-        seeds=[seed + i for i in range(len(headers))],
+        seeds=[seed + i for i in range(len(data))] * ways,
         joint=recipe.joint,
     )
 
 
-def _prune(header: nn.Module, importance: np.ndarray, recipe: LoopRecipe) -> None:
-    count = int(recipe.prune_fraction * len(importance))
+def _prune(header: nn.Module, importance: np.ndarray, fraction: float, min_per_layer: int) -> None:
+    count = int(fraction * len(importance))
     sizes = list(neurons(header).values())
     alive = pruning.alive_of(header)
-    pruning.apply_masks(
-        header, pruning.choose(importance, alive, count, sizes, recipe.min_per_layer)
-    )
+    pruning.apply_masks(header, pruning.choose(importance, alive, count, sizes, min_per_layer))

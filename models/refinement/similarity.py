@@ -74,22 +74,27 @@ def check_sample(sample: Samples, features: int) -> str | None:
     return None
 
 
-def floors(
+def debiased(
     samples: Sequence[Samples], distance: Callable[[Samples, Samples], float] = wasserstein
-) -> NDArray[np.float64]:
-    """The distance between the two halves of each device's own sample ``(devices,)``: what two
-    samples of the same distribution are apart."""
-    return np.array([distance(s[0::2], s[1::2]) for s in samples])
+) -> Matrix:
+    """Distances less what two samples of one distribution are apart, over the mean distance
+    between devices; not below 0. Ours: the literal zero diagonal makes every device look far more
+    like itself than like its twin.
 
-
-def debiased(matrix: Matrix, floor: NDArray[np.float64]) -> Matrix:
-    """Distances less what samples of the same distribution are apart (the mean floor of the two
-    devices, not below 0), over the mean off-diagonal distance. Ours: the literal zero diagonal
-    makes every device look far more like itself than like its twin."""
-    rest = np.clip(matrix - (floor[:, None] + floor[None, :]) / 2, 0, None)
+    Halves of the samples are compared within a device and between devices alike: the distance of
+    small samples is too large by an amount that depends on their size.
+    """
+    halves = [(s[0::2], s[1::2]) for s in samples]
+    within = np.array([distance(a, b) for a, b in halves])
+    between = np.zeros((len(samples), len(samples)))
+    for i in range(len(samples)):
+        for j in range(i):
+            pairs = [distance(a, b) for a in halves[i] for b in halves[j]]
+            between[i, j] = between[j, i] = np.mean(pairs)
+    rest = np.clip(between - (within[:, None] + within[None, :]) / 2, 0, None)
     np.fill_diagonal(rest, 0)
-    count = len(matrix)
-    scale = matrix.sum() / (count * (count - 1)) if count > 1 else 0.0
+    off_diagonal = max(between.size - len(samples), 1)
+    scale = between.sum() / off_diagonal
     return rest / scale if scale > 0 else rest
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from prefect import task
 from torch import Tensor, nn
@@ -18,13 +17,12 @@ from models.baselines.devit import DeViT
 from models.baselines.families import Padded, build_baseline
 from models.header.fixed import LinearHeader
 from models.progress import OnStep
-from models.refinement.loop import refine
 from models.refinement.training import DeviceData
 from tasks import settings
 from tasks.compute import Machine
 from tasks.evaluation import load_header
 from tasks.experiments.headers import best_searched
-from tasks.experiments.refining import loop_recipe, mean_accuracy
+from tasks.experiments.refining import mean_accuracy, tuned_alone
 from tasks.options import CACHED
 from tasks.progress import progress
 from tasks.samples import DataInfo, read_split
@@ -34,9 +32,8 @@ Row = dict[str, Any]
 ACME = "ACME"
 
 
-def equal_steps(settings: settings.Settings, public_train: int) -> int:
+def equal_steps(spec: settings.Backbone, edge: settings.Edge, public_train: int) -> int:
     """Optimizer steps of ACME's whole training: reference, distillation, search and header."""
-    spec, edge = settings.backbone, settings.edge
     reference = spec.training.epochs * (public_train // spec.training.batch_size)
     distillation = spec.distillation.width_steps + spec.distillation.depth_steps
     return reference + distillation + edge.epochs * edge.weight_steps + edge.retrain_steps
@@ -111,8 +108,7 @@ def acme_on_devices(
     train = [_data(t, "train") for t in own]
     test = [_data(t, "test") for t in own]
     headers = [load_header(header) for _ in own]
-    tuned = refine(headers, train, np.eye(len(own)), loop_recipe(refinement, 0.0), seed).tuned
-    return _scores(headers, tuned, train, test)
+    return _scores(headers, tuned_alone(headers, train, refinement, seed), train, test)
 
 
 def _train(
@@ -165,8 +161,7 @@ def _on_devices(
         for split in ("train", "test")
     )
     headers = [_linear(model.classifier()) for _ in devices]
-    tuned = refine(headers, train, np.eye(len(devices)), loop_recipe(refinement, 0.0), seed).tuned
-    return _scores(headers, tuned, train, test)
+    return _scores(headers, tuned_alone(headers, train, refinement, seed), train, test)
 
 
 @torch.no_grad()

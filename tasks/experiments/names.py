@@ -1,13 +1,15 @@
 """The experiments by name, cheap to import: what the command line offers."""
 
-EXPERIMENTS = (
+EXPERIMENTS = (  # in the order in which they run: those that share work stand together
     "fig1",
     "fig9",
-    "fig10",
-    "fig11",
     "fig8",
     "fig7b",
     "fig12",
+    "fig10",
+    "fig11",
+    "ablation",
+    "table1",
     "fig7a",
     "fig13b",
     "fig13a",

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from models.statistics import interval
+from tasks.experiments.claims.refining import corners_of
 
 COLORS = ["#c2410c", "#2563a6", "#3f8f5b", "#8a63b8", "#b08900", "#5f6b7a", "#c2577e", "#2a9d9d"]
 COLORS += ["#6b4226"]  # Fig. 7b has nine headers
@@ -199,13 +200,12 @@ def _fig10(frame: pd.DataFrame) -> Any:
 
 
 def _fig11(frame: pd.DataFrame) -> Any:
-    figure, axes = _panels(2, 7.6, 4.0)
-    corners = (
-        (frame.samples.max(), frame.strength.min(), "after_tuning", "after tuning"),
-        (frame.samples.min(), frame.strength.max(), "after_pruning", "right after pruning"),
-    )
-    for axis, (samples, strength, column, words) in zip(axes, corners, strict=True):
-        part = frame[(frame.samples == samples) & (frame.strength == strength)]
+    parts = corners_of(frame)
+    figure, axes = _panels(len(parts), 6.4, 4.0)
+    for axis, part in zip(axes, parts, strict=True):
+        column, words = ("after_tuning", "after tuning")
+        if axis is not axes[0]:
+            column, words = ("after_pruning", "right after pruning")
         part = part.assign(gain=100 * (part[column] - part.received))
         groups = {
             level: {
@@ -220,6 +220,7 @@ def _fig11(frame: pd.DataFrame) -> Any:
             free = 100 * (rows.own_classes - rows.received).mean()
             label = "own classes, untrained" if x == 0 else None
             axis.plot([x - 0.45, x + 0.45], [free, free], color=INK, lw=1.2, ls=":", label=label)
+        samples, strength = part.samples.iloc[0], part.strength.iloc[0]
         axis.set_title(f"{samples} train samples, {strength:.0%} pruned, {words}", fontsize=9)
     axes[0].legend(fontsize=7)
     return figure
@@ -248,6 +249,59 @@ def _fig12(frame: pd.DataFrame) -> Any:
     return figure
 
 
+def _table1(frame: pd.DataFrame) -> Any:
+    figure, axes = _panels(4, 3.4, 3.4)
+    columns = (
+        ("uplink_bytes", 1e6, "MB up (hatched: consented samples)"),
+        ("compute_s", 1, "computing seconds"),
+        ("search_space", 1, "search space"),
+        ("accuracy", 1, "mean accuracy on the devices"),
+    )
+    for axis, (column, unit, words) in zip(axes, columns, strict=True):
+        for i, system in enumerate(frame.system.unique()):
+            rows = frame[frame.system == system]
+            mean, error = _mean(rows[column] / unit)
+            axis.bar(i, mean, yerr=error, color=COLORS[i], capsize=3)
+            if column == "uplink_bytes":
+                shared = float(rows.shared_bytes.mean()) / unit
+                axis.bar(i, shared, bottom=mean, fill=False, hatch="//", edgecolor=COLORS[i])
+        axis.set_xticks(range(frame.system.nunique()), frame.system.unique())
+        axis.set_title(words, fontsize=9)
+    axes[2].set_yscale("log")
+    axes[3].set_ylim(_floor(frame[["accuracy"]]), None)
+    return figure
+
+
+def _ablation(frame: pd.DataFrame) -> Any:
+    parts = (
+        ("backbone", "test accuracy"),
+        ("gamma_p", "plotted score"),
+        ("gamma_p", "accuracy"),
+        ("Eq. 20", "after pruning"),
+        ("importance", "after pruning"),
+        ("importance sets", "bytes up"),
+    )
+    figure, axes = _panels(len(parts), 3.0, 3.6)
+    for axis, (part, metric) in zip(axes, parts, strict=True):
+        rows = frame[(frame.part == part) & (frame.metric == metric)]
+        names = list(rows.setting.unique())
+        points = [_mean(rows[rows.setting == name]["value"]) for name in names]
+        axis.bar(
+            range(len(names)),
+            [p[0] for p in points],
+            yerr=[p[1] for p in points],
+            color=COLORS[: len(names)],
+            capsize=3,
+        )
+        axis.set_xticks(range(len(names)), names, rotation=25, ha="right", fontsize=8)
+        axis.set_title(f"{part}: {metric}", fontsize=9)
+        if metric == "bytes up":
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(max(0.0, min(p[0] for p in points) - 0.1), None)
+    return figure
+
+
 def _heat(axis: Any, matrix: np.ndarray, low: float, high: float, fontsize: float = 8) -> None:
     axis.grid(False)
     axis.imshow(matrix, cmap="YlGnBu", vmin=low, vmax=high)
@@ -264,6 +318,7 @@ def _floor(table: pd.DataFrame) -> float:
 
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "table1": _table1,
     "fig1": _fig1,
     "fig7a": _fig7a,
     "fig7b": _fig7b,
@@ -274,4 +329,5 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Any]] = {
     "fig12": _fig12,
     "fig13a": _fig7a,
     "fig13b": _fig7b,
+    "ablation": _ablation,
 }

@@ -14,12 +14,11 @@ from models.backbone.features import extract
 from models.backbone.training import scores
 from models.header.build import HeaderConfig, neurons, restore
 from models.refinement.aggregation import METHODS, mixing_weights, row_weights
-from models.refinement.loop import LoopRecipe, refine
+from models.refinement.loop import LoopRecipe, Way, refine
 from models.refinement.similarity import (
     Matrix,
     debiased,
     distances,
-    floors,
     jensen_shannon,
     similarity,
     wasserstein,
@@ -62,7 +61,7 @@ def similarity_rows(
     rows = []
     for name, distance in DISTANCES.items():
         raw = distances(sketches, distance)
-        for debias, matrix in ((False, raw), (True, debiased(raw, floors(sketches, distance)))):
+        for debias, matrix in ((False, raw), (True, debiased(sketches, distance))):
             rows.append(
                 {
                     "level": level,
@@ -106,23 +105,23 @@ def refined_rows(
         "received": mean_accuracy(received, test),
         "own_classes": mean_accuracy(received, test, train),
     }
-    rows = []
-    methods = {**_weights(sketches, recipe), RANDOM: None, TUNED: np.eye(len(own))}
-    with progress(f"refining, {level}, {samples} samples, {strength} pruned") as on_step:
-        for done, (method, weights) in enumerate(methods.items(), 1):
-            fraction = 0.0 if method == TUNED else strength / recipe.rounds
-            result = refine(received, train, weights, loop_recipe(recipe, fraction), seed)
-            rows.append(
-                {
-                    **common,
-                    "method": method,
-                    "after_pruning": mean_accuracy(result.pruned, test),
-                    "after_tuning": mean_accuracy(result.tuned, test),
-                    "after_tuning_own_classes": mean_accuracy(result.tuned, test, train),
-                }
-            )
-            on_step(done, len(methods), {})
-    return rows
+    fraction = strength / recipe.rounds
+    ways = {
+        method: Way(weights, fraction) for method, weights in _weights(sketches, recipe).items()
+    }
+    ways |= {RANDOM: Way(None, fraction), TUNED: Way(np.eye(len(own)), 0.0)}
+    with progress(f"refining, {level}, {samples} samples, {strength} pruned") as on_round:
+        outcomes = refine(received, train, list(ways.values()), loop_recipe(recipe), seed, on_round)
+    return [
+        {
+            **common,
+            "method": method,
+            "after_pruning": mean_accuracy(outcome.pruned, test),
+            "after_tuning": mean_accuracy(outcome.tuned, test),
+            "after_tuning_own_classes": mean_accuracy(outcome.tuned, test, train),
+        }
+        for method, outcome in zip(ways, outcomes, strict=True)
+    ]
 
 
 def set_bytes(header: Ref, rounds: int) -> dict[str, int]:
@@ -148,7 +147,7 @@ def sketches_of(features: Sequence[Ref], scale: Ref, samples: int) -> list[np.nd
     ]
 
 
-def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[str, Matrix | None]:
+def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[str, Matrix]:
     def by(method: str, temperature: float, debias: bool) -> Matrix:
         return mixing_weights(method, sketches, temperature=temperature, debias=debias)[1]
 
@@ -156,10 +155,20 @@ def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[st
     return {**ours, LITERAL: by("wasserstein", 1.0, False)}
 
 
-def loop_recipe(recipe: settings.Refinement, fraction: float) -> LoopRecipe:
-    """The settings' loop, with ``fraction`` of the neurons gone in each round."""
-    values = recipe.model_dump(include=set(LoopRecipe.__dataclass_fields__))
-    return LoopRecipe(**{**values, "prune_fraction": fraction})
+def loop_recipe(recipe: settings.Refinement) -> LoopRecipe:
+    """The settings' loop."""
+    return LoopRecipe(**recipe.model_dump(include=set(LoopRecipe.__dataclass_fields__)))
+
+
+def tuned_alone(
+    headers: Sequence[nn.Module],
+    train: Sequence[DeviceData],
+    recipe: settings.Refinement,
+    seed: int,
+) -> list[nn.Module]:
+    """Every header tuned on its own device as long as in the loop, without pruning."""
+    [outcome] = refine(headers, train, [Way(np.eye(len(headers)), 0.0)], loop_recipe(recipe), seed)
+    return outcome.tuned
 
 
 def _part(tensors: dict[str, Tensor], split: str, count: int | None) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from tasks.experiments import pictures
-from tasks.experiments.claims import Claim, grid, headers, lightweight, refining
+from tasks.experiments.claims import Claim, ablation, central, grid, headers, lightweight, refining
 from tasks.store import atomic_write, read_json, write_json
 from tasks.tracking import Candidate, Lineage, Tracker
 
@@ -26,6 +26,7 @@ CLAIMS = OUT / "claims.json"
 Row = dict[str, Any]
 
 JUDGES = {
+    "table1": central.table1_claims,
     "fig1": grid.fig1_claims,
     "fig7a": lightweight.fig7a_claims,
     "fig7b": headers.fig7b_claims,
@@ -36,6 +37,7 @@ JUDGES = {
     "fig12": headers.fig12_claims,
     "fig13a": lambda frame: lightweight.fig7a_claims(frame, "fig13a"),
     "fig13b": lambda frame: headers.fig7b_claims(frame, "fig13b"),
+    "ablation": ablation.ablation_claims,
 }
 
 

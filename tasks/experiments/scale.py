@@ -9,7 +9,18 @@ from pydantic import Field, ValidationError
 
 from tasks.errors import SettingsError
 from tasks.experiments.names import SCALES
-from tasks.settings import Count, Frozen, Positive, Settings, in_words, load, merged, read_yaml
+from tasks.settings import (
+    Count,
+    Fraction,
+    Frozen,
+    Positive,
+    PositiveFloat,
+    Settings,
+    in_words,
+    load,
+    merged,
+    read_yaml,
+)
 
 FOLDER = Path("evaluation")
 
@@ -35,15 +46,22 @@ class Headers(Frozen):
     edge: dict[str, Any] = Field(default_factory=dict)  # on top of params.yaml's edge
 
 
+class Corner(Frozen):
+    """How much data a device has to learn from, and how hard it is pruned."""
+
+    samples: Positive  # of its train split
+    strength: Fraction  # of the header's neurons, gone after all rounds
+
+
 class Refining(Frozen):
     """Of Fig. 10 and 11: one cluster, its groups of devices with alike data, and the loop."""
 
     groups: tuple[Count, ...]
     levels: tuple[str, ...]
-    samples: tuple[Positive, ...]  # train and val samples of a device
-    strengths: tuple[float, ...]  # of the header's neurons, gone after all rounds
-    variant: Point
+    corners: tuple[Corner, ...]  # the first is the paper's, the last the scarcest
+    variant: Point  # a cell of ``headers``' grid
     sketches: tuple[Positive, ...]
+    loop: dict[str, Any] = Field(default_factory=dict)  # on top of params.yaml's refinement
 
 
 class Lightweight(Frozen):
@@ -64,6 +82,7 @@ class Scale(Frozen):
     headers: Headers
     refining: Refining
     lightweight: Lightweight
+    windows: tuple[PositiveFloat, ...]  # gamma_p of the ablation
 
 
 def load_scale(name: str, folder: Path = FOLDER) -> Scale:

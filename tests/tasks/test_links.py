@@ -98,6 +98,7 @@ def test_the_central_upload_is_open_to_its_own_flow_alone(tmp_path: Path) -> Non
         "sender": "device-01",
         "receiver": "cloud",
         "tensors": {"images": IMAGES, "labels": LABELS},
+        "values": {"train_count": 1},
         "folder": tmp_path,
     }
     with pytest.raises(LinkError, match="only the centralised flow"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from tasks.experiments import paper
 from tasks.experiments.claims import Claim, by_seed
-from tasks.experiments.refining import RANDOM
+from tasks.experiments.refining import RANDOM, TUNED
 
 
 def fig10_claims(frame: pd.DataFrame) -> list[Claim]:
@@ -38,69 +40,75 @@ def fig10_claims(frame: pd.DataFrame) -> list[Claim]:
 
 
 def fig11_claims(frame: pd.DataFrame) -> list[Claim]:
-    """Gains by level at the paper's place (most samples, lighter pruning, after tuning); and what
-    collaboration is worth right after heavy pruning where data are scarce."""
+    """Gains by level in the paper's place (most samples, lighter pruning, after tuning); and what
+    collaboration is worth where data are scarcer and pruning is harder."""
+    plenty, *scarce = corners_of(frame)
     claims = []
-    plenty = frame[
-        (frame.samples == frame.samples.max()) & (frame.strength == frame.strength.min())
-    ]
     for level, numbers in paper.FIG11.items():
         part = plenty[plenty.level == level]
-        if part.empty:
-            continue
-        tuned = part.pivot_table(index="seed", columns="method", values="after_tuning")
-        base = part.groupby("seed")[["received", "own_classes"]].first()
-        rest = [m for m in ("alone", "average", "js")]
-        ours, best = tuned["wasserstein"], tuned[rest].max(axis=1)
-        beaten = max(numbers[m] for m in rest)
-        claims += [
-            Claim(
-                f"fig11.{level}.gain",
-                f"{level}: accuracy gained over the received model",
-                numbers["wasserstein"] / 100,
-                by_seed(ours - base["received"]),
-            ),
-            Claim(
-                f"fig11.{level}.gain-own-classes",
-                f"{level}: the same over the received model restricted to the device's classes",
-                None,
-                by_seed(ours - base["own_classes"]),
-            ),
-            Claim(
-                f"fig11.{level}.over-alone",
-                f"{level}: Wasserstein over Alone after tuning",
-                (numbers["wasserstein"] - numbers["alone"]) / 100,
-                by_seed(ours - tuned["alone"]),
-            ),
-            Claim(
-                f"fig11.{level}.over-best",
-                f"{level}: Wasserstein over the best of Alone, Avg and JS after tuning",
-                (numbers["wasserstein"] - beaten) / 100,
-                by_seed(ours - best),
-            ),
-            Claim(
-                f"fig11.{level}.over-random",
-                f"{level}: Wasserstein over random pruning after tuning",
-                None,
-                by_seed(ours - tuned[RANDOM]),
-            ),
-        ]
-    return claims + _scarce_claims(frame)
+        if len(part):
+            claims += _level_claims(part, level, numbers)
+    return claims + [claim for part in scarce for claim in _scarce_claims(part)]
 
 
-def _scarce_claims(frame: pd.DataFrame) -> list[Claim]:
-    scarce = frame[
-        (frame.samples == frame.samples.min()) & (frame.strength == frame.strength.max())
+def corners_of(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each corner, those with most samples first."""
+    ordered = frame.sort_values(["samples", "strength"], ascending=[False, True], kind="stable")
+    return [part for _, part in ordered.groupby(["samples", "strength"], sort=False)]
+
+
+def _level_claims(part: pd.DataFrame, level: str, numbers: Mapping[str, float]) -> list[Claim]:
+    tuned = part.pivot_table(index="seed", columns="method", values="after_tuning")
+    own = part.pivot_table(index="seed", columns="method", values="after_tuning_own_classes")
+    base = part.groupby("seed")[["received", "own_classes"]].first()
+    rest = ["alone", "average", "js"]
+    ours, best = tuned["wasserstein"], tuned[rest].max(axis=1)
+    beaten = max(numbers[m] for m in rest)
+    table: list[tuple[str, str, float | None, pd.Series]] = [
+        (
+            "gain",
+            "accuracy gained over the received model",
+            numbers["wasserstein"] / 100,
+            ours - base["received"],
+        ),
+        (
+            "gain-own-classes",
+            "accuracy gained when both models may answer the device's classes alone",
+            None,
+            own["wasserstein"] - base["own_classes"],
+        ),
+        (
+            "over-alone",
+            "Wasserstein over Alone after tuning",
+            (numbers["wasserstein"] - numbers["alone"]) / 100,
+            ours - tuned["alone"],
+        ),
+        (
+            "over-best",
+            "Wasserstein over the best of Alone, Avg and JS after tuning",
+            (numbers["wasserstein"] - beaten) / 100,
+            ours - best,
+        ),
+        ("over-random", "Wasserstein over random pruning after tuning", None, ours - tuned[RANDOM]),
+        ("over-tuning", "Wasserstein over fine-tuning alone", None, ours - tuned[TUNED]),
     ]
+    return [
+        Claim(f"fig11.{level}.{tag}", f"{level}: {words}", number, by_seed(values))
+        for tag, words, number, values in table
+    ]
+
+
+def _scarce_claims(part: pd.DataFrame) -> list[Claim]:
+    samples, strength = int(part.samples.iloc[0]), float(part.strength.iloc[0])
     claims = []
     for column, when in (("after_pruning", "before tuning"), ("after_tuning", "after tuning")):
-        table = scarce.pivot_table(index="seed", columns="method", values=column)
+        table = part.pivot_table(index="seed", columns="method", values=column)
         for other in ("alone", "average", RANDOM):
             claims.append(
                 Claim(
-                    f"fig11.scarce.{column.replace('_', '-')}.over-{other.split()[0]}",
-                    f"{int(frame.samples.min())} train samples, {frame.strength.max():.0%} pruned, "
-                    f"all levels: Wasserstein over {other}, {when}",
+                    f"fig11.scarce-{samples}.{column.replace('_', '-')}.over-{other.split()[0]}",
+                    f"{samples} train samples, {strength:.0%} pruned, all levels: Wasserstein over "
+                    f"{other}, {when}",
                     None,
                     by_seed(table["wasserstein"] - table[other]),
                 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import torch
 
 from models.header.build import HeaderConfig, build_header, neurons
 from models.refinement import pruning
-from models.refinement.loop import LoopRecipe, refine
+from models.refinement.loop import LoopRecipe, Way, refine
 from models.refinement.training import DeviceData, fit_devices
 
 CONFIG = HeaderConfig("mlp", 6, 2, 3, channels=4, hidden=10)
@@ -21,7 +20,6 @@ RECIPE = LoopRecipe(
     batch_size=8,
     lr=1e-3,
     weight_decay=0.01,
-    prune_fraction=0.2,
     min_per_layer=2,
     joint="group",
 )
@@ -53,7 +51,8 @@ def fit(headers: list[torch.nn.Module], data: list[DeviceData], steps: int, seed
 def test_it_is_train_mix_prune_tune() -> None:
     headers, data = devices()
     weights = np.array([[0.5, 0.5, 0], [0.2, 0.8, 0], [0, 0, 1.0]])
-    result = refine(headers, data, weights, RECIPE, seed=7)
+    # a second way beside it changes nothing
+    result, _ = refine(headers, data, [Way(weights, 0.2), Way(None, 0.4)], RECIPE, seed=7)
     for t in (1, 2):
         sets = fit(headers, data, 4, 7 + 1000 * t).double().numpy()
         for i, header in enumerate(headers):
@@ -70,7 +69,7 @@ def test_it_is_train_mix_prune_tune() -> None:
 def test_the_arguments_stay_as_they_are() -> None:
     headers, data = devices()
     before = copy.deepcopy([h.state_dict() for h in headers])
-    result = refine(headers, data, None, RECIPE, seed=0)
+    [result] = refine(headers, data, [Way(None, 0.2)], RECIPE, seed=0)
     for old, header in zip(before, headers, strict=True):
         assert all(torch.equal(old[k], header.state_dict()[k]) for k in old)
     assert all(pruning.alive_of(h).sum() == 6 for h in result.pruned)  # 10 less 2 twice
@@ -78,5 +77,5 @@ def test_the_arguments_stay_as_they_are() -> None:
 
 def test_fine_tuning_alone_prunes_nothing() -> None:
     headers, data = devices()
-    result = refine(headers, data, np.eye(3), replace(RECIPE, prune_fraction=0.0), seed=0)
+    [result] = refine(headers, data, [Way(np.eye(3), 0.0)], RECIPE, seed=0)
     assert all(pruning.alive_of(h).all() for h in result.tuned)

@@ -16,7 +16,6 @@ from models.refinement.similarity import (
     RANGE,
     debiased,
     distances,
-    floors,
     jensen_shannon,
     similarity,
     wasserstein,
@@ -107,30 +106,38 @@ def test_jensen_shannon_counts_single_precision_values_on_the_upper_edge():
     assert jensen_shannon(edge, -edge) == pytest.approx(math.log(2))
 
 
-def test_floors_are_the_distances_of_disjoint_halves():
-    samples = [_sample(i, 6) for i in range(3)]
-    expected = [_best_permutation(s[[0, 2, 4]], s[[1, 3, 5]]) for s in samples]
-    np.testing.assert_allclose(floors(samples), expected)
-
-
 def test_debiased_literally():
-    matrix = np.array([[0, 5, 9], [5, 0, 2], [9, 2, 0.0]])
-    floor = np.array([3, 1, 4.0])
-    scale = (5 + 9 + 2) * 2 / 6
-    for i, j in itertools.product(range(3), repeat=2):
-        expected = 0 if i == j else max(matrix[i, j] - (floor[i] + floor[j]) / 2, 0) / scale
-        assert debiased(matrix, floor)[i, j] == pytest.approx(expected)
-    assert matrix[0, 1] == 5, "the argument must stay as it was"
+    samples = [_sample(i, 6, shift=0.8 * i) for i in range(3)]
+    halves = [(s[[0, 2, 4]], s[[1, 3, 5]]) for s in samples]
+    within = [_best_permutation(*h) for h in halves]
+    between = {
+        (i, j): sum(_best_permutation(a, b) for a in halves[i] for b in halves[j]) / 4
+        for i, j in itertools.permutations(range(3), 2)
+    }
+    scale = sum(between.values()) / 6
+    found = debiased(samples)
+    for i, j in between:
+        expected = max(between[i, j] - (within[i] + within[j]) / 2, 0) / scale
+        assert found[i, j] == pytest.approx(expected)
+    assert not found.diagonal().any()
 
 
-def test_debiased_of_one_device_or_of_identical_ones_is_zero():
-    assert debiased(np.zeros((1, 1)), np.ones(1)).tolist() == [[0]]
-    assert not debiased(np.zeros((3, 3)), np.zeros(3)).any()
+def test_debiased_of_one_device_or_of_identical_points_is_zero():
+    assert debiased([_sample(0)]).tolist() == [[0]]
+    assert not debiased([np.zeros((4, 3))] * 3).any()
+
+
+@pytest.mark.parametrize("distance", [wasserstein, jensen_shannon])
+def test_debiased_distances_of_one_distribution_are_small_at_any_sample_size(distance):
+    for count in (8, 32):
+        samples = [_sample(i, count, 16) for i in range(6)]
+        off_diagonal = debiased(samples, distance)[~np.eye(6, dtype=bool)]
+        assert 0 < off_diagonal.mean() < 0.1, "noise on both sides of the floor, not all below it"
 
 
 def test_debiasing_brings_twins_as_close_as_oneself():
     samples = [_sample(i, 24, 16, shift=2.0 * (i > 1)) for i in range(4)]
-    raw, rest = similarity(distances(samples)), debiased(distances(samples), floors(samples))
+    raw, rest = similarity(distances(samples)), debiased(samples)
     assert raw[0, 1] < raw[0, 0] / 5, "a finite sample's twin looks far away"
     assert similarity(rest)[0, 1] > 0.9
     assert similarity(rest)[0, 2] < 0.75

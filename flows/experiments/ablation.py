@@ -1,0 +1,88 @@
+"""What we changed against the letter of the paper, each change taken back alone."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
+from flows.experiments.grid import matched
+from flows.experiments.refining import loop, refined, start_header
+from tasks.experiments import refining
+
+
+@flow(name="ablation", **OPTIONS)
+def ablation(bench: Bench) -> list[Row]:
+    """Rows: a seed, the part that is changed, its setting, a metric and its value."""
+    rows: list[Row] = []
+    for seed in bench.costly():
+        b = base(bench.settings(seed))
+        found = [*backbones(b, bench), *windows(b, bench), *mixing(b, bench), *sets(b, bench)]
+        rows += [{"seed": seed, **row} for row in found]
+    return rows
+
+
+def row(part: str, setting: str, metric: str, value: float) -> Row:
+    return {"part": part, "setting": setting, "metric": metric, "value": value}
+
+
+def backbones(b: Base, bench: Bench) -> list[Row]:
+    """Mean test accuracy over the grid, below full size: how layers are dropped, and what the
+    distillation is worth."""
+    changed = {
+        "ours": {},
+        "layers spread evenly": {"depth_strategy": "even"},
+        "no distillation": {"distillation": {"width_steps": 0, "depth_steps": 0}},
+        "Eq. 9 without labels": {"distillation": {"label_weight": 0.0}},
+    }
+    rows = []
+    for setting, overlay in changed.items():
+        other = base(bench.settings(b.settings.seed, backbone=overlay))
+        full = max(b.settings.backbone.widths), max(b.settings.backbone.depths)
+        smaller = [
+            accuracy
+            for v, accuracy in zip(other.variants, other.grid_on_test(), strict=True)
+            if (v.width, v.depth) != full
+        ]
+        rows.append(row("backbone", setting, "test accuracy", sum(smaller) / len(smaller)))
+    return rows
+
+
+def windows(b: Base, bench: Bench) -> list[Row]:
+    """The performance window gamma_p of Eq. 13: what ACME's choice scores."""
+    rows = []
+    for window in bench.scale.windows:
+        rules = b.settings.matching.model_copy(update={"performance_window": window})
+        ours = [r for r in matched(b, rules) if r["method"] == "ACME"]
+        for metric, column in (("plotted score", "plotted_score"), ("accuracy", "test_accuracy")):
+            mean = sum(r[column] for r in ours) / len(ours)
+            rows.append(row("gamma_p", f"{window:g}", metric, mean))
+    return rows
+
+
+def mixing(b: Base, bench: Bench) -> list[Row]:
+    """Eq. 20 as printed against ours, and the importance of a neuron as the square of a sum
+    against the sum of squares, where data are scarce and pruning is heavy."""
+    spec, rows = bench.scale.refining, []
+    level, corner = spec.levels[-1], spec.corners[-1]
+    for joint in ("group", "sum"):
+        recipe = loop(b, bench).model_copy(update={"joint": joint})
+        found = {r["method"]: r for r in refined(b, bench, level, corner, recipe)}
+        for metric in ("after_pruning", "after_tuning"):
+            words = metric.replace("_", " ")
+            rows.append(row("importance", joint, words, found["wasserstein"][metric]))
+            if joint == "group":
+                literal = found[refining.LITERAL][metric]
+                rows.append(row("Eq. 20", "ours", words, found["wasserstein"][metric]))
+                rows.append(row("Eq. 20", "as printed", words, literal))
+    return rows
+
+
+def sets(b: Base, bench: Bench) -> list[Row]:
+    """Bytes up of a device in all rounds: an importance a neuron, or a parameter; and raw data."""
+    rounds = loop(b, bench).rounds
+    sizes = refining.set_bytes(start_header(b, bench), rounds)
+    spec, data = b.settings.partition, b.world.info
+    share = spec.train_fraction + spec.val_fraction
+    pixels = data.image_size**2 * data.channels
+    sizes["raw data"] = int(spec.samples_per_device * share) * (pixels + 1)
+    return [row("importance sets", level, "bytes up", float(n)) for level, n in sizes.items()]

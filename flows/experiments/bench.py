@@ -1,0 +1,93 @@
+"""What all experiments start from: the scale, and one elastic backbone a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.backbone import elastic_backbone
+from tasks import cloud
+from tasks.compute import Machine
+from tasks.experiments import grid, world
+from tasks.experiments.scale import Scale, settings_of
+from tasks.experiments.second import second_folder
+from tasks.experiments.world import World
+from tasks.options import code_version
+from tasks.records import Variant
+from tasks.settings import Settings
+from tasks.store import Ref
+
+Row = dict[str, Any]
+OPTIONS: dict[str, Any] = {"validate_parameters": False}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every experiment gets: the scale, the settings file, the seeds to run."""
+
+    scale: Scale
+    params: Path
+    seeds: int | None  # None: as many as the scale says
+
+    def costly(self) -> range:
+        """Seeds of the experiments that train for long."""
+        return range(self.seeds or self.scale.seeds)
+
+    def cheap(self) -> range:
+        """Seeds of those that need little more than the backbones."""
+        return range(self.seeds or self.scale.cheap_seeds)
+
+    def settings(self, seed: int, **overlay: Any) -> Settings:
+        """The settings of one seed."""
+        return settings_of(self.scale, seed, self.params, **overlay)
+
+    def second(self) -> dict[str, Any]:
+        """What to lay on top of the settings for the second data set."""
+        return second_folder(self.scale.digits)
+
+
+@dataclass(frozen=True)
+class Base:
+    """What one seed's experiments start from: data, the elastic backbone, its scored grid."""
+
+    settings: Settings
+    world: World
+    elastic: Ref
+    variants: list[Variant]
+    machine: Machine
+    code: str
+
+    def cut(self, width: float, depth: int) -> Ref:
+        """One variant."""
+        strategy = self.settings.backbone.depth_strategy
+        return world.cut(self.elastic, width, depth, strategy, self.code)
+
+    def embed(self, backbone: Ref, data: World) -> list[Ref]:
+        """Every device's features under a backbone."""
+        return [
+            world.embed(name, backbone, ref, data.info, self.machine, self.code)
+            for name, ref in data.devices.items()
+        ]
+
+    def grid_on_test(self) -> list[float]:
+        """The test accuracy of every variant; nothing is chosen by it."""
+        data, spec = self.world, self.settings.backbone
+        return grid.grid_on_test(self.elastic, data.cloud, data.info, spec, self.machine, self.code)
+
+
+def base(settings: Settings) -> Base:
+    """Train once a seed; every experiment finds it in the cache."""
+    machine = Machine(settings.compute, settings.threads)
+    code = code_version("models.backbone", "tasks.cloud", "tasks.samples")
+    data, spec = partition(settings), settings.backbone
+    elastic = elastic_backbone(settings, data.cloud, data.info, machine, code)
+    variants = cloud.score(elastic, data.cloud, data.info, spec, machine, code)
+    return Base(settings, data, elastic, variants, machine, code)
+
+
+def partition(settings: Settings) -> World:
+    """The data of one seed, divided."""
+    content = world.content_of(settings.data.folder, settings.data.source)
+    code = code_version("tasks.data", "tasks.partitioning", "tasks.samples")
+    return world.make_world(settings, content, world.identity(settings, content), code)

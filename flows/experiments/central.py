@@ -1,0 +1,127 @@
+"""Table I: ACME against a centralised system, both really run, both timed from nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect import flow, task
+from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
+
+from flows.backbone import cluster_statistics, elastic_backbone
+from flows.customize import refine_on_devices, search_at_edge
+from flows.experiments.bench import OPTIONS, Bench, Row, partition
+from tasks import cloud
+from tasks.compute import Machine
+from tasks.experiments import central
+from tasks.experiments.world import World
+from tasks.links import Message
+from tasks.options import CACHED, code_version
+from tasks.settings import Cluster, Settings
+from tasks.store import Ref
+
+CODE = ("models.backbone", "models.matching", "models.header", "models.refinement")
+
+
+@flow(name="table1", **OPTIONS)
+def table1(bench: Bench) -> list[Row]:
+    """Search space, bytes up, computing time and accuracy of both systems."""
+    rows = []
+    for seed in bench.costly():
+        settings = bench.settings(seed)
+        code = code_version(*CODE, "models.baselines", "tasks.cloud", "tasks.edge", "tasks.device")
+        data = partition(settings)
+        for system in (acme, centralised):
+            rows.append({"seed": seed, **system(settings, data, code)})
+    return rows
+
+
+@contextmanager
+def clock(seconds: dict[str, float], tier: str) -> Iterator[None]:
+    """Add the time spent inside to a tier's seconds. Tasks inside run, whatever is cached."""
+    start = time.perf_counter()
+    with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True}):
+        yield
+    seconds[tier] = seconds.get(tier, 0.0) + time.perf_counter() - start
+
+
+@task(task_run_name="ACME, from nothing", **CACHED)
+def acme(settings: Settings, data: World, code: str) -> Row:
+    """The three tiers, one after the other on this machine."""
+    machine, messages = Machine(settings.compute, settings.threads), list[Message]()
+    seconds: dict[str, float] = {}
+    rows, sizes = [], []
+    with clock(seconds, "cloud_s"):
+        elastic = elastic_backbone(settings, data.cloud, data.info, machine, code)
+        spec = settings.backbone
+        variants = cloud.score(elastic, data.cloud, data.info, spec, machine, code)
+    for cluster in settings.fleet:
+        with clock(seconds, "cloud_s"):
+            statistics = cluster_statistics(cluster, messages)
+            match = cloud.match(elastic, variants, statistics, settings.matching, settings.seed)
+            cut = cloud.cut(elastic, match, spec.depth_strategy, code)
+        common = (data.samples, data.info, machine, code, messages)
+        with clock(seconds, "edge_s"):
+            search, coarse, shared = search_at_edge(settings, cluster, cut, *common)
+        with clock(seconds, "device_s"):
+            _, rounds, _ = refine_on_devices(settings, cluster, coarse, shared, *common)
+        sizes.append(search.search_space)
+        headers = central.kept_headers(rounds)
+        own = own_data(data, cluster)
+        rows += central.score_devices(coarse, headers, own, data.info, machine, code)
+    return {"system": "ACME", "search_space": max(sizes)} | row_of(rows, messages, seconds)
+
+
+@task(task_run_name="centralised, from nothing", **CACHED)
+def centralised(settings: Settings, data: World, code: str) -> Row:
+    """All raw data go up; one server trains, searches backbone and header together for every
+    cluster's limit, and tunes for every device."""
+    machine, info = Machine(settings.compute, settings.threads), data.info
+    seconds: dict[str, float] = {}
+    rows = []
+    messages = [central.upload(name, ref, code) for name, ref in data.devices.items()]
+    with clock(seconds, "cloud_s"):
+        pooled = central.pool(data.cloud, messages, code)
+        elastic = elastic_backbone(settings, pooled, info, machine, code)
+    for cluster in settings.fleet:
+        own = own_data(data, cluster)
+        with clock(seconds, "cloud_s"):
+            coarse = central.search_jointly(
+                elastic,
+                pooled,
+                data.cloud,
+                info,
+                settings.backbone,
+                settings.edge,
+                cluster.storage_limit,
+                settings.seed,
+                machine,
+                code,
+            )
+            headers = central.tune_centrally(
+                coarse, own, info, settings.refinement, settings.seed, machine, code
+            )
+        rows += central.score_devices(coarse, headers, own, info, machine, code)
+    spec = settings.backbone
+    joint = len(spec.widths) * len(spec.depths) * central.header_space(settings.edge)
+    return {"system": "centralised", "search_space": joint} | row_of(rows, messages, seconds)
+
+
+def own_data(data: World, cluster: Cluster) -> dict[str, Ref]:
+    """The samples of a cluster's devices, by name."""
+    return {device.name: data.samples[device.name] for device in cluster.devices}
+
+
+def row_of(rows: list[Row], messages: list[Message], seconds: dict[str, float]) -> Row:
+    """Means over all devices, bytes by the messages that were sent, seconds by tier."""
+    means = {k: sum(r[k] for r in rows) / len(rows) for k in rows[0] if k != "device"}
+    up = [m for m in messages if m.direction == "up"]
+    shared = sum(m.bytes for m in up if m.kind == "shared_samples")
+    return {
+        **means,
+        "uplink_bytes": sum(m.bytes for m in up) - shared,
+        "shared_bytes": shared,
+        "compute_s": sum(seconds.values()),
+        **seconds,
+    }

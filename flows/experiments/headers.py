@@ -1,0 +1,104 @@
+"""Fig. 7b, 8, 12 and 13b: searched and fixed headers on the grid of backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prefect import flow
+
+from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
+from tasks.experiments import headers
+from tasks.options import code_version
+from tasks.settings import Edge
+from tasks.store import Ref
+
+
+def recipe(b: Base, bench: Bench) -> Edge:
+    """How headers are searched and trained at this scale."""
+    return b.settings.edge.model_copy(update=bench.scale.headers.edge)
+
+
+def header_cell(
+    b: Base, bench: Bench, width: float, depth: int, fixed: tuple[str, ...], **edge: Any
+) -> tuple[Ref, list[Row]]:
+    """A backbone and all headers trained on it, with their test accuracies."""
+    spec, data, backbone = bench.scale.headers, b.world, b.cut(width, depth)
+    code = code_version("models.header", "models.backbone", "tasks.experiments.headers")
+    trained = headers.headers_at(
+        backbone,
+        width,
+        depth,
+        data.cloud,
+        data.info,
+        recipe(b, bench).model_copy(update={**edge, "fixed": fixed}),
+        spec.train_samples,
+        spec.val_samples,
+        b.settings.seed,
+        b.machine,
+        code,
+    )
+    scored = headers.headers_on_test(backbone, trained, data.cloud, data.info, b.machine, code)
+    return backbone, scored
+
+
+def grid_cell(b: Base, bench: Bench, width: float, depth: int) -> tuple[Ref, list[Row]]:
+    """A cell of Fig. 8's grid, with the fixed headers that this width gets."""
+    spec = bench.scale.headers
+    extra = spec.full_width if width == max(spec.widths) else ()
+    return header_cell(b, bench, width, depth, (*spec.everywhere, *extra))
+
+
+def grid_cells(b: Base, bench: Bench, widths: tuple[float, ...]) -> Iterator[tuple[Ref, list[Row]]]:
+    """The cells of Fig. 8's grid at some widths."""
+    for width in widths:
+        for depth in bench.scale.headers.depths:
+            yield grid_cell(b, bench, width, depth)
+
+
+def header_rows(bench: Bench, widths: tuple[float, ...], **overlay: Any) -> list[Row]:
+    """One row a header kind, backbone and seed."""
+    rows = []
+    for seed in bench.costly():
+        b = base(bench.settings(seed, **overlay))
+        for _, cell in grid_cells(b, bench, widths):
+            rows += [{"seed": seed, **row} for row in headers.compared(cell)]
+    return rows
+
+
+@flow(name="fig7b", **OPTIONS)
+def fig7b(bench: Bench) -> list[Row]:
+    """Searched against every fixed header, at full width."""
+    return header_rows(bench, (max(bench.scale.headers.widths),))
+
+
+@flow(name="fig8", **OPTIONS)
+def fig8(bench: Bench) -> list[Row]:
+    """Searched, linear and CNN headers over the whole grid."""
+    kept = {"searched", *bench.scale.headers.everywhere, "linear"}
+    return [r for r in header_rows(bench, bench.scale.headers.widths) if r["header"] in kept]
+
+
+@flow(name="fig12", **OPTIONS)
+def fig12(bench: Bench) -> list[Row]:
+    """Blocks times repeats on the smallest and the largest backbone."""
+    spec, rows = bench.scale.headers, []
+    ends = {
+        "smallest": (min(spec.widths), min(spec.depths)),
+        "largest": (max(spec.widths), max(spec.depths)),
+    }
+    sizes = [(blocks, repeats) for blocks in spec.blocks for repeats in spec.repeats]
+    for seed in bench.costly():
+        b = base(bench.settings(seed))
+        for name, point in ends.items():
+            for blocks, repeats in sizes:
+                _, cell = header_cell(b, bench, *point, (), blocks=blocks, repeats=repeats)
+                size = {"backbone": name, "blocks": blocks, "repeats": repeats}
+                rows.append({"seed": seed, **size, **headers.compared(cell)[0]})
+    return rows
+
+
+@flow(name="fig13b", **OPTIONS)
+def fig13b(bench: Bench) -> list[Row]:
+    """Fig. 7b on a second data set."""
+    return header_rows(bench, (max(bench.scale.headers.widths),), **bench.second())

@@ -1,0 +1,80 @@
+"""Fig. 7a and 13a: ACME's best within a size against lightweight models from scratch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
+from flows.experiments.headers import grid_cells, recipe
+from tasks.experiments import lightweight
+from tasks.options import code_version
+
+
+@flow(name="fig7a", **OPTIONS)
+def fig7a(bench: Bench) -> list[Row]:
+    """ACME against lightweight models of its size."""
+    return lightweight_rows(bench)
+
+
+@flow(name="fig13a", **OPTIONS)
+def fig13a(bench: Bench) -> list[Row]:
+    """The same on a second data set."""
+    return lightweight_rows(bench, **bench.second())
+
+
+def lightweight_rows(bench: Bench, **overlay: Any) -> list[Row]:
+    """ACME's best within the limit, and every baseline."""
+    rows = []
+    for seed in bench.costly():
+        b = base(bench.settings(seed, **overlay))
+        rows += [{"seed": seed, **row} for row in [*ours(b, bench), *theirs(b, bench)]]
+    return rows
+
+
+CODE = ("models.baselines", "models.refinement", "models.backbone")
+
+
+def ours(b: Base, bench: Bench) -> list[Row]:
+    """ACME's row; none where no variant with its header is within the limit."""
+    cells = list(grid_cells(b, bench, bench.scale.headers.widths))
+    best = lightweight.acme_row(cells, bench.scale.lightweight.parameters)
+    if best is None:
+        return []
+    backbone, row = best
+    on_devices = lightweight.acme_on_devices(
+        row["state"],
+        b.embed(backbone, b.world),
+        b.settings.refinement,
+        b.settings.seed,
+        b.machine,
+        code_version(*CODE),
+    )
+    shape = {k: row[k] for k in ("width", "depth", "val_accuracy", "test_accuracy")}
+    size = {"model": lightweight.ACME, "parameters": row["total_parameters"]}
+    return [{**size, **shape, **on_devices}]
+
+
+def theirs(b: Base, bench: Bench) -> list[Row]:
+    """A row a baseline."""
+    spec, backbone, data = bench.scale.lightweight, b.settings.backbone, b.world
+    steps = lightweight.equal_steps(backbone, recipe(b, bench), b.settings.partition.public_train)
+    return [
+        lightweight.baseline(
+            family,
+            spec.parameters,
+            data.cloud,
+            list(data.devices.values()),
+            data.info,
+            backbone.reference.patch_size,
+            steps,
+            backbone.training,
+            spec.lr,
+            b.settings.refinement,
+            b.settings.seed,
+            b.machine,
+            code_version(*CODE),
+        )
+        for family in spec.families
+    ]

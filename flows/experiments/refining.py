@@ -1,0 +1,102 @@
+"""Fig. 10 and Fig. 11: one cluster whose groups of alike devices are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from flows.experiments.bench import OPTIONS, Base, Bench, Row, base, partition
+from flows.experiments.headers import grid_cell
+from tasks.experiments import headers, refining
+from tasks.experiments.scale import Corner
+from tasks.options import code_version
+from tasks.settings import Refinement
+from tasks.store import Ref
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster at one level of heterogeneity: its devices' features under one backbone."""
+
+    backbone: Ref
+    features: list[Ref]
+    scale: Ref
+    code: str
+
+
+def cluster(b: Base, bench: Bench, level: str) -> Cluster:
+    """The devices' data, divided at one level; their features."""
+    spec = bench.scale.refining
+    devices = [
+        {"id": i, "group": group, "storage_limit": 10**9}
+        | {"gpu_capacity_watt": 1, "base_latency_s": 1}
+        for i, group in enumerate(spec.groups)
+    ]
+    fleet = [{"edge": "cluster", "devices": devices}]
+    divided = partition(
+        bench.settings(b.settings.seed, partition={"heterogeneity": level}, fleet=fleet)
+    )
+    code = code_version("models.backbone", "models.header", "models.refinement", "models")
+    backbone = b.cut(spec.variant.width, spec.variant.depth)
+    scale = refining.feature_scale(backbone, b.world.cloud, b.world.info, 1000, b.machine, b.code)
+    return Cluster(backbone, b.embed(backbone, divided), scale, code)
+
+
+@flow(name="fig10", **OPTIONS)
+def fig10(bench: Bench) -> list[Row]:
+    """How well two distances recover which devices are alike."""
+    spec, rows = bench.scale.refining, []
+    for seed in bench.cheap():
+        b = base(bench.settings(seed))
+        for level in spec.levels:
+            c = cluster(b, bench, level)
+            for samples in spec.sketches:
+                found = refining.similarity_rows(
+                    c.features, c.scale, list(spec.groups), level, samples, c.code
+                )
+                rows += [{"seed": seed, **row} for row in found]
+    return rows
+
+
+@flow(name="fig11", **OPTIONS)
+def fig11(bench: Bench) -> list[Row]:
+    """What each way of mixing importance sets is worth."""
+    spec, rows = bench.scale.refining, []
+    for seed in bench.costly():
+        b = base(bench.settings(seed))
+        for level in spec.levels:
+            for corner in spec.corners:
+                rows += refined(b, bench, level, corner, loop(b, bench))
+    return rows
+
+
+def loop(b: Base, bench: Bench) -> Refinement:
+    """Alg. 2's settings at this scale."""
+    return b.settings.refinement.model_copy(update=bench.scale.refining.loop)
+
+
+def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinement) -> list[Row]:
+    """All methods in one place, a row each."""
+    c, seed = cluster(b, bench, level), b.settings.seed
+    rows = refining.refined_rows(
+        c.features,
+        c.scale,
+        start_header(b, bench),
+        recipe,
+        level,
+        corner.samples,
+        corner.strength,
+        seed,
+        b.machine,
+        c.code,
+    )
+    return [{"seed": seed, **row} for row in rows]
+
+
+def start_header(b: Base, bench: Bench) -> Ref:
+    """The header that every device of the cluster receives."""
+    point = bench.scale.refining.variant
+    _, cell = grid_cell(b, bench, point.width, point.depth)
+    ref: Ref = headers.best_searched(cell)["state"]
+    return ref
