@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test lint bench ui clean constraints
+.PHONY: run test test-slow lint bench ui clean constraints
 
 run: $(VENV)/installed
 	$(ACME) run
 
 test: $(VENV)/installed
 	$(VENV)/bin/pytest -m "not slow"
+
+test-slow: $(VENV)/installed
+	$(VENV)/bin/pytest -m slow
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports

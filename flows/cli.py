@@ -55,6 +55,23 @@ def evaluate(only: tuple[str, ...], seeds: int | None, scale: str, params: Path)
 
 
 @cli.command()
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("artifacts/evaluation"),
+    show_default=True,
+    help="What acme evaluate --scale default left.",
+)
+def results(folder: Path) -> None:
+    """Write docs/results.md and the README's table from an evaluation."""
+    from tasks.experiments.document import publish_page
+
+    left = publish_page(folder)
+    print("docs/results.md is written" + (f"; unchanged: {', '.join(left)}" if left else ""))
+
+
+@cli.command()
 @click.argument("name", metavar="NAME", type=click.Choice(STAGES))
 @params_option
 def stage(name: str, params: Path) -> None:

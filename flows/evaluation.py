@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.run import fetch_data
 from flows.services import prefect_server
 from tasks.errors import SettingsError
 from tasks.experiments.names import EXPERIMENTS
@@ -24,7 +23,6 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
     unknown = sorted(set(only) - set(EXPERIMENTS))
     if unknown:
         raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
-    fetch_data(params)
     root, chosen = Path.cwd(), [name for name in EXPERIMENTS if not only or name in only]
     with prefect_server(root) as env:
         os.environ.update(env)
@@ -54,7 +52,7 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
         wall_s=round(time.monotonic() - start, 1),
     )
     claims = results.publish(name, rows, how)
-    content = world.content_of(settings.data.folder, settings.data.source)
+    content = world.content_of(settings.data)
     lineage = Lineage(settings.data.source, content, how.git_commit, scale)
     results.log(name, rows, claims, Path.cwd(), lineage)
 

@@ -88,6 +88,6 @@ def base(settings: Settings) -> Base:
 
 def partition(settings: Settings) -> World:
     """The data of one seed, divided."""
-    content = world.content_of(settings.data.folder, settings.data.source)
+    content = world.content_of(settings.data)
     code = code_version("tasks.data", "tasks.partitioning", "tasks.samples")
     return world.make_world(settings, content, world.identity(settings, content), code)

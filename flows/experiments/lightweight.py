@@ -71,6 +71,7 @@ def theirs(b: Base, bench: Bench) -> list[Row]:
             steps,
             backbone.training,
             spec.lr,
+            spec.pretrained,
             b.settings.refinement,
             b.settings.seed,
             b.machine,

@@ -176,8 +176,10 @@ def build_baseline(
     channels: int,
     classes: int,
     seed: int,
+    pretrained: bool = False,
 ) -> Padded:
-    """The widest member of a family with at most ``parameters``, initialised from ``seed``.
+    """The widest member of a family with at most ``parameters``, initialised from ``seed``; or the
+    model of that name in timm, as it is, with hub weights if ``pretrained``.
 
     ``patch_size`` is for the families with one grid of patches; those with stages shrink as their
     papers have it.
@@ -186,7 +188,10 @@ def build_baseline(
         ValueError: unknown family, or not even its narrowest member is small enough.
     """
     if family not in FAMILIES:
-        raise ValueError(f"unknown family {family!r}: choose one of {', '.join(FAMILIES)}")
+        model = _by_name(family, channels, classes, seed, pretrained)
+        if parameter_count(model) > parameters:
+            raise ValueError(f"{family} has more than {parameters:,} parameters")
+        return Padded(model, image_size)
     side = image_size if family in PLAIN else 8 * -(-image_size // 8)
     patch = patch_size if family in PLAIN else max(1, min(4, side // 8))
     build = partial(FAMILIES[family], side=side, patch=patch, channels=channels, classes=classes)
@@ -201,3 +206,16 @@ def build_baseline(
     if fitting is None:
         raise ValueError(f"{family}: its narrowest member has more than {parameters:,} parameters")
     return Padded(fitting, side)
+
+
+def _by_name(name: str, channels: int, classes: int, seed: int, pretrained: bool) -> nn.Module:
+    import timm
+
+    if name not in timm.list_models():
+        families = ", ".join(FAMILIES)
+        raise ValueError(f"unknown family {name!r}: choose one of {families}, or a model of timm")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return timm.create_model(
+            name, pretrained=pretrained, in_chans=channels, num_classes=classes
+        )

@@ -65,6 +65,16 @@ def write_checksums(folder: Path, path: Path) -> None:
     atomic_write(path, "".join(lines).encode())
 
 
+def pins(folder: Path, pin_path: Path) -> bool:
+    """Whether ``folder`` is the one that ``pin_path`` is about.
+
+    Raises:
+        DataError: there is no pin, or the file is none.
+    """
+    path = _pinned(pin_path).get("path")
+    return not path or (pin_path.parent / path).resolve() == folder.resolve()
+
+
 def verify(folder: Path, pin_path: Path) -> str:
     """The content id of a folder that is what ``pin_path`` pins; nothing is changed.
 
@@ -74,8 +84,8 @@ def verify(folder: Path, pin_path: Path) -> str:
     expected = content_id(pin_path)
     if not folder.is_dir():
         raise DataError(f"{folder}: missing. Try: acme data fetch")
-    path = _pinned(pin_path).get("path")
-    if path and (pin_path.parent / path).resolve() != folder.resolve():
+    if not pins(folder, pin_path):
+        path = _pinned(pin_path)["path"]
         raise DataError(f"{pin_path} pins {path}, not {folder}. To pin {folder} instead: {_PIN}")
     if folder_id(folder) == expected:
         return expected

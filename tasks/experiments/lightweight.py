@@ -50,14 +50,15 @@ def baseline(
     steps: int,
     training: settings.Training,
     lr: float,
+    pretrained: bool,
     refinement: settings.Refinement,
     seed: int,
     machine: Machine,
     code: str,
 ) -> Row:
-    """One family trained from scratch on the public train split with ACME's data, number of steps,
-    batch size and augmentation; then its classifier tuned on every device for as many steps as
-    ACME's header. Nothing is chosen by any score, so test splits decide nothing."""
+    """One family trained (from scratch, unless ``pretrained``) on the public train split with
+    ACME's data, number of steps, batch size and augmentation; then its classifier tuned on every
+    device for as many steps as ACME's header. Nothing is chosen by any score."""
     place = machine.prepare()
     model = build_baseline(
         family,
@@ -67,6 +68,7 @@ def baseline(
         channels=info.channels,
         classes=len(info.classes),
         seed=seed,
+        pretrained=pretrained,
     ).to(place)
     images, labels = read_split(public, "train", info)
     with progress(f"baseline {family}") as on_step:

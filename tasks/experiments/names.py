@@ -14,4 +14,4 @@ EXPERIMENTS = (  # in the order in which they run: those that share work stand t
     "fig13b",
     "fig13a",
 )
-SCALES = ("quick", "default")  # files of evaluation/
+SCALES = ("quick", "default", "paper")  # files of evaluation/

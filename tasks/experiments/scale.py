@@ -65,11 +65,13 @@ class Refining(Frozen):
 
 
 class Lightweight(Frozen):
-    """Of Fig. 7a and 13a: the baselines of about ``parameters`` each."""
+    """Of Fig. 7a and 13a: baselines of at most ``parameters`` each, families that are scaled to
+    that size or models of timm by name (``pretrained``: these with hub weights)."""
 
     families: tuple[str, ...]
     parameters: Positive
-    lr: float
+    lr: PositiveFloat
+    pretrained: bool = False
 
 
 class Scale(Frozen):

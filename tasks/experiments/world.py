@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from prefect import task
@@ -14,11 +13,11 @@ from models.backbone.features import extract
 from models.backbone.slicing import slice_variant
 from tasks.cloud import load_backbone
 from tasks.compute import Machine
-from tasks.data import pin
+from tasks.data import pin, sources
 from tasks.options import CACHED
 from tasks.partitioning import PIN, divide
 from tasks.samples import SPLITS, DataInfo, read_info, read_split, samples_ref
-from tasks.settings import Settings
+from tasks.settings import Data, Settings
 from tasks.store import WORK, Ref, put_tensors
 
 FOLDER = WORK / "experiments"
@@ -41,9 +40,17 @@ class World:
         return {k: v for k, v in self.samples.items() if k != "cloud"}
 
 
-def content_of(folder: Path, source: str) -> str:
-    """What identifies the raw data: the pin where it is the pinned folder, else its own hash."""
-    return pin.folder_id(folder) if source == "image-folder" else pin.verify(folder, PIN)
+def content_of(data: Data) -> str:
+    """What identifies the raw data, fetched where they are missing: the pin of the pinned folder,
+    the own hash of any other.
+
+    Raises:
+        DataError: they cannot be fetched, or are not what is pinned.
+    """
+    sources.fetch(data.source, data.folder, origin=data.origin)
+    if pin.pins(data.folder, PIN):
+        return pin.verify(data.folder, PIN)
+    return pin.folder_id(data.folder)
 
 
 def identity(settings: Settings, content: str) -> str:

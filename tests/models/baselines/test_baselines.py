@@ -34,6 +34,8 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_what_cannot_be_built_is_named() -> None:
     with pytest.raises(ValueError, match="unknown family 'VGG'"):
         build_baseline("VGG", 10, image_size=8, seed=0, **SHAPE)
+    with pytest.raises(ValueError, match="resmlp_12_224 has more than 10"):
+        build_baseline("resmlp_12_224", 10, image_size=224, seed=0, **SHAPE)
     with pytest.raises(ValueError, match="narrowest member has more than 10"):
         build_baseline("DeiT", 10, image_size=8, seed=0, **SHAPE)
 
