@@ -34,9 +34,8 @@ def cluster(b: Base, bench: Bench, level: str) -> Cluster:
         for i, group in enumerate(spec.groups)
     ]
     fleet = [{"edge": "cluster", "devices": devices}]
-    divided = partition(
-        bench.settings(b.settings.seed, partition={"heterogeneity": level}, fleet=fleet)
-    )
+    division = {**spec.partition, "heterogeneity": level}
+    divided = partition(bench.settings(b.settings.seed, partition=division, fleet=fleet))
     code = code_version("models.backbone", "models.header", "models.refinement", "models")
     backbone = b.cut(spec.variant.width, spec.variant.depth)
     scale = refining.feature_scale(backbone, b.world.cloud, b.world.info, 1000, b.machine, b.code)

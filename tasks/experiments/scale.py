@@ -57,6 +57,7 @@ class Refining(Frozen):
     """Of Fig. 10 and 11: one cluster, its groups of devices with alike data, and the loop."""
 
     groups: tuple[Count, ...]
+    partition: dict[str, Any] = Field(default_factory=dict)  # on top of params.yaml's partition
     levels: tuple[str, ...]
     corners: tuple[Corner, ...]  # the first is the paper's, the last the scarcest
     variant: Point  # a cell of ``headers``' grid
