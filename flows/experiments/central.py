@@ -51,7 +51,7 @@ def acme(settings: Settings, data: World, code: str) -> Row:
     """The three tiers, one after the other on this machine."""
     machine, messages = Machine(settings.compute, settings.threads), list[Message]()
     seconds: dict[str, float] = {}
-    rows, sizes = [], []
+    rows, sizes, chosen = [], [], []
     with clock(seconds, "cloud_s"):
         elastic = elastic_backbone(settings, data.cloud, data.info, machine, code)
         spec = settings.backbone
@@ -67,10 +67,12 @@ def acme(settings: Settings, data: World, code: str) -> Row:
         with clock(seconds, "device_s"):
             _, rounds, _ = refine_on_devices(settings, cluster, coarse, shared, *common)
         sizes.append(search.search_space)
+        chosen.append(f"{match.width:g}x{match.depth}")
         headers = central.kept_headers(rounds)
         own = own_data(data, cluster)
         rows += central.score_devices(coarse, headers, own, data.info, machine, code)
-    return {"system": "ACME", "search_space": max(sizes)} | row_of(rows, messages, seconds)
+    about = {"system": "ACME", "chosen": " ".join(chosen), "search_space": max(sizes)}
+    return about | row_of(rows, messages, seconds)
 
 
 @task(task_run_name="centralised, from nothing", **CACHED)
@@ -79,7 +81,7 @@ def centralised(settings: Settings, data: World, code: str) -> Row:
     cluster's limit, and tunes for every device."""
     machine, info = Machine(settings.compute, settings.threads), data.info
     seconds: dict[str, float] = {}
-    rows = []
+    rows, chosen = [], []
     messages = [central.upload(name, ref, code) for name, ref in data.devices.items()]
     with clock(seconds, "cloud_s"):
         pooled = central.pool(data.cloud, messages, code)
@@ -103,9 +105,10 @@ def centralised(settings: Settings, data: World, code: str) -> Row:
                 coarse, own, info, settings.refinement, settings.seed, machine, code
             )
         rows += central.score_devices(coarse, headers, own, info, machine, code)
-    spec = settings.backbone
-    joint = len(spec.widths) * len(spec.depths) * central.header_space(settings.edge)
-    return {"system": "centralised", "search_space": joint} | row_of(rows, messages, seconds)
+        chosen.append(coarse.edge)
+    space = central.joint_space(settings.backbone, settings.edge)
+    about = {"system": "centralised", "chosen": " ".join(chosen), "search_space": space}
+    return about | row_of(rows, messages, seconds)
 
 
 def own_data(data: World, cluster: Cluster) -> dict[str, Ref]:

@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base, partition
 from flows.experiments.headers import grid_cell
+from models.header.build import SEARCHED
 from tasks.experiments import headers, refining
 from tasks.experiments.scale import Corner
 from tasks.options import code_version
@@ -81,7 +82,7 @@ def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinemen
     rows = refining.refined_rows(
         c.features,
         c.scale,
-        start_header(b, bench),
+        start_header(b, bench, corner.header),
         recipe,
         level,
         corner.samples,
@@ -90,12 +91,14 @@ def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinemen
         b.machine,
         c.code,
     )
-    return [{"seed": seed, **row} for row in rows]
+    return [{"seed": seed, "header": corner.header, **row} for row in rows]
 
 
-def start_header(b: Base, bench: Bench) -> Ref:
+def start_header(b: Base, bench: Bench, kind: str = SEARCHED) -> Ref:
     """The header that every device of the cluster receives."""
     point = bench.scale.refining.variant
     _, cell = grid_cell(b, bench, point.width, point.depth)
-    ref: Ref = headers.best_searched(cell)["state"]
+    of_kind = [row for row in cell if row["header"] == kind]
+    best: Row = headers.best_searched(cell) if kind == SEARCHED else of_kind[0]
+    ref: Ref = best["state"]
     return ref

@@ -85,7 +85,7 @@ def search_jointly(
     code: str,
 ) -> Coarse:
     """The best backbone and header of at most ``limit`` parameters in one search, on as many
-    public samples as an edge gets and all uploaded ones."""
+    public samples as an edge gets and all uploaded ones. Named by its width and depth."""
     vit, place = load_backbone(elastic), machine.prepare()
     points = [(w, d) for w in backbone.widths for d in backbone.depths]
     skipped = len(read_tensors(public)[0]["train_labels"]) - recipe.public_features
@@ -118,7 +118,7 @@ def search_jointly(
         found = search.run(parts, on_step)
     chosen = slice_variant(vit, *points[found.part], backbone.depth_strategy)
     return Coarse(
-        f"limit-{limit}",
+        "{:g}x{}".format(*points[found.part]),
         put_tensors(FOLDER, "central", chosen.state_dict(), config_of(chosen).to_dict()),
         put_tensors(FOLDER, "header", found.header.state, found.header.config.to_dict()),
     )
@@ -181,9 +181,10 @@ def score_devices(
     return rows
 
 
-def header_space(recipe: settings.Edge) -> int:
-    """How many headers there are (Eq. 14)."""
-    return Space(recipe.blocks, recipe.operations).size()
+def joint_space(backbone: settings.Backbone, recipe: settings.Edge) -> int:
+    """How many pairs of a variant and a header there are (Eq. 14 times the grid)."""
+    variants = len(backbone.widths) * len(backbone.depths)
+    return variants * Space(recipe.blocks, recipe.operations).size()
 
 
 def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:

@@ -220,8 +220,9 @@ def _fig11(frame: pd.DataFrame) -> Any:
             free = 100 * (rows.own_classes - rows.received).mean()
             label = "own classes, untrained" if x == 0 else None
             axis.plot([x - 0.45, x + 0.45], [free, free], color=INK, lw=1.2, ls=":", label=label)
-        samples, strength = part.samples.iloc[0], part.strength.iloc[0]
-        axis.set_title(f"{samples} train samples, {strength:.0%} pruned, {words}", fontsize=9)
+        first = part.iloc[0]
+        place = f"{first.header}, {first.samples} train samples, {first.strength:.0%} pruned"
+        axis.set_title(f"{place}, {words}", fontsize=9)
     axes[0].legend(fontsize=7)
     return figure
 

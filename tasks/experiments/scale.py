@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -47,10 +47,12 @@ class Headers(Frozen):
 
 
 class Corner(Frozen):
-    """How much data a device has to learn from, and how hard it is pruned."""
+    """How much data a device has to learn from, how hard it is pruned, and which of the headers of
+    Fig. 8 it received."""
 
     samples: Positive  # of its train split
     strength: Fraction  # of the header's neurons, gone after all rounds
+    header: str = "searched"
 
 
 class Refining(Frozen):
@@ -59,7 +61,7 @@ class Refining(Frozen):
     groups: tuple[Count, ...]
     partition: dict[str, Any] = Field(default_factory=dict)  # on top of params.yaml's partition
     levels: tuple[str, ...]
-    corners: tuple[Corner, ...]  # the first is the paper's, the last the scarcest
+    corners: Annotated[tuple[Corner, ...], Field(min_length=1)]  # the first is the paper's
     variant: Point  # a cell of ``headers``' grid
     sketches: tuple[Positive, ...]
     loop: dict[str, Any] = Field(default_factory=dict)  # on top of params.yaml's refinement

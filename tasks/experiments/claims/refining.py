@@ -52,9 +52,8 @@ def fig11_claims(frame: pd.DataFrame) -> list[Claim]:
 
 
 def corners_of(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """The rows of each corner, those with most samples first."""
-    ordered = frame.sort_values(["samples", "strength"], ascending=[False, True], kind="stable")
-    return [part for _, part in ordered.groupby(["samples", "strength"], sort=False)]
+    """The rows of each corner, in the order of the scale."""
+    return [part for _, part in frame.groupby(["header", "samples", "strength"], sort=False)]
 
 
 def _level_claims(part: pd.DataFrame, level: str, numbers: Mapping[str, float]) -> list[Claim]:
@@ -99,16 +98,17 @@ def _level_claims(part: pd.DataFrame, level: str, numbers: Mapping[str, float]) 
 
 
 def _scarce_claims(part: pd.DataFrame) -> list[Claim]:
-    samples, strength = int(part.samples.iloc[0]), float(part.strength.iloc[0])
+    first = part.iloc[0]
+    place = f"{first.header} header, {first.samples} train samples, {first.strength:.0%} pruned"
+    tag = f"fig11.{first.header}-{first.samples}-{100 * first.strength:.0f}"
     claims = []
     for column, when in (("after_pruning", "before tuning"), ("after_tuning", "after tuning")):
         table = part.pivot_table(index="seed", columns="method", values=column)
         for other in ("alone", "average", RANDOM):
             claims.append(
                 Claim(
-                    f"fig11.scarce-{samples}.{column.replace('_', '-')}.over-{other.split()[0]}",
-                    f"{samples} train samples, {strength:.0%} pruned, all levels: Wasserstein over "
-                    f"{other}, {when}",
+                    f"{tag}.{column.replace('_', '-')}.over-{other.split()[0]}",
+                    f"{place}, all levels: Wasserstein over {other}, {when}",
                     None,
                     by_seed(table["wasserstein"] - table[other]),
                 )
