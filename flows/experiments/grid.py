@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from tasks.experiments import grid
-from tasks.settings import Matching
+from tasks.settings import Cluster, Matching
 
 
 @flow(name="fig1", **OPTIONS)
@@ -30,19 +30,32 @@ def fig9(bench: Bench) -> list[Row]:
     rows = []
     for seed in bench.cheap():
         b = base(bench.settings(seed))
-        rows += [{"seed": seed, **row} for row in matched(b, b.settings.matching)]
+        found = [*matched(b, b.settings.matching), *at_authors_limit(b)]
+        rows += [{"seed": seed, **row} for row in found]
     return rows
 
 
 def matched(b: Base, rules: Matching) -> list[Row]:
     """What every rule gives every cluster of one seed."""
+    rows = []
+    for cluster in b.settings.fleet:
+        limit = cluster.storage_limit - rules.header_budget
+        rows += chosen(b, rules, cluster, limit, cluster.edge)
+    return rows
+
+
+def at_authors_limit(b: Base) -> list[Row]:
+    """What every rule gives under the limit of the authors' script, for the middle cluster."""
+    middle = b.settings.fleet[len(b.settings.fleet) // 2]
+    limit = grid.authors_limit(b.variants)
+    return chosen(b, b.settings.matching, middle, limit, grid.AUTHORS_LIMIT)
+
+
+def chosen(b: Base, rules: Matching, cluster: Cluster, limit: int, name: str) -> list[Row]:
+    """A row a rule."""
     test, data = b.grid_on_test(), b.world
     seconds = grid.scoring_seconds(
         b.elastic, data.cloud, data.info, b.settings.backbone, b.machine, b.code
     )
-    rows = []
-    for cluster in b.settings.fleet:
-        energy = grid.energies(b.variants, cluster, rules.energy, grid.patches_of(b.elastic))
-        limit = cluster.storage_limit - rules.header_budget
-        rows += grid.matching_rows(b.variants, test, energy, limit, rules, cluster.edge, seconds)
-    return rows
+    energy = grid.energies(b.variants, cluster, rules.energy, grid.patches_of(b.elastic))
+    return grid.matching_rows(b.variants, test, energy, limit, rules, name, seconds)

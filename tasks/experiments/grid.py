@@ -30,6 +30,7 @@ METHODS = {
     "random": "Random",
 }
 OTHERS = tuple(METHODS)[1:]
+AUTHORS_LIMIT, AUTHORS_SHARE = "limit of the authors' script", 0.8  # of the normalised size
 
 
 @task(task_run_name="test accuracy of the grid", **CACHED)
@@ -89,6 +90,12 @@ def energies(
 def patches_of(elastic: Ref) -> int:
     """Patches of an image, p of Eq. 2."""
     return config_of(load_backbone(elastic)).grid ** 2
+
+
+def authors_limit(variants: Sequence[Variant]) -> int:
+    """The authors' selection script allows 0.8 of the grid's min-max normalised size."""
+    sizes = [v.parameters for v in variants]
+    return int(min(sizes) + AUTHORS_SHARE * (max(sizes) - min(sizes)))
 
 
 def grid_rows(variants: Sequence[Variant], test: Sequence[float], energy: list[float]) -> list[Row]:

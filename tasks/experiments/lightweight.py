@@ -29,7 +29,7 @@ from tasks.samples import DataInfo, read_split
 from tasks.store import Ref, read_tensors
 
 Row = dict[str, Any]
-ACME = "ACME"
+ACME, LONGER = "ACME", "ACME, longer pre-training"  # the latter is not at equal training
 
 
 def equal_steps(spec: settings.Backbone, edge: settings.Edge, public_train: int) -> int:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from models.statistics import interval
 from tasks.experiments.claims.refining import corners_of
+from tasks.experiments.grid import AUTHORS_LIMIT
 
 COLORS = ["#c2410c", "#2563a6", "#3f8f5b", "#8a63b8", "#b08900", "#5f6b7a", "#c2577e", "#2a9d9d"]
 COLORS += ["#6b4226"]  # Fig. 7b has nine headers
@@ -161,6 +162,7 @@ def _fig9(frame: pd.DataFrame) -> Any:
         "work_s": "seconds to select, scoring counted",
     }
     figure, axes = _panels(len(columns), 3.6, 3.6)
+    frame = frame[frame.edge != AUTHORS_LIMIT]
     for axis, (column, words) in zip(axes, columns.items(), strict=True):
         for i, method in enumerate(frame.method.unique()):
             mean, error = _by_seed(frame[frame.method == method], column)

@@ -61,7 +61,12 @@ SCALE: dict[str, Any] = {
         "loop": {"rounds": 1, "steps": 3, "tuning_steps": 2},
     },
     "windows": [0.05, 0.4],
-    "lightweight": {"families": ["DeiT", "DeViT"], "parameters": 9000, "lr": 3e-3},
+    "lightweight": {
+        "families": ["DeiT", "DeViT"],
+        "parameters": 9000,
+        "lr": 3e-3,
+        "longer_epochs": 7,
+    },
 }
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tasks.experiments import paper
 from tasks.experiments.claims import Claim, by_seed
-from tasks.experiments.lightweight import ACME
+from tasks.experiments.lightweight import ACME, LONGER
 
 
 def fig7a_claims(frame: pd.DataFrame, prefix: str = "fig7a") -> list[Claim]:
@@ -22,7 +22,8 @@ def fig7a_claims(frame: pd.DataFrame, prefix: str = "fig7a") -> list[Claim]:
         ("device_tuned_own_classes", "devices, own classes, tuned"),
     ):
         table = frame.pivot_table(index="seed", columns="model", values=column)
-        rest = table.drop(columns=ACME)
+        rest = table.drop(columns=[m for m in (ACME, LONGER) if m in table])
+        deit = next(m for m in map(str, rest) if m.lower().startswith("deit"))
         tag = column.removesuffix("_accuracy").replace("_", "-")
         on_public = column == "test_accuracy"
         claims += [
@@ -38,5 +39,21 @@ def fig7a_claims(frame: pd.DataFrame, prefix: str = "fig7a") -> list[Claim]:
                 ours - sum(accuracies) / len(accuracies) if on_public else None,
                 by_seed(table[ACME] - rest.mean(axis=1)),
             ),
+            Claim(
+                f"{prefix}.{tag}.over-deit",
+                f"ACME's best over DeiT, the same kind of model without ACME, {where}",
+                None,
+                by_seed(table[ACME] - table[deit]),
+            ),
         ]
+        if LONGER in table:
+            claims.append(
+                Claim(
+                    f"{prefix}.{tag}.longer-over-best",
+                    f"the same over the best baseline when the large model was trained longer "
+                    f"first (not equal training), {where}",
+                    None,
+                    by_seed(table[LONGER] - rest.max(axis=1)),
+                )
+            )
     return claims
