@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from flows.cli import STAGES
+from tasks.experiments.names import EXPERIMENTS
 from tasks.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -39,3 +40,10 @@ def test_every_declared_dependency_exists_or_is_made() -> None:
 def test_the_partition_depends_on_the_checksums_not_on_the_data() -> None:
     assert "data.sha256" in DVC["partition"]["deps"]
     assert "data" not in DVC["partition"]["deps"]
+
+
+def test_every_experiment_has_its_own_stage() -> None:
+    stages = yaml.safe_load((ROOT / "evaluation/dvc.yaml").read_text())["stages"]
+    assert tuple(stages["experiment"]["matrix"]["name"]) == EXPERIMENTS
+    for dependency in stages["experiment"]["deps"]:
+        assert (ROOT / dependency.replace("${scale}", "quick")).exists()

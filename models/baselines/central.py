@@ -65,7 +65,7 @@ class JointSearch:
         self.generator = torch.Generator().manual_seed(seed)
 
     def run(self, parts: Sequence[Part], on_step: OnStep = ignore) -> Found:
-        """Search, train the finalists and a linear header on their variants, choose.
+        """Search, train the finalists and linear headers beside them, choose.
 
         Raises:
             ValueError: no variant leaves room for even a linear header.
@@ -76,14 +76,16 @@ class JointSearch:
             raise ValueError("no variant leaves room for a linear header")
         fitting = [parts[i] for i in usable]
         policy, controller, shared = self.alternate(fitting, on_step)
+        finalists = self.finalists(policy, controller, shared, fitting)
+        base = self.headers.base
+        configs = [(v, replace(base, kind=SEARCHED, architecture=a)) for v, a in finalists]
+        # a linear header for each of their variants; for all where no other header fits
+        configs += [(v, base) for v in dict(finalists) or range(len(fitting))]
         trained = []
-        for v, architecture in self.finalists(policy, controller, shared, fitting):
-            for kind in (SEARCHED, "linear"):
-                chosen = architecture if kind == SEARCHED else None
-                config = replace(self.headers.base, kind=kind, architecture=chosen)
-                part = fitting[v]
-                header = self.headers.trained(kind, config, part.train, part.val, part.val)
-                trained.append(Found(usable[v], header))
+        for v, config in configs:
+            part = fitting[v]
+            header = self.headers.trained(config.kind, config, part.train, part.val, part.val)
+            trained.append(Found(usable[v], header))
         return min(trained, key=lambda f: (-f.header.val_accuracy, f.header.val_loss))
 
     def alternate(
@@ -149,17 +151,24 @@ class JointSearch:
         shared: SharedWeights,
         parts: Sequence[Part],
     ) -> list[tuple[int, Architecture]]:
-        """The best of many proposals, by accuracy with shared weights."""
+        """The best of many proposals that fit, by accuracy with shared weights."""
         with torch.no_grad():
             variants, samples = self.sample(policy, controller, PROPOSALS)
-        proposed = dict.fromkeys(zip(variants, samples.architectures, strict=True))
-        scored = {p: self.reward(shared, parts[p[0]], p[1]) for p in proposed}
+        scored = {
+            (v, a): self.reward(shared, parts[v], a)
+            for v, a in dict.fromkeys(zip(variants, samples.architectures, strict=True))
+            if self.fits(parts[v], a)
+        }
         return sorted(scored, key=lambda p: -scored[p])[: self.recipe.finalists]
 
     def reward(self, shared: SharedWeights, part: Part, architecture: Architecture) -> float:
         """Validation accuracy with shared weights; 0 for a header that its variant has no room
         for."""
-        if self.headers.cost(architecture)[0] > part.budget_parameters:
+        if not self.fits(part, architecture):
             return 0.0
         with torch.no_grad():
             return scores(shared(part.val.features, architecture), part.val.labels)[1]
+
+    def fits(self, part: Part, architecture: Architecture) -> bool:
+        """Whether a header is within what its variant leaves of the limit."""
+        return self.headers.cost(architecture)[0] <= part.budget_parameters
