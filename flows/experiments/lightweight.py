@@ -61,6 +61,14 @@ def longer(b: Base, bench: Bench) -> list[Row]:
     return best_within(other, bench, [cell], lightweight.LONGER)
 
 
+def large(b: Base) -> Row:
+    """The model that everything is cut from, with its reference header."""
+    sizes = [v.parameters for v in b.variants]
+    at = sizes.index(max(sizes))
+    accuracy = {"val_accuracy": b.variants[at].val_accuracy, "test_accuracy": b.grid_on_test()[at]}
+    return {"model": lightweight.LARGE, "parameters": sizes[at], **accuracy}
+
+
 def best_within(b: Base, bench: Bench, cells: list[tuple[Ref, list[Row]]], name: str) -> list[Row]:
     """The best of ``cells`` within the limit, on public test data and on the devices."""
     best = lightweight.acme_row(cells, bench.scale.lightweight.parameters)

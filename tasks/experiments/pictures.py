@@ -110,13 +110,15 @@ def _fig7a(frame: pd.DataFrame) -> Any:
         "device_tuned": "tuned",
     }
     groups = {
-        model: {words: _by_seed(frame[frame.model == model], c) for c, words in names.items()}
-        for model in frame.model.unique()
+        model.replace(", ", "\n").replace("pre-training", "\npre-training"): {
+            words: _by_seed(frame[frame.model == model], c) for c, words in names.items()
+        }
+        for model in frame.dropna(subset=list(names)).model.unique()
     }
     _bars(right, groups, "mean accuracy on the devices")
     right.set_ylim(_floor(frame[list(names)]), 1)
-    right.tick_params(axis="x", labelsize=7)
-    right.legend(fontsize=8, loc="lower right")
+    right.tick_params(axis="x", labelsize=7, labelrotation=20)
+    right.legend(fontsize=8, loc="upper center", ncols=3)
     return figure
 
 
