@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base, partition
 from flows.experiments.headers import grid_cell
+from flows.experiments.headers import recipe as edge_recipe
 from models.header.build import SEARCHED
 from tasks.experiments import headers, refining
 from tasks.experiments.scale import Corner
@@ -79,10 +80,21 @@ def loop(b: Base, bench: Bench) -> Refinement:
 def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinement) -> list[Row]:
     """All methods in one place, a row each."""
     c, seed = cluster(b, bench, level), b.settings.seed
+    share = b.settings.partition.shared_fraction
+    header = refining.header_on_shared(
+        start_header(b, bench, corner.header),
+        c.features,
+        corner.samples,
+        share,
+        edge_recipe(b, bench),
+        seed,
+        b.machine,
+        c.code,
+    )
     rows = refining.refined_rows(
         c.features,
         c.scale,
-        start_header(b, bench, corner.header),
+        header,
         recipe,
         level,
         corner.samples,
@@ -95,7 +107,7 @@ def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinemen
 
 
 def start_header(b: Base, bench: Bench, kind: str = SEARCHED) -> Ref:
-    """The header that every device of the cluster receives."""
+    """The header of Fig. 8 whose architecture the devices of the cluster receive."""
     point = bench.scale.refining.variant
     _, cell = grid_cell(b, bench, point.width, point.depth)
     of_kind = [row for row in cell if row["header"] == kind]

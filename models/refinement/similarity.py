@@ -77,25 +77,34 @@ def check_sample(sample: Samples, features: int) -> str | None:
 def debiased(
     samples: Sequence[Samples], distance: Callable[[Samples, Samples], float] = wasserstein
 ) -> Matrix:
-    """Distances less what two samples of one distribution are apart, over the mean distance
-    between devices; not below 0. Ours: the literal zero diagonal makes every device look far more
-    like itself than like its twin.
+    """Distances over their mean, less what samples of one distribution would be apart; not below 0.
+    Ours: the literal zero diagonal makes every device look far more like itself than its twin.
 
-    Halves of the samples are compared within a device and between devices alike: the distance of
-    small samples is too large by an amount that depends on their size.
+    That share is the mean distance between two halves of one device over the mean distance between
+    halves of two devices: halves on both sides, because the distance of small samples is too large
+    by an amount that depends on their size. One share for all keeps the order of the distances.
     """
+    matrix = distances(samples, distance)
+    count = len(samples)
+    if count == 1:
+        return matrix
     halves = [(s[0::2], s[1::2]) for s in samples]
-    within = np.array([distance(a, b) for a, b in halves])
-    between = np.zeros((len(samples), len(samples)))
-    for i in range(len(samples)):
-        for j in range(i):
-            pairs = [distance(a, b) for a in halves[i] for b in halves[j]]
-            between[i, j] = between[j, i] = np.mean(pairs)
-    rest = np.clip(between - (within[:, None] + within[None, :]) / 2, 0, None)
+    within = np.mean([distance(a, b) for a, b in halves])
+    between = np.mean(
+        [
+            distance(a, b)
+            for i in range(count)
+            for j in range(i)
+            for a in halves[i]
+            for b in halves[j]
+        ]
+    )
+    mean = matrix.sum() / (count * (count - 1))
+    if not (mean > 0 and between > 0):
+        return matrix
+    rest = np.clip(matrix / mean - within / between, 0, None)
     np.fill_diagonal(rest, 0)
-    off_diagonal = max(between.size - len(samples), 1)
-    scale = between.sum() / off_diagonal
-    return rest / scale if scale > 0 else rest
+    return rest
 
 
 def similarity(matrix: Matrix) -> Matrix:

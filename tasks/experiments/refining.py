@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from models.backbone.features import extract
 from models.backbone.training import scores
-from models.header.build import HeaderConfig, neurons, restore
+from models.header.build import HeaderConfig, build_header, neurons, restore, state_of
+from models.header.search import Split, train_header
 from models.refinement.aggregation import METHODS, mixing_weights, row_weights
 from models.refinement.loop import LoopRecipe, Way, refine
 from models.refinement.similarity import (
@@ -74,6 +75,35 @@ def similarity_rows(
                 }
             )
     return rows
+
+
+@task(task_run_name="header on shared samples, {samples} a device", **CACHED)
+def header_on_shared(
+    header: Ref,
+    features: list[Ref],
+    samples: int,
+    share: float,
+    recipe: settings.Edge,
+    seed: int,
+    machine: Machine,
+    code: str,
+) -> Ref:
+    """What the paper's edge sends down: the architecture of ``header``, trained from scratch on
+    nothing but the ``share`` of their samples that the devices gave to their edge."""
+    machine.prepare()
+    _, config = read_tensors(header)
+    parts = [_part(read_tensors(ref)[0], "train", int(share * samples)) for ref in features]
+    shared = Split(torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]))
+    module = build_header(HeaderConfig.from_dict(config), seed)
+    train_header(
+        module,
+        shared,
+        steps=recipe.retrain_steps,
+        batch_size=min(recipe.batch_size, len(shared.labels)),
+        lr=recipe.lr,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return put_tensors(FOLDER, "shared-header", state_of(module), config)
 
 
 @task(task_run_name="refine, {level}, {samples} samples, {strength} pruned", **CACHED)

@@ -109,16 +109,15 @@ def test_jensen_shannon_counts_single_precision_values_on_the_upper_edge():
 def test_debiased_literally():
     samples = [_sample(i, 6, shift=0.8 * i) for i in range(3)]
     halves = [(s[[0, 2, 4]], s[[1, 3, 5]]) for s in samples]
-    within = [_best_permutation(*h) for h in halves]
-    between = {
-        (i, j): sum(_best_permutation(a, b) for a in halves[i] for b in halves[j]) / 4
-        for i, j in itertools.permutations(range(3), 2)
-    }
-    scale = sum(between.values()) / 6
+    within = sum(_best_permutation(*h) for h in halves) / 3
+    pairs = list(itertools.combinations(range(3), 2))
+    between = sum(_best_permutation(a, b) for i, j in pairs for a in halves[i] for b in halves[j])
+    whole = {(i, j): _best_permutation(samples[i], samples[j]) for i, j in pairs}
+    mean = sum(whole.values()) / 3
     found = debiased(samples)
-    for i, j in between:
-        expected = max(between[i, j] - (within[i] + within[j]) / 2, 0) / scale
-        assert found[i, j] == pytest.approx(expected)
+    for i, j in pairs:
+        expected = max(whole[i, j] / mean - within / (between / 12), 0)
+        assert found[i, j] == found[j, i] == pytest.approx(expected)
     assert not found.diagonal().any()
 
 
