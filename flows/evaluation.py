@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.run import quiet_expected_errors
 from flows.services import prefect_server
 from tasks.errors import SettingsError
 from tasks.experiments.names import EXPERIMENTS
@@ -23,6 +24,7 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
     unknown = sorted(set(only) - set(EXPERIMENTS))
     if unknown:
         raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
+    quiet_expected_errors()
     root, chosen = Path.cwd(), [name for name in EXPERIMENTS if not only or name in only]
     with prefect_server(root) as env:
         os.environ.update(env)

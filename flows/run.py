@@ -63,7 +63,7 @@ def stage_flow(name: str) -> Callable[[Settings], None]:
     """The flow of a stage; only that stage's imports are paid for."""
     from importlib import import_module
 
-    _quiet_expected_errors()
+    quiet_expected_errors()
     flow: Callable[[Settings], None] = getattr(import_module(f"flows.{name}"), name)
     return flow
 
@@ -118,7 +118,7 @@ def _dvc(root: Path, env: dict[str, str], *arguments: str) -> int:
     return subprocess.run(command, cwd=root, env=env, check=False).returncode
 
 
-def _quiet_expected_errors() -> None:
+def quiet_expected_errors() -> None:
     """Leave tracebacks of errors meant for a person out of the console; Prefect's page has them."""
     import logging
 

@@ -55,7 +55,7 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
         reread=lambda ids: _hashes(images, ids),
         out=report,
         shared_range=SHARED_RANGE,
-        min_per_class=1 if settings.partition.heterogeneity == "dirichlet" else 5,
+        min_per_class=_least_per_class(settings, len(data.classes)),
         seed=settings.seed,
         classes=_classes(settings, len(data.classes)),
     )
@@ -100,6 +100,17 @@ def _classes(settings: Settings, count: int) -> dict[str, list[int]]:
         ).tolist()
         for device in _devices(settings)
     }
+
+
+def _least_per_class(settings: Settings, classes: int) -> int:
+    """Train samples that a device must have of each of its classes: 5 where its share of the data
+    has as many; a Dirichlet draw may leave 1."""
+    plan = _plan(settings)
+    if plan.heterogeneity == "dirichlet":
+        return 1
+    total = plan.samples_per_device * plan.train_fraction
+    shares = [class_shares(device, plan, classes, settings.seed) for device in _devices(settings)]
+    return max(1, min(5, *(int(total * s.max()) for s in shares)))
 
 
 def _plan(settings: Settings) -> Plan:
