@@ -1,0 +1,68 @@
+"""What all figures are drawn on: panels, grouped bars with intervals, heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.statistics import interval
+
+COLORS = ["#c2410c", "#2563a6", "#3f8f5b", "#8a63b8", "#b08900", "#5f6b7a", "#c2577e", "#2a9d9d"]
+COLORS += ["#6b4226"]  # Fig. 7b has nine headers
+INK = "#1f2933"
+
+
+def panels(count: int, width: float = 5.4, height: float = 3.9) -> tuple[Any, list[Any]]:
+    """A figure with ``count`` panels side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * count, height), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, count))
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="#e4e7eb", lw=0.7)
+        axis.set_axisbelow(True)
+    return figure, list(axes)
+
+
+def mean_of(values: Iterable[float]) -> tuple[float, float]:
+    """Mean and half the width of its interval (0 where one seed gives none)."""
+    numbers = list(values)
+    mean, bounds = float(np.mean(numbers)), interval(numbers)
+    return mean, (bounds[1] - mean if bounds else 0.0)
+
+
+def over_seeds(frame: pd.DataFrame, column: str) -> tuple[float, float]:
+    """Mean over seeds of a column's mean, and half the width of its interval."""
+    return mean_of(frame.groupby("seed")[column].mean())
+
+
+def bars(axis: Any, groups: dict[str, dict[str, tuple[float, float]]], label: str) -> None:
+    """``groups[x][series]``: bars side by side, with intervals and, where they are few, values."""
+    series = list(dict.fromkeys(s for g in groups.values() for s in g))
+    width = 0.84 / len(series)
+    for i, name in enumerate(series):
+        at = [x + (i - (len(series) - 1) / 2) * width for x in range(len(groups))]
+        mean, error = zip(*(g.get(name, (np.nan, 0)) for g in groups.values()), strict=True)
+        axis.bar(at, mean, width * 0.94, yerr=error, color=COLORS[i % 9], label=name, capsize=2)
+    axis.set_xticks(range(len(groups)), list(groups))
+    axis.set_ylabel(label)
+
+
+def heat(axis: Any, matrix: np.ndarray, low: float, high: float, fontsize: float = 8) -> None:
+    """A matrix as coloured cells with their values."""
+    axis.grid(False)
+    axis.imshow(matrix, cmap="YlGnBu", vmin=low, vmax=high)
+    for (i, j), value in np.ndenumerate(matrix):
+        dark = value > low + 0.6 * (high - low)
+        text = f"{value:.3f}".lstrip("0")
+        color = "white" if dark else INK
+        axis.text(j, i, text, ha="center", va="center", fontsize=fontsize, color=color)
+
+
+def floor_of(table: pd.DataFrame) -> float:
+    """Where an axis of accuracies may start: a little below the lowest."""
+    return max(0.0, float(np.floor(table.min().min() * 20) / 20) - 0.05)
