@@ -116,7 +116,8 @@ number, ours as the mean over seeds with its 95 % interval (Student's t), and a 
 - **direction**: the interval lies beyond the neutral value, but the mean falls short of the number;
 - **fails**: everything else.
 
-Differences are taken within a seed, so two methods are always compared on the same data. Choices
+Differences are taken within a seed, so two methods are always compared on the same data; intervals
+in the pictures leave out what all methods of a seed share (Cousineau 2005). Choices
 are made on training and validation data; test splits are read once, after them. Accuracies and
 their differences are fractions of 1. Energies are modelled (Eq. 1-2). The data is Fashion-MNIST
 (Fig. 13: scikit-learn's digits), the large model a small ViT trained here: the paper's own setting

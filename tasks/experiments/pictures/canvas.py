@@ -40,6 +40,14 @@ def over_seeds(frame: pd.DataFrame, column: str) -> tuple[float, float]:
     return mean_of(frame.groupby("seed")[column].mean())
 
 
+def within_seeds(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The frame without what all rows of a seed share: intervals then show how certain differences
+    between methods are, which were compared on the same data (Cousineau 2005)."""
+    values = frame[list(columns)]
+    shared = values.groupby(frame["seed"]).transform("mean")
+    return frame.assign(**{c: values[c] - shared[c] + values[c].mean() for c in columns})
+
+
 def bars(axis: Any, groups: dict[str, dict[str, tuple[float, float]]], label: str) -> None:
     """``groups[x][series]``: bars side by side, with intervals and, where they are few, values."""
     series = list(dict.fromkeys(s for g in groups.values() for s in g))

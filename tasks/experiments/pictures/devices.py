@@ -9,11 +9,26 @@ import numpy as np
 import pandas as pd
 
 from tasks.experiments.claims.refining import corners_of
-from tasks.experiments.pictures.canvas import COLORS, INK, bars, floor_of, heat, over_seeds, panels
+from tasks.experiments.pictures.canvas import (
+    COLORS,
+    INK,
+    bars,
+    floor_of,
+    heat,
+    over_seeds,
+    panels,
+    within_seeds,
+)
 
 
 def fig7a(frame: pd.DataFrame) -> Any:
     """Accuracy against size, and what devices make of each model."""
+    names = {
+        "device_received": "received",
+        "device_own_classes": "own classes",
+        "device_tuned": "tuned",
+    }
+    frame = within_seeds(frame, "test_accuracy", *names)
     figure, (left, right) = panels(2, 6.2)
     for i, model in enumerate(frame.model.unique()):
         rows = frame[frame.model == model]
@@ -22,11 +37,6 @@ def fig7a(frame: pd.DataFrame) -> Any:
         left.errorbar(size, mean, error, marker="*" if i == 0 else "o", color=COLORS[i % 9])
         left.annotate(model, (size, mean), textcoords="offset points", xytext=(5, 5), fontsize=8)
     left.set(xlabel="thousand parameters", ylabel="test accuracy, public")
-    names = {
-        "device_received": "received",
-        "device_own_classes": "own classes",
-        "device_tuned": "tuned",
-    }
     groups = {
         "\n".join(textwrap.wrap(model, 13)): {
             words: over_seeds(frame[frame.model == model], c) for c, words in names.items()
@@ -78,6 +88,9 @@ def fig11(frame: pd.DataFrame) -> Any:
         if axis is not axes[0]:
             column, words = ("after_pruning", "right after pruning")
         part = part.assign(gain=100 * (part[column] - part.received))
+        part = pd.concat(
+            within_seeds(rows, "gain") for _, rows in part.groupby("level", sort=False)
+        )
         groups = {
             level: {
                 method: over_seeds(part[(part.level == level) & (part.method == method)], "gain")

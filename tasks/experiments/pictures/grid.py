@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from tasks.experiments.grid import AUTHORS_LIMIT
-from tasks.experiments.pictures.canvas import COLORS, over_seeds, panels
+from tasks.experiments.pictures.canvas import COLORS, over_seeds, panels, within_seeds
 
 
 def fig1(frame: pd.DataFrame) -> Any:
     """Accuracy and modelled energy against depth; variants of one size."""
+    frame = within_seeds(frame, "test_accuracy")
     figure, (left, right) = panels(2)
     full = frame[frame.width == frame.width.max()]
     depths = sorted(full.depth.unique())
@@ -20,6 +21,7 @@ def fig1(frame: pd.DataFrame) -> Any:
         depths, [a[0] for a in accuracy], [a[1] for a in accuracy], color=COLORS[0], marker="o"
     )
     left.set(xlabel="depth (layers), width 1", ylabel="test accuracy")
+    left.set_xticks(depths)
     energy = full.groupby("depth").modelled_energy_joule.mean()
     other = left.twinx()
     other.plot(depths, energy / energy.max(), color=COLORS[1], marker="s", ls="--")

@@ -6,11 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.experiments.pictures.canvas import COLORS, bars, floor_of, heat, over_seeds, panels
+from tasks.experiments.pictures.canvas import (
+    COLORS,
+    bars,
+    floor_of,
+    heat,
+    over_seeds,
+    panels,
+    within_seeds,
+)
 
 
 def fig7b(frame: pd.DataFrame) -> Any:
     """Bars by backbone at full width, one a header."""
+    frame = within_seeds(frame, "test_accuracy")
     figure, (axis,) = panels(1, 8)
     whole = frame[frame.width == frame.width.max()]
     groups = {}
@@ -49,7 +58,7 @@ def fig12(frame: pd.DataFrame) -> Any:
     """Lines over U, one a B, on both backbones."""
     figure, axes = panels(2, 4.2)
     for axis, backbone in zip(axes, ("smallest", "largest"), strict=True):
-        rows = frame[frame.backbone == backbone]
+        rows = within_seeds(frame[frame.backbone == backbone], "test_accuracy")
         for i, blocks in enumerate(sorted(rows.blocks.unique())):
             of = rows[rows.blocks == blocks]
             repeats = sorted(of.repeats.unique())
