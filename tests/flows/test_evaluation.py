@@ -14,10 +14,11 @@ import torch
 import yaml
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.experiments import FLOWS, Bench, bench, refining
+from flows.experiments import FLOWS, Bench, bench, central, refining
+from models.backbone import distillation, training
 from tasks import partitioning
 from tasks.errors import ValidationError
-from tasks.experiments import results, world
+from tasks.experiments import grid, results, world
 from tasks.experiments.scale import Scale
 from tasks.experiments.world import World
 from tasks.settings import load
@@ -114,12 +115,27 @@ def test_permuting_test_labels_changes_no_choice(
 ) -> None:
     honest = pd.DataFrame(tiny(name))
     real = bench.partition
-    for module in (bench, refining, __import__("flows.experiments.central", fromlist=["x"])):
+    for module in (bench, refining, central):
         monkeypatch.setattr(module, "partition", lambda settings: permuted(real(settings)))
     blind = pd.DataFrame(tiny(name))
     assert honest[chosen].to_dict("records") == blind[chosen].to_dict("records")
     if measured:
         assert (honest[measured] > blind[measured]).any(), "the permuted labels were never read"
+
+
+def test_a_stopped_evaluation_goes_on_without_doing_work_twice(
+    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(grid, "matching_rows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tiny("fig9")
+    for module, name in ((training, "fit"), (distillation, "distill")):
+        monkeypatch.setattr(module, name, lambda *a, **k: pytest.fail("trained again"))
+    assert {row["method"] for row in tiny("fig9")} == set(grid.METHODS.values())
 
 
 def test_a_test_sample_in_validation_stops_the_evaluation(
