@@ -30,9 +30,8 @@ def lightweight_rows(bench: Bench, **overlay: Any) -> list[Row]:
     rows = []
     for seed in bench.costly():
         b = base(bench.settings(seed, **overlay))
-        rows += [
-            {"seed": seed, **row} for row in [*ours(b, bench), *longer(b, bench), *theirs(b, bench)]
-        ]
+        found = [*ours(b, bench), *longer(b, bench), large(b), *theirs(b, bench)]
+        rows += [{"seed": seed, **row} for row in found]
     return rows
 
 
