@@ -61,20 +61,28 @@ def windows(b: Base, bench: Bench) -> list[Row]:
 
 def mixing(b: Base, bench: Bench) -> list[Row]:
     """Eq. 20 as printed against ours, and the importance of a neuron as the square of a sum
-    against the sum of squares, where data are scarce and pruning is heavy."""
-    spec, rows = bench.scale.refining, []
-    level, corner = spec.levels[-1], spec.corners[-1]
+    against the sum of squares: means over all levels, where data are scarce and pruning is heavy."""
+    spec = bench.scale.refining
+    corner = min(spec.corners, key=lambda c: c.samples)
+    rows = []
     for joint in ("group", "sum"):
         recipe = loop(b, bench).model_copy(update={"joint": joint})
-        found = {r["method"]: r for r in refined(b, bench, level, corner, recipe)}
+        found = [r for level in spec.levels for r in refined(b, bench, level, corner, recipe)]
         for metric in ("after_pruning", "after_tuning"):
             words = metric.replace("_", " ")
-            rows.append(row("importance", joint, words, found["wasserstein"][metric]))
+            ours = mean_of(found, "wasserstein", metric)
+            rows.append(row("importance", joint, words, ours))
             if joint == "group":
-                literal = found[refining.LITERAL][metric]
-                rows.append(row("Eq. 20", "ours", words, found["wasserstein"][metric]))
+                rows.append(row("Eq. 20", "ours", words, ours))
+                literal = mean_of(found, refining.LITERAL, metric)
                 rows.append(row("Eq. 20", "as printed", words, literal))
     return rows
+
+
+def mean_of(rows: list[Row], method: str, metric: str) -> float:
+    """Over the rows of one method."""
+    values = [r[metric] for r in rows if r["method"] == method]
+    return float(sum(values)) / len(values)
 
 
 def sets(b: Base, bench: Bench) -> list[Row]:
