@@ -61,7 +61,7 @@ def windows(b: Base, bench: Bench) -> list[Row]:
 
 def mixing(b: Base, bench: Bench) -> list[Row]:
     """Eq. 20 as printed against ours, and the importance of a neuron as the square of a sum
-    against the sum of squares: means over all levels, where data are scarce and pruning is heavy."""
+    against the sum of squares: means over all levels, where data are scarce and pruning is hard."""
     spec = bench.scale.refining
     corner = min(spec.corners, key=lambda c: c.samples)
     rows = []
