@@ -24,10 +24,10 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
     unknown = sorted(set(only) - set(EXPERIMENTS))
     if unknown:
         raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
-    quiet_expected_errors()
     root, chosen = Path.cwd(), [name for name in EXPERIMENTS if not only or name in only]
     with prefect_server(root) as env:
-        os.environ.update(env)
+        os.environ.update(env)  # before anything imports Prefect, which reads it once
+        quiet_expected_errors()
         for number, name in enumerate(chosen, 1):
             print(f"{name} ({number} of {len(chosen)}, scale {scale})", file=sys.stderr, flush=True)
             run_experiment(name, scale, seeds, params)

@@ -61,3 +61,23 @@ def test_the_fleet_table_is_readable_without_a_terminal(finished: Path) -> None:
     for device in range(4):
         assert f"device-0{device}" in done.stdout
     assert "Uplink" in done.stdout
+
+
+def test_an_evaluation_uses_the_project_s_server_and_cache() -> None:
+    # Prefect reads its environment when it is first imported: once too early and nothing is shared
+    code = """
+import contextlib, pathlib
+from flows import evaluation
+
+def ran(*_):
+    from prefect.settings import get_current_settings
+    settings = get_current_settings()
+    print(settings.results.local_storage_path, settings.logging.level)
+
+environment = {"PREFECT_LOCAL_STORAGE_PATH": "/of/this/project", "PREFECT_LOGGING_LEVEL": "ERROR"}
+evaluation.prefect_server = lambda root: contextlib.nullcontext(environment)
+evaluation.run_experiment, evaluation.finish = ran, lambda scale: None
+evaluation.evaluate_paper(["fig1"], "quick", None, pathlib.Path("params.yaml"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["/of/this/project", "ERROR"]
