@@ -282,20 +282,41 @@ def _by_dimensions(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
 
 
 def _by_name(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
+    """A checkpoint is read as hub weights are: timm resamples patch and position embeddings to the
+    image size and channels, and leaves out a classifier of other classes."""
     import timm
 
     if spec.name not in timm.list_models():
         raise SettingsError(f"backbone.reference.name: timm has no model {spec.name!r}")
+    source = _checkpoint_source(spec.name, spec.checkpoint) if spec.checkpoint else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return timm.create_model(
             spec.name,
-            pretrained=spec.pretrained,
-            checkpoint_path=str(spec.checkpoint or ""),
+            pretrained=spec.pretrained or source is not None,
+            pretrained_cfg_overlay=source,
             img_size=info.image_size,
             in_chans=info.channels,
             num_classes=len(info.classes),
         )
+
+
+def _checkpoint_source(name: str, path: Path) -> dict[str, Any]:
+    """The file and its number of classes, for timm: which loads what fits and only warns of the
+    rest, so that a file of another model must be refused here."""
+    import timm
+    from timm.models import load_state_dict
+
+    state = load_state_dict(str(path))
+    with torch.device("meta"):
+        needed = timm.create_model(name).state_dict()
+    missing = [k for k in needed if k not in state and not k.startswith("head.")]
+    if missing:
+        raise SettingsError(
+            f"backbone.reference.checkpoint: {path} is not of {name}: it has no {missing[0]} "
+            f"({len(missing)} of {len(needed)} tensors are missing)"
+        )
+    return {"file": str(path), "num_classes": len(state.get("head.weight", ()))}
 
 
 def _variant(score: Any, full: BackboneConfig) -> Variant:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -41,6 +42,28 @@ def test_a_checkpoint_gives_its_weights(tmp_path: Path, suffix: str, name: str |
     loaded = reference_model(spec(name=name, checkpoint=path), info, 2, seed=0).eval()
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(loaded(x), trained(x))
+
+
+def test_a_checkpoint_of_other_classes_size_and_channels_is_adapted(tmp_path: Path) -> None:
+    name = "vit_tiny_patch16_224"
+    original = timm.create_model(name)  # 1000 classes, 224 pixels, 3 channels: as hubs hold it
+    path = tmp_path / "imagenet.safetensors"
+    save_file(original.state_dict(), path)
+    info = DataInfo("test", "id", ("a", "b", "c"), 32, 1, (0.5,), (0.5,))
+    loaded = reference_model(spec(name=name, checkpoint=path), info, 12, seed=0)
+    for block, other in zip(loaded.blocks, original.blocks, strict=True):
+        assert torch.equal(block.mlp.fc1.weight, other.mlp.fc1.weight)
+    kernel, summed = loaded.patch_embed.proj.weight, original.patch_embed.proj.weight.sum(1)
+    assert torch.allclose(kernel[:, 0], summed)  # grey is the same in all three colours
+    assert loaded.pos_embed.shape[1] == 1 + 2 * 2
+    assert loaded.head.weight.shape[0] == 3
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file(timm.create_model("resmlp_12_224").state_dict(), path)
+    with pytest.raises(SettingsError, match="is not of vit_tiny_patch16_224"):
+        reference_model(spec(name="vit_tiny_patch16_224", checkpoint=path), INFO, 12, 0)
 
 
 @pytest.mark.parametrize(
