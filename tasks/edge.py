@@ -22,14 +22,12 @@ from models.header.build import HeaderConfig
 from models.header.build import restore as restore_header
 from models.header.joint import train_jointly
 from models.header.search import (
-    HeaderSearch,
-    Recipe,
     SampledHeader,
     Split,
     TrainedHeader,
     evaluate,
 )
-from models.header.space import Space, describe
+from models.header.space import describe
 from models.refinement import aggregation, similarity
 from tasks import settings
 from tasks.compute import Machine
@@ -39,6 +37,7 @@ from tasks.options import CACHED, RETRIED
 from tasks.progress import progress
 from tasks.records import Coarse, Header, Mixed, Mixing, Search
 from tasks.samples import DataInfo, standardise
+from tasks.searching import header_search
 from tasks.store import WORK, Ref, put_tensors, read_tensors
 
 FOLDER = WORK / "headers"
@@ -96,24 +95,9 @@ def search_header(
     state, values = receive(backbone)
     config = BackboneConfig.from_dict(values["config"])
     own, extra = read_tensors(shared)[0], receive(public)[0] if public else {}
-    space = Space(recipe.blocks, recipe.operations)
     budget = storage_limit - backbone_parameters(config)
-    search = HeaderSearch(
-        HeaderConfig(
-            kind="linear",
-            dim=config.dim,
-            grid=config.grid,
-            classes=config.classes,
-            channels=recipe.channels,
-            hidden=recipe.hidden,
-            repeats=recipe.repeats,
-        ),
-        space,
-        Recipe(**recipe.model_dump(include=set(Recipe.__dataclass_fields__))),
-        budget,
-        cls_head=(state["head.weight"], state["head.bias"]),
-        seed=seed,
-    )
+    cls_head = (state["head.weight"], state["head.bias"])
+    search = header_search(config, recipe, budget, cls_head, seed)
     val = Split(own["val_features"], own["val_labels"])
     support = _public(extra, "val_") if extra else None
     train = Split(own["train_features"], own["train_labels"])
@@ -126,7 +110,7 @@ def search_header(
         winner=result.winner,
         headers=tuple(_header(edge, trained) for trained in result.trained),
         sampled=tuple(_row(sampled) for sampled in result.sampled),
-        search_space=space.size(),
+        search_space=search.space.size(),
         budget_parameters=budget,
     )
 

@@ -14,9 +14,7 @@ from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
 from models.backbone.slicing import slice_variant
 from models.baselines.central import JointSearch, Part
-from models.header.build import HeaderConfig
-from models.header.search import Recipe, Split
-from models.header.space import Space
+from models.header.search import Split
 from models.refinement.rounds import best_round
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks import settings
@@ -29,6 +27,7 @@ from tasks.options import CACHED
 from tasks.progress import progress
 from tasks.records import Coarse, State
 from tasks.samples import DataInfo, as_tensors, read_split
+from tasks.searching import header_config, search_recipe, space_of
 from tasks.store import WORK, Ref, put_tensors, read_tensors
 
 Row = dict[str, Any]
@@ -98,19 +97,10 @@ def search_jointly(
         small = slice_variant(vit, width, depth, backbone.depth_strategy).to(place)
         train, val = (Split(extract(small, x), y) for x, y in data.values())
         parts.append(Part(train, val, limit - backbone_parameters(config_of(small))))
-    config = config_of(vit)
     search = JointSearch(
-        HeaderConfig(
-            kind="linear",
-            dim=config.dim,
-            grid=config.grid,
-            classes=config.classes,
-            channels=recipe.channels,
-            hidden=recipe.hidden,
-            repeats=recipe.repeats,
-        ),
-        Space(recipe.blocks, recipe.operations),
-        Recipe(**recipe.model_dump(include=set(Recipe.__dataclass_fields__))),
+        header_config(config_of(vit), recipe),
+        space_of(recipe),
+        search_recipe(recipe),
         (vit.head.weight.detach(), vit.head.bias.detach()),
         seed,
     )
@@ -184,7 +174,7 @@ def score_devices(
 def joint_space(backbone: settings.Backbone, recipe: settings.Edge) -> int:
     """How many pairs of a variant and a header there are (Eq. 14 times the grid)."""
     variants = len(backbone.widths) * len(backbone.depths)
-    return variants * Space(recipe.blocks, recipe.operations).size()
+    return variants * space_of(recipe).size()
 
 
 def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:

@@ -11,9 +11,9 @@ from models.backbone.config import config_of
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
 from models.backbone.training import scores
-from models.header.build import SEARCHED, HeaderConfig
-from models.header.search import HeaderSearch, Recipe, Split
-from models.header.space import Space, describe
+from models.header.build import SEARCHED
+from models.header.search import Split
+from models.header.space import describe
 from tasks import settings
 from tasks.cloud import load_backbone
 from tasks.compute import Machine
@@ -21,6 +21,7 @@ from tasks.evaluation import load_header
 from tasks.options import CACHED
 from tasks.progress import progress
 from tasks.samples import DataInfo, read_split
+from tasks.searching import header_search
 from tasks.store import WORK, Ref, put_tensors
 
 Row = dict[str, Any]
@@ -49,23 +50,8 @@ def headers_at(
     for split, count in (("train", train_samples), ("val", val_samples)):
         images, labels = read_split(public, split, info)
         parts[split] = Split(extract(vit, images[:count]), labels[:count])
-    config = config_of(vit)
-    search = HeaderSearch(
-        HeaderConfig(
-            kind="linear",
-            dim=config.dim,
-            grid=config.grid,
-            classes=config.classes,
-            channels=recipe.channels,
-            hidden=recipe.hidden,
-            repeats=recipe.repeats,
-        ),
-        Space(recipe.blocks, recipe.operations),
-        Recipe(**recipe.model_dump(include=set(Recipe.__dataclass_fields__))),
-        UNLIMITED,
-        cls_head=(vit.head.weight.detach().cpu(), vit.head.bias.detach().cpu()),
-        seed=seed,
-    )
+    cls_head = (vit.head.weight.detach().cpu(), vit.head.bias.detach().cpu())
+    search = header_search(config_of(vit), recipe, UNLIMITED, cls_head, seed)
     with progress(f"headers at width {width}, depth {depth}") as on_step:
         result = search.run(parts["train"], parts["val"], None, recipe.fixed, on_step)
     of_backbone = parameter_count(vit) - parameter_count(vit.head)
