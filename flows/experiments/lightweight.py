@@ -47,11 +47,11 @@ def ours(b: Base, bench: Bench) -> list[Row]:
 def longer(b: Base, bench: Bench) -> list[Row]:
     """The control: ACME from a large model that was trained longer before, as pre-trained ones
     are. The variant is chosen by the grid's scores, then one header is searched."""
-    epochs, limit = bench.scale.lightweight.longer_epochs, bench.scale.lightweight.parameters
-    if not epochs:
+    times, limit = bench.scale.lightweight.longer, bench.scale.lightweight.parameters
+    if not times:
         return []
     spec = b.settings.backbone
-    training = spec.training.model_copy(update={"epochs": epochs})
+    training = spec.training.model_copy(update={"epochs": times * spec.training.epochs})
     changed = {"backbone": spec.model_copy(update={"training": training})}
     other = base(b.settings.model_copy(update=changed))
     room = limit - b.settings.matching.header_budget

@@ -15,13 +15,13 @@ from models.backbone.size import parameter_count
 from models.backbone.training import fit, scores
 from models.baselines.devit import DeViT
 from models.baselines.families import Padded, build_baseline
+from models.header.build import SEARCHED
 from models.header.fixed import LinearHeader
 from models.progress import OnStep
 from models.refinement.training import DeviceData
 from tasks import settings
 from tasks.compute import Machine
 from tasks.evaluation import load_header
-from tasks.experiments.headers import best_searched
 from tasks.experiments.refining import mean_accuracy, tuned_alone
 from tasks.options import CACHED
 from tasks.progress import progress
@@ -86,11 +86,12 @@ def baseline(
 
 
 def acme_row(cells: Sequence[tuple[Ref, list[Row]]], limit: int) -> tuple[Ref, Row] | None:
-    """The best searched header and backbone of at most ``limit`` parameters, by validation."""
+    """The searched header and backbone of at most ``limit`` parameters that validation prefers."""
     fitting = [
         (backbone, row)
         for backbone, rows in cells
-        if (row := best_searched(rows))["total_parameters"] <= limit
+        for row in rows
+        if row["header"] == SEARCHED and row["total_parameters"] <= limit
     ]
     if not fitting:
         return None

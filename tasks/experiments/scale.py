@@ -75,7 +75,7 @@ class Lightweight(Frozen):
     parameters: Positive
     lr: PositiveFloat
     pretrained: bool = False
-    longer_epochs: Count = 0  # of the reference in a control that is not at equal training
+    longer: Count = 0  # times the reference's epochs, in a control that is not at equal training
 
 
 class Scale(Frozen):

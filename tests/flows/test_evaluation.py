@@ -66,7 +66,7 @@ SCALE: dict[str, Any] = {
         "families": ["DeiT", "DeViT"],
         "parameters": 9000,
         "lr": 3e-3,
-        "longer_epochs": 7,
+        "longer": 2,
     },
 }
 
