@@ -8,6 +8,8 @@ from models.header.build import SEARCHED
 from tasks.experiments import paper
 from tasks.experiments.claims import Claim
 
+HALVES = {"small": "smaller", "large": "larger"}
+
 
 def against(frame: pd.DataFrame, other: str, points: pd.DataFrame) -> dict[int, float]:
     """By seed, the mean over ``points`` of what the searched header gains over another."""
@@ -65,7 +67,7 @@ def fig8_claims(frame: pd.DataFrame) -> list[Claim]:
     claims = [
         Claim(
             f"fig8.over-{kind}-{half}",
-            f"searched over {kind}, the {half}er half of the grid",
+            f"searched over {kind}, the {HALVES[half]} half of the grid",
             paper.halves(SEARCHED, kind)[half],
             against(frame, kind, points_of(frame, half)),
         )
@@ -78,8 +80,8 @@ def fig8_claims(frame: pd.DataFrame) -> list[Claim]:
         claims.append(
             Claim(
                 f"fig8.cnn-{half}",
-                f"CNN-Project over linear, the {half}er half (paper: better on small backbones, "
-                "worse on large ones)",
+                f"CNN-Project over linear, the {HALVES[half]} half (paper: better on small "
+                "backbones, worse on large ones)",
                 paper.halves("cnn-project", "linear")[half],
                 {s: linear[s] - cnn[s] for s in linear},
                 better="higher" if half == "small" else "lower",

@@ -20,6 +20,8 @@ from tasks.experiments.pictures.canvas import (
     within_seeds,
 )
 
+MARKERS = "os"
+
 
 def fig7a(frame: pd.DataFrame) -> Any:
     """Accuracy against size, and what devices make of each model."""
@@ -34,9 +36,11 @@ def fig7a(frame: pd.DataFrame) -> Any:
         rows = frame[frame.model == model]
         mean, error = over_seeds(rows, "test_accuracy")
         size = rows.parameters.mean() / 1e3
-        left.errorbar(size, mean, error, marker="*" if i == 0 else "o", color=COLORS[i % 9])
-        left.annotate(model, (size, mean), textcoords="offset points", xytext=(5, 5), fontsize=8)
+        marker = "*" if i == 0 else MARKERS[i // len(COLORS)]
+        color = COLORS[i % len(COLORS)]
+        left.errorbar(size, mean, error, marker=marker, ls="", color=color, label=model)
     left.set(xlabel="thousand parameters", ylabel="test accuracy, public")
+    left.legend(fontsize=7, loc="lower right")
     groups = {
         "\n".join(textwrap.wrap(model, 13)): {
             words: over_seeds(frame[frame.model == model], c) for c, words in names.items()
