@@ -40,7 +40,7 @@ def fig7a(frame: pd.DataFrame) -> Any:
         color = COLORS[i % len(COLORS)]
         left.errorbar(size, mean, error, marker=marker, ls="", color=color, label=model)
     left.set(xlabel="thousand parameters", ylabel="test accuracy, public")
-    left.legend(fontsize=7, loc="lower right")
+    left.legend(fontsize=7, loc="best")
     groups = {
         "\n".join(textwrap.wrap(model, 13)): {
             words: over_seeds(frame[frame.model == model], c) for c, words in names.items()
