@@ -54,7 +54,7 @@ def main(pretrained: bool) -> None:
     settings = settings_of(load_scale("paper"), 0, Path("params.yaml"))
     spec, data = settings.backbone, settings.data
     names = tuple(map(str, range(100)))
-    info = DataInfo(data.source, "", names, data.image_size, 3, (0.5,) * 3, (0.25,) * 3)
+    info = DataInfo(data.source, names, data.image_size, 3, (0.5,) * 3, (0.25,) * 3)
     images = torch.rand(IMAGES, 3, data.image_size, data.image_size)
     labels = torch.arange(IMAGES) * 12
     named = spec.reference.model_copy(update={"pretrained": pretrained})

@@ -97,6 +97,27 @@ def fleet(summary: Path) -> None:
 
 
 @cli.command()
+@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
+@click.option("--force", is_flag=True, help="Whatever the scores say; a limit is kept.")
+@params_option
+def promote(devices: tuple[str, ...], force: bool, params: Path) -> None:
+    """Make challengers champions where they fit and are not worse; all of them, or DEVICEs'."""
+    from flows.promotion import promote_fleet
+
+    promote_fleet(params, devices, force)
+
+
+@cli.command()
+@click.argument("device", metavar="DEVICE")
+@params_option
+def rollback(device: str, params: Path) -> None:
+    """Make the champion before the present one champion again."""
+    from flows.promotion import roll_back
+
+    roll_back(params, device)
+
+
+@cli.command()
 @params_option
 def check(params: Path) -> None:
     """Validate the settings file."""

@@ -51,6 +51,11 @@ def customize(settings: Settings) -> None:
         [r.coarse for r in results],
         [r.mixing for r in results],
         [state for r in results for states in r.rounds for state in states],
+        [
+            device.describe_data(d.name, samples_ref(d.name), len(info.classes))
+            for cluster in settings.fleet
+            for d in cluster.devices
+        ],
         messages,
     )
 

@@ -28,7 +28,7 @@ from tasks.outputs import (
     write_plots,
 )
 from tasks.report import write_report
-from tasks.samples import read_info, samples_ref
+from tasks.samples import read_content_id, read_info, samples_ref
 from tasks.settings import Settings
 from tasks.store import write_json
 from tasks.summary import summarise, table
@@ -56,7 +56,7 @@ def evaluate(settings: Settings) -> None:
         for row in evaluation.score_headers(search, match, samples_ref("cloud"), info, machine)
     ]
     devices = score_devices(settings, machine)
-    lineage = Lineage(info.source, info.content_id, git_commit(Path.cwd()), digest(settings))
+    lineage = Lineage(info.source, read_content_id(), git_commit(Path.cwd()), digest(settings))
     runs = log_all(Path.cwd(), lineage, matches, searches, variants, headers, devices, info)
     link = totals(
         [BACKBONE / "ledger.parquet", CUSTOMIZE / "ledger.parquet"],

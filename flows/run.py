@@ -35,6 +35,10 @@ def run_all(params: Path) -> None:
     else:
         with prefect_server(root) as env:
             reproduce(root, env)
+        from flows.promotion import promote_fleet
+
+        os.environ.update(environment(root))
+        promote_fleet(params, ())
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(SUMMARY)
     print(f"\nReport: {REPORT}   Browse every candidate and run: acme ui")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,23 @@ def print_fleet(path: Path) -> None:
         ArtifactError: there is no summary, or it is damaged.
     """
     summary = read_json(path)
-    console = Console(width=None if Console().is_terminal else 140)
     rows = table(summary)
-    grid = Table(title=f"The fleet, seed {summary['seed']}", header_style="bold")
+    left = ("device", "cluster", "backbone", "header")
+    console = print_rows(f"The fleet, seed {summary['seed']}", rows, left)
+    for line in closing_lines(summary):
+        console.print(line, highlight=False)
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]], left: Sequence[str]) -> Console:
+    """Print rows of the same columns; those of ``left`` are words, the others numbers."""
+    console = Console(width=None if Console().is_terminal else 140)
+    grid = Table(title=title, header_style="bold")
     for column in rows[0]:
-        left = column in ("device", "cluster", "backbone", "header")
-        grid.add_column(column, justify="left" if left else "right", no_wrap=True)
+        grid.add_column(column, justify="left" if column in left else "right", no_wrap=True)
     for row in rows:
         grid.add_row(*(str(value) for value in row.values()))
     console.print(grid)
-    for line in closing_lines(summary):
-        console.print(line, highlight=False)
+    return console
 
 
 def closing_lines(summary: dict[str, Any]) -> list[str]:

@@ -1,9 +1,9 @@
-"""What the MLflow store holds after a run: every candidate, and a champion for every device."""
+"""What the MLflow store holds after a run: every candidate, and a challenger for every device."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from prefect import task
 
-from tasks import evaluation
+from tasks import cards, evaluation
 from tasks.options import RETRIED
 from tasks.outputs import BACKBONE, CUSTOMIZE, backbone_of
 from tasks.progress import progress
 from tasks.records import Match, Search
+from tasks.registry import Registry, backbone_model, device_model
 from tasks.samples import DataInfo
 from tasks.store import sha256_of
 from tasks.tracking import BACKBONES, DEVICES, HEADERS, Candidate, Lineage, Tracker
@@ -54,17 +55,19 @@ def log_all(
     Raises:
         MlflowException: the store does not answer or refuses.
     """
-    tracker = Tracker(root, lineage)
+    tracker, registry = Tracker(root, lineage), Registry(root)
     total = 1 + len(matches) + len(devices)
     with progress("MLflow: logging candidates and models") as on_step:
         runs = {"backbone": _log_variants(tracker, matches, variants)}
         on_step(1, total, {})
         for done, (match, search) in enumerate(zip(matches, searches, strict=True)):
             rows = [h for h in headers if h["edge"] == match.edge]
-            runs[match.edge] = _log_cluster(tracker, runs["backbone"], match, search, rows, info)
+            runs[match.edge] = _log_cluster(
+                tracker, registry, runs["backbone"], match, search, rows, info
+            )
             on_step(2 + done, total, {})
         for done, device in enumerate(devices):
-            runs[device["device"]] = _log_device(tracker, runs, device, info)
+            runs[device["device"]] = log_device(tracker, registry, runs, device, info)
             on_step(2 + len(matches) + done, total, {})
     return runs
 
@@ -91,6 +94,7 @@ def _log_variants(tracker: Tracker, matches: Sequence[Match], variants: Sequence
 
 def _log_cluster(
     tracker: Tracker,
+    registry: Registry,
     backbone_run: str,
     match: Match,
     search: Search,
@@ -130,33 +134,43 @@ def _log_cluster(
         tables={"sampled": _sampled_table(search, winner)},
     )
     module = evaluation.shipped_backbone(match.edge, info)
-    tracker.register(
-        f"acme-backbone-{match.edge}",
+    registry.register(
+        backbone_model(match.edge),
         module,
         _example(info),
         run_id=run,
         sha256=backbone.sha256,
-        tags={**tags, "header": "reference"},
-        description=(
-            f"Backbone of cluster {match.edge}: width {match.width}, depth {match.depth}, with its "
-            "reference header. Input: float32 pixels in 0..1."
-        ),
+        tags={**tracker.lineage_tags(), **tags, "header": "reference"},
+        card=cards.backbone(match, winner, tracker.links({"Candidates": backbone_run}), info),
         files=[Path(backbone.path)],
         metrics={"val_accuracy": winner["val_accuracy"]},
     )
     return run
 
 
-def _log_device(tracker: Tracker, runs: dict[str, str], device: Row, info: DataInfo) -> str:
-    name = device["device"]
+def log_device(
+    tracker: Tracker,
+    registry: Registry,
+    runs: Mapping[str, str],
+    device: Row,
+    info: DataInfo,
+    folder: Path = evaluation.MODELS,
+) -> str:
+    """Log a device's rounds and make the model in ``folder`` its challenger.
+
+    Args:
+        runs: MLflow's run ids of the ``backbone`` and of the device's cluster.
+    """
+    name, cluster = device["device"], device["cluster"]
     tags = {
         "device": name,
-        "cluster": device["cluster"],
+        "cluster": cluster,
         "width": str(device["width"]),
         "depth": str(device["depth"]),
         "header": device["header"],
+        "samples_sha256": device["samples_sha256"],
         "backbone_run": runs["backbone"],
-        "header_run": runs[device["cluster"]],
+        "header_run": runs[cluster],
     }
     common = {"modelled_energy_joule": device["modelled_energy_joule"]}
     candidates = [
@@ -168,8 +182,7 @@ def _log_device(tracker: Tracker, runs: dict[str, str], device: Row, info: DataI
         )
         for row in device["rounds"]
     ]
-    folder = evaluation.MODELS / name
-    file = folder / "model.safetensors"
+    file, config = folder / name / "model.safetensors", folder / name / "config.json"
     metrics = {
         **_numbers(device),
         "val_accuracy": device["val_accuracy_refined"],
@@ -180,36 +193,31 @@ def _log_device(tracker: Tracker, runs: dict[str, str], device: Row, info: DataI
     }
     run = tracker.log_group(
         DEVICES,
-        _group(name, CUSTOMIZE / "rounds.json", file),
+        _group(name, file, extra=device["samples_sha256"] + _scores(device)),
         name=name,
         candidates=candidates,
         params={k: device[k] for k in ("width", "depth", "header", "round_kept", "storage_limit")},
         metrics=metrics,
         tags=tags,
     )
-    tracker.register(
-        f"acme-device-{name.removeprefix('device-')}",
+    links = {"Header search": runs[cluster], "Backbone candidates": runs["backbone"], "Rounds": run}
+    registry.register(
+        device_model(name),
         evaluation.load_shipped(file),
         _example(info),
         run_id=run,
         sha256=sha256_of(file),
-        tags=tags,
-        description=_card(device),
-        files=[file, folder / "config.json"],
+        tags={**tracker.lineage_tags(), **tags},
+        card=cards.device(device, tracker.links(links), tracker.lineage, info),
+        files=[file, config],
         metrics=metrics,
     )
     return run
 
 
-def _card(device: Row) -> str:
-    return (
-        f"Model of {device['device']} ({device['cluster']}): {device['params']:,} parameters of at "
-        f"most {device['storage_limit']:,}, {device['bytes']:,} bytes on disk. Accuracy on the "
-        f"device's own test split: {device['accuracy_refined']:.3f} (received "
-        f"{device['accuracy_received']:.3f}; received and restricted to the device's classes "
-        f"{device['accuracy_received_own_classes']:.3f}). Modelled energy (Eq. 1, backbone alone): "
-        f"{device['modelled_energy_joule']:.0f} J. Input: float32 pixels in 0..1."
-    )
+def _scores(device: Row) -> str:
+    """A device's rounds without what is measured anew each time."""
+    return str([(r["parameters"], r["val_loss"], r["test_loss"]) for r in device["rounds"]])
 
 
 def _sampled_table(search: Search, winner: Row) -> pd.DataFrame:
@@ -236,7 +244,7 @@ def _numbers(row: Row) -> dict[str, float]:
     return {name: float(row[name]) for name in METRICS if row.get(name) is not None}
 
 
-def _group(name: str, *files: Path) -> str:
+def _group(name: str, *files: Path, extra: str = "") -> str:
     """What a group is called by its content: the same outcome is the same group."""
-    digest = hashlib.sha256("".join(sha256_of(f) for f in files).encode()).hexdigest()
+    digest = hashlib.sha256(("".join(sha256_of(f) for f in files) + extra).encode()).hexdigest()
     return f"{name}-{digest[:16]}"

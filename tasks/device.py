@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,10 +23,11 @@ from models.header.build import HeaderConfig, neurons, restore, slim, state_of
 from models.refinement import pruning, training
 from tasks import settings
 from tasks.compute import Machine
+from tasks.data import drift
 from tasks.links import Message, receive, send
 from tasks.options import CACHED, RETRIED
 from tasks.progress import progress
-from tasks.records import State
+from tasks.records import DataFacts, State
 from tasks.samples import DataInfo, read_split
 from tasks.store import WORK, Ref, put_tensors, read_tensors
 
@@ -37,6 +39,20 @@ def send_attributes(edge: str, device: settings.Device) -> Message:
     """C_n, G_n and L_n go up."""
     values = device.model_dump(include={"storage_limit", "gpu_capacity_watt", "base_latency_s"})
     return send("device_attributes", sender=device.name, receiver=edge, values=values)
+
+
+@task(task_run_name="{device}: remember its data", **RETRIED)
+def describe_data(device: str, samples: Ref, classes: int) -> DataFacts:
+    """What the device will compare later data with; it does not leave the device."""
+    return drift.describe(device, samples, classes)
+
+
+@task(task_run_name="{then.device}: check its data for drift", **RETRIED)
+def check_data(
+    samples: Ref, then: DataFacts, classes: Sequence[str], thresholds: drift.Thresholds, out: Path
+) -> dict[str, float]:
+    """See :func:`tasks.data.drift.check`. Only whether and how far it drifted leaves the device."""
+    return drift.check(samples, then, classes, thresholds, out)
 
 
 @task(task_run_name="{device}: send the shared samples", **CACHED)

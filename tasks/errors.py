@@ -6,6 +6,7 @@ AcmeError                    a person can act on it: one clear line, exit code 2
 │   └── ValidationError      the manifest breaks an expectation
 ├── LinkError                a message between tiers breaks its schema or is not allowed
 ├── ArtifactError            a file that an earlier step wrote is missing or damaged
+├── RegistryError            the registry has no such model or version
 └── StageError               a stage or a service it needs could not finish
 
 ``models.matching.selection.NothingFitsError`` (a fleet that no variant fits) is raised by the pure
@@ -35,6 +36,10 @@ class LinkError(AcmeError):
 
 class ArtifactError(AcmeError):
     """A file written by an earlier step is missing or damaged."""
+
+
+class RegistryError(AcmeError):
+    """The registry lacks a model, a champion or a version to go back to."""
 
 
 class StageError(AcmeError):

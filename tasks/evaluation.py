@@ -138,6 +138,7 @@ def score_device(
     info: DataInfo,
     constants: settings.Energy,
     machine: Machine,
+    folder: Path = MODELS,
 ) -> Row:
     """A device's rounds on its own test split; ships the round that its val split chose.
 
@@ -156,11 +157,12 @@ def score_device(
         for t, state in enumerate(rounds)
     ]
     model, file = ship(
-        device.name, load_vit(Path(backbone_of(match.edge).path)), rounds[kept], info
+        folder / device.name, load_vit(Path(backbone_of(match.edge).path)), rounds[kept], info
     )
     pixels = images[:LATENCY_BATCH]
     return {
         "device": device.name,
+        "samples_sha256": samples.sha256,
         "cluster": match.edge,
         "width": match.width,
         "depth": match.depth,
@@ -184,9 +186,9 @@ def score_device(
     }
 
 
-def ship(device: str, vit: ViT, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
-    """A device's model without its removed neurons, and its safetensors file in
-    ``artifacts/models/<device>`` with the configuration that rebuilds it."""
+def ship(folder: Path, vit: ViT, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
+    """A device's model without its removed neurons, and its safetensors file in ``folder`` with
+    the configuration that rebuilds it."""
     tensors, values = read_tensors(state.header)
     config = HeaderConfig.from_dict(values)
     header = slim(restore(config, tensors), config)
@@ -198,9 +200,9 @@ def ship(device: str, vit: ViT, state: State, info: DataInfo) -> tuple[nn.Module
         "classes": list(info.classes),
         "input": "float32 pixels in 0..1, (n, channels, image_size, image_size)",
     }
-    file = MODELS / device / "model.safetensors"
+    file = folder / "model.safetensors"
     atomic_write(file, encode(model.state_dict(), description))
-    write_json(MODELS / device / "config.json", description)
+    write_json(folder / "config.json", description)
     return model, file
 
 

@@ -7,6 +7,8 @@
     artifacts/customize/   searches.json  mixings.json  rounds.json  ledger.parquet
                            backbones/<edge>.safetensors  headers/<edge>-<name>.safetensors
                            devices/<device>-round-<t>.safetensors
+                           kept.json  messages/<kind>/<sender>-<round>.safetensors
+                           trained_on.json
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pydantic import TypeAdapter
 
 from tasks import figures
 from tasks.links import Message, write_ledger
-from tasks.records import Coarse, Match, Mixing, Search, State, Variant
+from tasks.records import Coarse, DataFacts, Match, Mixing, Search, State, Variant
 from tasks.store import Ref, publish, read_json, sha256_of, write_json
 
 BACKBONE = Path("artifacts/backbone")
@@ -29,6 +31,9 @@ CUSTOMIZE = Path("artifacts/customize")
 SUMMARY = Path("artifacts/summary.json")
 REPORT = Path("artifacts/report.html")
 PLOTS = Path("artifacts/plots")
+KEPT = ("customized_model", "feature_sketch", "importance_set")
+"""What an edge keeps of a customization, so that one device can be refined again without its peers:
+the model as sent down (one for all devices), and every device's sketch and importance sets."""
 
 T = TypeVar("T")
 
@@ -77,6 +82,7 @@ def publish_customization(
     coarse: Sequence[Coarse],
     mixings: Sequence[Mixing],
     rounds: Sequence[State],
+    trained_on: Sequence[DataFacts],
     messages: Sequence[Message],
     out: Path = CUSTOMIZE,
 ) -> None:
@@ -86,6 +92,9 @@ def publish_customization(
         publish(model.backbone, out / f"backbones/{model.edge}.safetensors")
     _write(out / "mixings.json", mixings)
     _write(out / "rounds.json", [_published_state(s, out) for s in rounds])
+    _write(out / "trained_on.json", trained_on)
+    kept = {(m.kind, m.sender, m.round): m for m in messages if m.kind in KEPT}
+    _write(out / "kept.json", [_kept(m, out) for m in kept.values()])
     write_ledger(out / "ledger.parquet", messages)
 
 
@@ -102,6 +111,21 @@ def read_mixings(out: Path = CUSTOMIZE) -> list[Mixing]:
 def read_rounds(out: Path = CUSTOMIZE) -> list[State]:
     """Every device's state after every round, 0 being what it received."""
     return _read(out / "rounds.json", list[State])
+
+
+def read_kept(out: Path = CUSTOMIZE) -> list[Message]:
+    """The messages that edges keep; see :data:`KEPT`."""
+    return _read(out / "kept.json", list[Message])
+
+
+def read_trained_on(out: Path = CUSTOMIZE) -> list[DataFacts]:
+    """What each device remembers of the data that its model was trained on."""
+    return _read(out / "trained_on.json", list[DataFacts])
+
+
+def _kept(message: Message, out: Path) -> Message:
+    path = out / f"messages/{message.kind}/{message.sender}-{message.round}.safetensors"
+    return replace(message, path=str(publish(Ref(message.path, message.sha256), path)))
 
 
 def _published_search(search: Search, out: Path) -> Search:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from prefect import task
 
-from tasks.data import pin, sources, validation
+from tasks.data import own, pin, sources, validation
 from tasks.data.partition import SHARED_RANGE, DevicePlan, Plan, Source, class_shares, partition
 from tasks.options import RETRIED
 from tasks.samples import PARTITION, SPLITS, DataInfo, as_tensors
@@ -19,6 +19,8 @@ from tasks.store import atomic_write, encode, write_json
 
 PIN = Path("data.dvc")
 VALIDATION = Path("artifacts/validation")
+
+Arrays = dict[str, np.ndarray]
 
 
 @task(task_run_name="partition and validate", **RETRIED)
@@ -47,9 +49,10 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
         seed=settings.seed,
         test_fraction=spec.test_fraction,
     )
-    train, test = _sources(data)
-    manifest = partition(train, test, _devices(settings), _plan(settings), settings.seed)
-    images = {"train": data.train_images, "test": data.test_images}
+    ids = {d.name: d.id for d in _devices(settings)}
+    brought = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
+    manifest = _manifest(settings, data, brought)
+    images, labels = _arrays(data, brought)
     validation.validate(
         manifest,
         reread=lambda ids: _hashes(images, ids),
@@ -59,9 +62,10 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
         seed=settings.seed,
         classes=_classes(settings, len(data.classes)),
     )
-    _write_samples(data, manifest, out)
+    _write_samples(images, labels, manifest, out)
     _write_manifest(manifest, out / "manifest.parquet")
-    write_json(out / "data.json", asdict(_info(settings, data, manifest, content)))
+    write_json(out / "data.json", asdict(_info(settings, data, manifest)))
+    write_json(out / "pin.json", {"content_id": content})
     return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
 
 
@@ -69,6 +73,27 @@ def position(sample_id: str) -> tuple[str, int]:
     """The source's split and the position in it that a sample id names."""
     split, _, index = sample_id.partition("-")
     return split, int(index)
+
+
+def _manifest(settings: Settings, data: sources.Dataset, brought: own.Brought) -> pd.DataFrame:
+    train, test = _sources(data)
+    known = {*train.sha256, *test.sha256}
+    devices = _devices(settings)
+    own_sources = {
+        d.name: own.as_source(name, *brought[name], known)
+        for d, name in ((d, own.source_name(d.id)) for d in devices)
+        if name in brought
+    }
+    return partition(train, test, devices, _plan(settings), settings.seed, own_sources)
+
+
+def _arrays(data: sources.Dataset, brought: own.Brought) -> tuple[Arrays, Arrays]:
+    """Images and labels by what sample ids begin with."""
+    images = {"train": data.train_images, "test": data.test_images}
+    labels = {"train": data.train_labels, "test": data.test_labels}
+    images |= {name: pixels for name, (pixels, _) in brought.items()}
+    labels |= {name: of for name, (_, of) in brought.items()}
+    return images, labels
 
 
 def _sources(data: sources.Dataset) -> tuple[Source, Source]:
@@ -117,14 +142,12 @@ def _plan(settings: Settings) -> Plan:
     return Plan(**settings.partition.model_dump())
 
 
-def _hashes(images: dict[str, sources.Images], ids: list[str]) -> list[str]:
+def _hashes(images: Arrays, ids: list[str]) -> list[str]:
     chosen = [images[split][index] for split, index in map(position, ids)]
     return sources.content_hashes(np.stack(chosen)).tolist()
 
 
-def _write_samples(data: sources.Dataset, manifest: pd.DataFrame, out: Path) -> None:
-    images = {"train": data.train_images, "test": data.test_images}
-    labels = {"train": data.train_labels, "test": data.test_labels}
+def _write_samples(images: Arrays, labels: Arrays, manifest: pd.DataFrame, out: Path) -> None:
     owned = manifest[manifest["tier"] != "edge"]
     for owner, rows in owned.groupby("owner", sort=True):
         by_split = {s: rows.loc[rows["split"] == s, "sample_id"].tolist() for s in SPLITS}
@@ -141,7 +164,7 @@ def _write_samples(data: sources.Dataset, manifest: pd.DataFrame, out: Path) -> 
         atomic_write(out / "samples" / f"{owner}.safetensors", encode(tensors))
 
 
-def _take(arrays: dict[str, np.ndarray], ids: list[str]) -> np.ndarray:
+def _take(arrays: Arrays, ids: list[str]) -> np.ndarray:
     return np.stack([arrays[split][index] for split, index in map(position, ids)])
 
 
@@ -149,14 +172,11 @@ def _write_manifest(manifest: pd.DataFrame, path: Path) -> None:
     atomic_write(path, manifest.to_parquet(index=False))
 
 
-def _info(
-    settings: Settings, data: sources.Dataset, manifest: pd.DataFrame, content: str
-) -> DataInfo:
+def _info(settings: Settings, data: sources.Dataset, manifest: pd.DataFrame) -> DataInfo:
     public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
     images = _take({"train": data.train_images}, public["sample_id"].tolist()) / 255.0
     return DataInfo(
         source=settings.data.source,
-        content_id=content,
         classes=data.classes,
         image_size=settings.data.image_size,
         channels=settings.data.channels,

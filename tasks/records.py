@@ -117,3 +117,15 @@ class State:
     neurons_received: int
     val_loss: float
     val_accuracy: float
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a device remembers of the data that its model was trained on (train and val splits):
+    the hash of its samples' file and the shares of its labels and of brightness bins, smoothed.
+    It stays on the device."""
+
+    device: str
+    samples_sha256: str
+    labels: tuple[float, ...]
+    brightness: tuple[float, ...]

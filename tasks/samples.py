@@ -20,13 +20,13 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What every tier knows of the data: public facts only.
+    """What every tier knows of the data: public facts only. Cached tasks take it, so it holds
+    nothing that another device's data change.
 
     ``mean`` and ``std`` (one value a channel, pixels in 0..1) come from the public train split.
     """
 
     source: str
-    content_id: str
     classes: tuple[str, ...]
     image_size: int
     channels: int
@@ -37,6 +37,11 @@ class DataInfo:
 def read_info(folder: Path = PARTITION) -> DataInfo:
     """The public facts that the partition stage wrote."""
     return TypeAdapter(DataInfo).validate_python(read_json(folder / "data.json"))
+
+
+def read_content_id(folder: Path = PARTITION) -> str:
+    """The content id of the raw data that were divided."""
+    return str(read_json(folder / "pin.json")["content_id"])
 
 
 def samples_ref(owner: str, folder: Path = PARTITION) -> Ref:

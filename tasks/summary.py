@@ -7,14 +7,14 @@ from statistics import mean, pstdev
 from typing import Any
 
 Row = dict[str, Any]
-PER_ROUND = ("rounds",)
+NOT_SUMMED_UP = ("rounds", "samples_sha256")
 
 
 def summarise(
     seed: int, devices: Sequence[Row], link: Mapping[str, float], run: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The summary: ``devices``, ``fleet`` (their mean, worst and spread), ``link``, ``run``."""
-    rows = [{k: v for k, v in device.items() if k not in PER_ROUND} for device in devices]
+    rows = [{k: v for k, v in device.items() if k not in NOT_SUMMED_UP} for device in devices]
     return {"seed": seed, "devices": rows, "fleet": spread(rows), "link": dict(link), "run": run}
 
 

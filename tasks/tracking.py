@@ -1,4 +1,4 @@
-"""The only module that talks to MLflow: candidates become runs, shipped models become versions.
+"""Candidates become MLflow runs. (Shipped models become versions: tasks.registry.)
 
 Everything is keyed by content. A group of candidates (the variants of a backbone, the headers of
 an edge, the rounds of a device) is one parent run with a child per candidate; logging a group
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow import MlflowClient
     from mlflow.entities import Run
-    from torch import Tensor, nn
 
 BACKBONES, HEADERS, DEVICES = "acme-1-backbones", "acme-2-headers", "acme-3-devices"
 KEY, GROUP = "acme.key", "acme.group"
+LOCAL = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,19 @@ class Lineage:
 
 def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, else the project's own store below ``mlflow/store``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow/store/mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL}{root / 'mlflow/store/mlflow.db'}"
+
+
+def connect(root: Path) -> MlflowClient:
+    """A client of the store, which is also made MLflow's current one."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    uri = tracking_uri(root)
+    if uri.startswith(LOCAL):
+        Path(uri.removeprefix(LOCAL)).parent.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri)
 
 
 def git_commit(root: Path) -> str:
@@ -61,17 +74,10 @@ class Tracker:
     """Logs to one MLflow store on behalf of one run of the pipeline."""
 
     def __init__(self, root: Path, lineage: Lineage) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        import mlflow
-
         self.root, self.lineage = root, lineage
-        uri = tracking_uri(root)
-        self._artifacts = None
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            self._artifacts = (root / "mlflow/store/artifacts").as_uri()
-        mlflow.set_tracking_uri(uri)
-        self.client = mlflow.MlflowClient(uri)
+        self.client = connect(root)
+        local = tracking_uri(root).startswith(LOCAL)
+        self._artifacts = (root / "mlflow/store/artifacts").as_uri() if local else None
 
     def log_group(
         self,
@@ -92,7 +98,7 @@ class Tracker:
         """
         experiment_id = self._experiment(experiment)
         known = self._known(experiment_id, group)
-        parent_tags = {**self._lineage_tags(), **(tags or {}), "acme.kind": "group"}
+        parent_tags = {**self.lineage_tags(), **(tags or {}), "acme.kind": "group"}
         parent = self._ensure(
             experiment_id, known, group, "", name, params or {}, metrics or {}, parent_tags
         )
@@ -101,7 +107,7 @@ class Tracker:
                 self.client.log_table(parent, rows, f"{table}.json")
         for candidate in candidates:
             child_tags = {
-                **self._lineage_tags(),
+                **self.lineage_tags(),
                 **candidate.tags,
                 "mlflow.parentRunId": parent,
                 "acme.kind": "candidate",
@@ -118,59 +124,12 @@ class Tracker:
             )
         return parent
 
-    def register(
-        self,
-        name: str,
-        module: nn.Module,
-        example: Tensor,
-        *,
-        run_id: str,
-        sha256: str,
-        tags: Mapping[str, str],
-        description: str,
-        files: Sequence[Path],
-        metrics: Mapping[str, float],
-    ) -> str:
-        """Make ``module`` the champion of the registered model ``name``; returns its version.
-
-        The model is stored as a ``torch.export`` program (loads without this code or pickle) with
-        ``files`` (its safetensors state and configuration) beside it. Content that is registered
-        already gets no second version.
-
-        Args:
-            example: a batch of at least 2 inputs: a batch of 1 would fix the batch size.
-            sha256: of the state; how a version is recognised.
-        """
-        import mlflow.pytorch
-        from mlflow.models import infer_signature
-
-        version = self._version_with(name, sha256)
-        if version is None:
-            with _run(run_id):
-                info = mlflow.pytorch.log_model(
-                    module,
-                    name="model",
-                    signature=infer_signature(example.numpy(), module(example).detach().numpy()),
-                    input_example=example.numpy(),
-                    pip_requirements=["torch"],
-                    extra_files=[str(file) for file in files],
-                    serialization_format="pt2",
-                    tags={**tags, "sha256": sha256},
-                )
-            # not by log_model's registered_model_name, which prints two lines a model
-            if not self.client.search_registered_models(f"name = '{name}'"):
-                self.client.create_registered_model(name)
-            created = self.client.create_model_version(
-                name, info.model_uri, run_id, model_id=info.model_id
-            )
-            version = str(created.version)
-            self.client.log_batch(run_id, metrics=_metrics(metrics, info.model_id))
-        for key, value in {**self._lineage_tags(), **tags, "sha256": sha256}.items():
-            self.client.set_model_version_tag(name, version, key, value)
-        self.client.update_registered_model(name, description)
-        self.client.update_model_version(name, version, description)
-        self.client.set_registered_model_alias(name, "champion", version)
-        return version
+    def links(self, runs: Mapping[str, str]) -> dict[str, str]:
+        """Where MLflow's page shows each run, by the words that lead there."""
+        return {
+            words: f"#/experiments/{self.client.get_run(run).info.experiment_id}/runs/{run}"
+            for words, run in runs.items()
+        }
 
     def _experiment(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
@@ -202,25 +161,22 @@ class Tracker:
         if run is not None:
             new = {k: v for k, v in metrics.items() if run.data.metrics.get(k) != v}
             if new:
-                self.client.log_batch(run.info.run_id, metrics=_metrics(new))
+                self.client.log_batch(run.info.run_id, metrics=metric_list(new))
             return str(run.info.run_id)
         run = self.client.create_run(
             experiment_id, run_name=name, tags={**tags, GROUP: group, KEY: key}
         )
         self.client.log_batch(
             run.info.run_id,
-            metrics=_metrics(metrics),
+            metrics=metric_list(metrics),
             params=[Param(k, str(v)) for k, v in params.items()],
         )
         self.client.log_inputs(run.info.run_id, datasets=[self._dataset()])
         self.client.set_terminated(run.info.run_id)
         return str(run.info.run_id)
 
-    def _version_with(self, name: str, sha256: str) -> str | None:
-        versions = self.client.search_model_versions(f"name = '{name}'")
-        return next((str(v.version) for v in versions if v.tags.get("sha256") == sha256), None)
-
-    def _lineage_tags(self) -> dict[str, str]:
+    def lineage_tags(self) -> dict[str, str]:
+        """Where this run's outcome comes from, as tags."""
         return {
             "data_hash": self.lineage.data_id,
             "git_commit": self.lineage.git_commit,
@@ -239,14 +195,16 @@ class Tracker:
         return DatasetInput(dataset, [InputTag("mlflow.data.context", "customization")])
 
 
-def _metrics(metrics: Mapping[str, float], model_id: str | None = None) -> list[Any]:
+def metric_list(metrics: Mapping[str, float], model_id: str | None = None) -> list[Any]:
+    """Metrics as MLflow takes them in one batch."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     return [Metric(k, float(v), now, 0, model_id=model_id) for k, v in metrics.items()]
 
 
-def _run(run_id: str) -> Any:
+def run_of(run_id: str) -> Any:
+    """The run as MLflow's current one, while the block runs."""
     import mlflow
 
     return mlflow.start_run(run_id=run_id)

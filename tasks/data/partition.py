@@ -12,7 +12,7 @@ its train, val and test of that class shrink alike, so that their class shares s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,11 +78,17 @@ class Source:
 
 
 def partition(
-    train: Source, test: Source, devices: Sequence[DevicePlan], plan: Plan, seed: int
+    train: Source,
+    test: Source,
+    devices: Sequence[DevicePlan],
+    plan: Plan,
+    seed: int,
+    own: Mapping[str, Source] | None = None,
 ) -> pd.DataFrame:
     """The manifest: a row a sample and owner, columns :data:`COLUMNS`, in a fixed order.
 
     A shared sample has two rows: its device's, and its edge's with ``shared_by`` naming the device.
+    ``own`` holds, by device name, what a device brings itself and never shares.
 
     Raises:
         DataError: the source is too small for the public sets.
@@ -102,6 +108,7 @@ def partition(
     ]
     for device in sorted(devices, key=lambda d: d.id):
         rows += _device_rows(train, test, pools, device, plan, classes, seed)
+        rows += _own_rows(own[device.name], device, plan) if own and device.name in own else []
     return pd.concat(rows, ignore_index=True)[COLUMNS]
 
 
@@ -204,6 +211,17 @@ def _device_rows(
         for name, index in splits.items()
     ]
     return rows + _shared_rows(train, splits["train"], device, plan, stream)
+
+
+def _own_rows(source: Source, device: DevicePlan, plan: Plan) -> list[pd.DataFrame]:
+    """A device's own images, each in the split that its content says."""
+    place = np.array([int(sha256[:8], 16) / 16**8 for sha256 in source.sha256[source.usable]])
+    ends = [plan.train_fraction, plan.train_fraction + plan.val_fraction]
+    split = np.searchsorted(ends, place, side="right")
+    return [
+        _rows(source, source.usable[split == i], device.name, "device", name)
+        for i, name in enumerate(("train", "val", "test"))
+    ]
 
 
 def _split_counts(shares: NDArray[np.float64], plan: Plan) -> Index:

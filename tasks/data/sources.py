@@ -25,6 +25,7 @@ Labels = NDArray[np.int64]
 CIFAR_FOLDER = "cifar-100-python"
 CIFAR_FILES = ("train", "test", "meta")
 NETWORK_TIMEOUT_S = 5.0
+OWN = "devices"  # the folder of images that devices bring themselves; see tasks.data.own
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 
 
@@ -56,7 +57,7 @@ def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
         case "cifar100":
             _fetch_cifar100(folder, origin)
         case "image-folder":
-            if not _subfolders(folder):
+            if not _class_folders(folder):
                 raise DataError(
                     f"{folder}: no class folders. Put one folder of images per class there (or in "
                     f"{folder}/train and {folder}/test), then: acme data pin"
@@ -186,21 +187,21 @@ def _image_folder(
 ) -> Dataset:
     """A folder a class, below ``train`` and ``test`` where both (or ``train`` alone) hold such
     folders; without a test folder each class is split by content and seed."""
-    has_train, has_test = (bool(_subfolders(folder / name)) for name in ("train", "test"))
+    has_train, has_test = (bool(subfolders(folder / name)) for name in ("train", "test"))
     if has_test and not has_train:
         raise DataError(f"{folder / 'test'} has class folders but {folder / 'train'} has none")
     if has_train and not has_test:
-        others = [p for p in _subfolders(folder) if p.name != "train"]
+        others = [p for p in _class_folders(folder) if p.name != "train"]
         if others:
             raise DataError(
                 f"{others[0]}: neither train nor test. Beside train/ only test/ is read; move it"
             )
     roots = [folder / "train"] if has_train else [folder]
     roots += [folder / "test"] if has_test else []
-    classes = tuple(p.name for p in _subfolders(roots[0]))
+    classes = tuple(p.name for p in _class_folders(roots[0]))
     if len(classes) < 2:
         raise DataError(f"{roots[0]}: {len(classes)} class folders; at least 2 are needed")
-    for extra in (p for root in roots for p in _subfolders(root) if p.name not in classes):
+    for extra in (p for root in roots for p in _class_folders(root) if p.name not in classes):
         raise DataError(f"{extra}: a class that {roots[0]} does not have")
     parts = [_read_classes(root, classes, image_size, channels) for root in roots]
     if not has_test:
@@ -213,7 +214,12 @@ def _image_folder(
     return Dataset(*parts[0], *parts[1], classes=classes)
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _class_folders(folder: Path) -> list[Path]:
+    """The visible folders in ``folder`` that are not the devices' own."""
+    return [p for p in subfolders(folder) if p.name != OWN]
+
+
+def subfolders(folder: Path) -> list[Path]:
     """The visible folders in ``folder``, by name.
 
     Raises:
@@ -232,19 +238,26 @@ def _read_classes(
 ) -> tuple[Images, Labels]:
     images, labels = [], []
     for label, name in enumerate(classes):
-        files = sorted(
-            p
-            for p in (root / name).rglob("*")
-            if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")
-        )
-        if not files:
-            raise DataError(f"{root / name}: no images (of {', '.join(sorted(SUFFIXES))})")
-        images += [_read_image(file, image_size, channels) for file in files]
+        files = image_files(root / name)
+        images += [read_image(file, image_size, channels) for file in files]
         labels += [label] * len(files)
     return np.stack(images), np.array(labels, np.int64)
 
 
-def _read_image(path: Path, image_size: int, channels: int) -> Images:
+def image_files(folder: Path) -> list[Path]:
+    """Every visible image below ``folder``. Raises DataError if there is none."""
+    files = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")
+    )
+    if not files:
+        raise DataError(f"{folder}: no images (of {', '.join(sorted(SUFFIXES))})")
+    return files
+
+
+def read_image(path: Path, image_size: int, channels: int) -> Images:
+    """One image ``(channels, image_size, image_size)``. Raises DataError if it is damaged."""
     from PIL import Image
 
     try:

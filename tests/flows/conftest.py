@@ -105,6 +105,16 @@ def run_stages(root: Path, *stages: str) -> None:
             stage_flow(stage)(settings)
 
 
+def promote_all(root: Path) -> None:
+    """`acme promote` in ``root``."""
+    from flows.promotion import promote_fleet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        promote_fleet(Path("params.yaml"), ())
+
+
 @pytest.fixture(scope="session")
 def run(prefect_home: None) -> Callable[..., None]:
     """:func:`run_stages`, with a Prefect server to run on."""
@@ -117,4 +127,5 @@ def finished(pinned: Path, prefect_home: None, tmp_path_factory: pytest.TempPath
     root = tmp_path_factory.mktemp("finished") / "project"
     shutil.copytree(pinned, root)
     run_stages(root, "partition", "backbone", "customize", "evaluate")
+    promote_all(root)
     return root
