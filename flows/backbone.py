@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from flows.hooks import STAGE_HOOKS
 from tasks import cloud, device, edge
 from tasks.compute import Machine
 from tasks.links import Message
@@ -18,7 +19,12 @@ from tasks.settings import Cluster, Settings
 from tasks.store import Ref
 
 
-@flow(name="backbone", flow_run_name="backbone, seed {settings.seed}", validate_parameters=False)
+@flow(
+    name="backbone",
+    flow_run_name="backbone, seed {settings.seed}",
+    validate_parameters=False,
+    **STAGE_HOOKS,
+)
 def backbone(settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
     machine = Machine(settings.compute, settings.threads)

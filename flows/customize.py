@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows.hooks import STAGE_HOOKS
 from tasks import cloud, device, edge
 from tasks.compute import Machine
 from tasks.links import Message
@@ -18,6 +19,9 @@ from tasks.records import Coarse, Mixing, Search, State
 from tasks.samples import DataInfo, read_info, samples_ref
 from tasks.settings import Cluster, Settings
 from tasks.store import Ref
+
+PHASE = ("models.backbone", "models.header", "models.refinement", "tasks.edge", "tasks.device")
+"""What cached tasks of this phase rely on."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,12 @@ class Customized:
     left_out: tuple[dict[str, str], ...]
 
 
-@flow(name="customize", flow_run_name="customize, seed {settings.seed}", validate_parameters=False)
+@flow(
+    name="customize",
+    flow_run_name="customize, seed {settings.seed}",
+    validate_parameters=False,
+    **STAGE_HOOKS,
+)
 def customize(settings: Settings) -> None:
     """Every cluster in turn; the devices of a cluster together."""
     info, machine = read_info(), Machine(settings.compute, settings.threads)
@@ -73,9 +82,7 @@ def customize_cluster(
 
     ``cut`` is the cluster's backbone; ``samples`` holds each owner's, by name.
     """
-    code = code_version(
-        "models.backbone", "models.header", "models.refinement", "tasks.edge", "tasks.device"
-    )
+    code = code_version(*PHASE)
     search, coarse, shared = search_at_edge(
         settings, cluster, cut, samples, info, machine, code, messages
     )
@@ -167,14 +174,19 @@ def refine(
     machine: Machine,
     code: str,
     messages: list[Message],
+    kept: Mapping[int, Sequence[Message]] | None = None,
 ) -> tuple[list[list[State]], list[dict[str, str]]]:
-    """Alg. 2: T rounds, or until no device gains on its validation split."""
+    """Alg. 2: T rounds, or until no device gains on its validation split.
+
+    ``kept`` holds, by round, the importance sets of peers that do not take part this time.
+    """
     recipe, name = settings.refinement, cluster.edge
     rounds, left_out = [received], []
     for t in range(1, recipe.rounds + 1):
         trained = device.train(name, t, rounds[-1], features, recipe, settings.seed, machine, code)
         sets, metrics = report(name, trained)
-        mixed = edge.mix(name, t, sets, trained[0].neurons_received, mixing, recipe.quorum)
+        peers = list(kept[t]) if kept else []
+        mixed = edge.mix(name, t, sets + peers, trained[0].neurons_received, mixing, recipe.quorum)
         rounds.append(
             device.prune(
                 name,

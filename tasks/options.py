@@ -45,8 +45,11 @@ RETRIED: dict[str, Any] = {
 }
 """For every task with effects."""
 
+CACHEABLE = "cacheable"
+
 CACHED: dict[str, Any] = {
     **RETRIED,
+    "tags": [CACHEABLE],
     "cache_policy": INPUTS + TASK_SOURCE,
     "persist_result": True,
     "result_serializer": "json",

@@ -25,14 +25,15 @@ BINS = 8  # of brightness, from black to white
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The most that a histogram may have moved, as KL divergence in nats, before it is drift."""
+    """The most that a histogram may have moved, as KL divergence in nats, before it is drift; what
+    chance alone moves (:func:`by_chance`) comes on top."""
 
     label_kl: float
     brightness_kl: float
 
 
 def describe(device: str, samples: Ref, classes: int) -> DataFacts:
-    """The histograms of a device's data. One is added to every count, so that a class or a
+    """The histograms of a device's data. A little is added to every count, so that a class or a
     brightness that turns up later is drift and not a division by zero."""
     frame = _frame(samples)
     labels = np.bincount(frame["label"], minlength=classes)
@@ -51,14 +52,15 @@ def check(
     Raises:
         ValidationError: the data are not fit to train on.
     """
+    frame = _frame(now)
     parameters = {
         "classes": list(range(len(classes))),
         "label_reference": {"values": list(range(len(classes))), "weights": list(then.labels)},
         "brightness_reference": {"bins": _edges().tolist(), "weights": list(then.brightness)},
-        "label_kl": thresholds.label_kl,
-        "brightness_kl": thresholds.brightness_kl,
+        "label_kl": thresholds.label_kl + by_chance(len(classes), len(frame)),
+        "brightness_kl": thresholds.brightness_kl + by_chance(BINS, len(frame)),
     }
-    result = suite.run("device", _frame(now), suite.load("device", parameters), out)
+    result = suite.run("device", frame, suite.load("device", parameters), out)
     failed = [r for r in result["results"] if not r["success"]]
     broken = [_notes(r) for r in failed if not _is_drift(r)]
     if broken:
@@ -70,6 +72,14 @@ def check(
         r["expectation_config"]["kwargs"]["column"]: float(r["result"]["observed_value"])
         for r in failed
     }
+
+
+def by_chance(bins: int, samples: int) -> float:
+    """The KL divergence in nats that 99 of 100 samples of an unchanged histogram stay below: twice
+    their number times it is about chi-squared."""
+    from scipy.stats import chi2
+
+    return float(chi2.ppf(0.99, bins - 1) / (2 * samples))
 
 
 def _frame(samples: Ref) -> pd.DataFrame:
@@ -84,7 +94,7 @@ def _edges() -> NDArray[np.float64]:
 
 
 def _shares(counts: NDArray[Any]) -> tuple[float, ...]:
-    smoothed = counts + 1.0
+    smoothed = counts + 0.1
     return tuple(float(x) for x in smoothed / smoothed.sum())
 
 

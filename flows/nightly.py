@@ -1,0 +1,177 @@
+"""Between two customizations: devices whose data drifted are refined again, each by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.deployments import run_deployment
+from pydantic import Field
+
+from flows.customize import PHASE, refine
+from flows.evaluate import digest
+from flows.hooks import HOOKS
+from flows.promotion import device_name
+from flows.services import environment
+from tasks import device as on_device
+from tasks import edge, evaluation
+from tasks.catalogue import log_device
+from tasks.compute import Machine
+from tasks.data.drift import Thresholds
+from tasks.errors import AcmeError, RegistryError
+from tasks.links import Message, write_ledger
+from tasks.nightly import (
+    NIGHTLY,
+    Finding,
+    kept_for,
+    known_version,
+    remember,
+    trained_on,
+)
+from tasks.options import code_version
+from tasks.outputs import read_matches, read_searches
+from tasks.promotion import Decision, Owner, promote
+from tasks.records import State
+from tasks.registry import CHAMPION, Registry, device_model
+from tasks.samples import DataInfo, read_content_id, read_info, samples_ref
+from tasks.settings import Cluster, Device, Settings, load
+from tasks.shell import reproduce
+from tasks.tracking import Lineage, Tracker, git_commit
+
+Divergence = Annotated[float, Field(gt=0, description="KL divergence in nats that counts as drift")]
+ON_DEMAND = "refine-devices/on-demand"
+
+
+@flow(name="check-devices", flow_run_name="check every device's data", **HOOKS)
+def check_devices(
+    params: Path = Path("params.yaml"),
+    label_kl: Divergence = 0.05,
+    brightness_kl: Divergence = 0.1,
+    refine_by: str | None = ON_DEMAND,
+) -> list[Finding]:
+    """Look at the data of each device, and have those that drifted refined.
+
+    Args:
+        params: the settings file.
+        label_kl: how far the shares of the classes may have moved.
+        brightness_kl: how far the brightness of the images may have moved.
+        refine_by: the deployment that refines; without one, this run does it itself.
+    """
+    settings = load(params)
+    reproduce("partition", environment(Path.cwd()))
+    limits, info = Thresholds(label_kl, brightness_kl), read_info()
+    findings = [
+        look_at(device, info, limits) for cluster in settings.fleet for device in cluster.devices
+    ]
+    create_table_artifact(
+        key="drift",
+        table=[vars(finding) for finding in findings],
+        description="What the nightly check found.",
+    )
+    drifted = [finding.device for finding in findings if finding.status == "drifted"]
+    if drifted and refine_by:
+        run_deployment(refine_by, parameters={"devices": drifted, "params": str(params)})
+    elif drifted:
+        refine_devices(drifted, params)
+    unfit = [finding.words for finding in findings if finding.status == "unfit"]
+    if unfit:
+        raise RegistryError("; ".join(unfit))
+    return findings
+
+
+@flow(name="refine-devices", flow_run_name="refine {devices}", **HOOKS)
+def refine_devices(
+    devices: list[str], params: Path = Path("params.yaml"), promotion: bool = True
+) -> list[Decision]:
+    """Refine single devices with what their edges kept of their peers.
+
+    Args:
+        devices: names or ids.
+        params: the settings file.
+        promotion: decide on the challengers; else they wait for ``acme promote``.
+    """
+    settings, decisions = load(params), []
+    names = [device_name(settings, device) for device in devices]
+    for at, cluster in enumerate(settings.fleet):
+        for device in (d for d in cluster.devices if d.name in names):
+            refine_one(settings, at, device)
+            owner = Owner(device_model(device.name), device.name, device.storage_limit)
+            decisions.append(promote(Path.cwd(), owner) if promotion else None)
+    return [decision for decision in decisions if decision is not None]
+
+
+def look_at(device: Device, info: DataInfo, limits: Thresholds) -> Finding:
+    """Whether a device should be refined."""
+    name, samples = device.name, samples_ref(device.name)
+    champion, seen = known_version(Registry(Path.cwd()), name, samples)
+    if champion is None:
+        return Finding(name, "no champion", "the next customization will give it one")
+    if seen:
+        return Finding(name, "unchanged", "champion or challenger was made from these data")
+    then = trained_on(name, champion)
+    if then is None:
+        return Finding(name, "drifted", "nothing is kept of the data of its champion")
+    try:
+        found = on_device.check_data(samples, then, info.classes, limits, NIGHTLY / name / "check")
+    except AcmeError as error:
+        return Finding(name, "unfit", str(error))
+    words = ", ".join(f"{column} moved by {nats:.3f} nats" for column, nats in found.items())
+    return Finding(name, "drifted" if found else "no drift", words or "changed, within the limits")
+
+
+def refine_one(settings: Settings, at: int, device: Device) -> None:
+    """Alg. 2 for one device of cluster number ``at``; its model becomes a challenger."""
+    cluster, info = settings.fleet[at], read_info()
+    machine = Machine(settings.compute, settings.threads)
+    rounds, messages = refined_rounds(settings, cluster, device, info, machine)
+    search = read_searches()[at]
+    row = evaluation.score_device(
+        device,
+        read_matches()[at],
+        search.headers[search.winner].name,
+        rounds,
+        samples_ref(device.name),
+        info,
+        settings.matching.energy,
+        machine,
+        NIGHTLY,
+    )
+    write_ledger(NIGHTLY / device.name / "ledger.parquet", messages)
+    remember(on_device.describe_data(device.name, samples_ref(device.name), len(info.classes)))
+    root, registry = Path.cwd(), Registry(Path.cwd())
+    champion = registry.find(device_model(device.name), CHAMPION)
+    if champion is None:
+        raise RegistryError(f"{device.name} has no champion to refine. Try: acme run")
+    lineage = Lineage(info.source, read_content_id(), git_commit(root), digest(settings))
+    runs = {"backbone": champion.tags["backbone_run"], cluster.edge: champion.tags["header_run"]}
+    log_device(Tracker(root, lineage), registry, runs, row, info, NIGHTLY)
+
+
+def refined_rounds(
+    settings: Settings, cluster: Cluster, device: Device, info: DataInfo, machine: Machine
+) -> tuple[list[State], list[Message]]:
+    """The device's rounds on its data as they are now, and the messages that this took."""
+    recipe, code = settings.refinement, code_version(*PHASE)
+    kept = kept_for(device, cluster, recipe.rounds)
+    samples = samples_ref(device.name)
+    features = on_device.embed(device.name, kept.model, samples, info, machine, code)
+    received = on_device.receive_model(device.name, kept.model, features, machine, code)
+    sketch = on_device.send_sketch(
+        cluster.edge,
+        device.name,
+        kept.model,
+        features,
+        recipe.sketch_samples,
+        settings.seed + device.id,
+        code,
+    )
+    mixing = edge.compare(cluster.edge, [sketch, *kept.sketches], recipe, code)
+    messages = [sketch]
+    rounds, _ = refine(
+        settings, cluster, [received], [features], mixing, machine, code, messages, kept.sets
+    )
+    return [state for [state] in rounds], [
+        m for m in messages if device.name in (m.sender, m.receiver)
+    ]

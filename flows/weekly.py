@@ -1,0 +1,97 @@
+"""The scheduled customization: every stage that is out of date, then the registry's decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from prefect import flow, pause_flow_run
+from prefect.artifacts import create_table_artifact
+from prefect.deployments import run_deployment
+from prefect.input import RunInput
+from pydantic import Field
+
+from flows.hooks import HOOKS
+from flows.services import environment
+from tasks.promotion import Decision, owners, promote
+from tasks.settings import load
+from tasks.shell import reproduce, run_acme
+
+StageName = Literal["partition", "backbone", "customize", "evaluate"]
+TIERS: dict[StageName, str] = {
+    "partition": "cloud",
+    "backbone": "cloud",
+    "customize": "edge",
+    "evaluate": "cloud",
+}
+"""The work queue that a stage's deployment is on."""
+
+
+class Approval(RunInput):
+    """What a person says of the waiting challengers."""
+
+    promote: bool = Field(True, description="Decide on the challengers now; else they wait")
+
+
+@flow(name="customization", flow_run_name="weekly customization", **HOOKS)
+def customization(
+    params: Path = Path("params.yaml"),
+    by_tier: bool = False,
+    approval: bool = False,
+    approval_timeout_s: Annotated[int, Field(gt=0)] = 86400,
+) -> list[Decision]:
+    """Bring every stage up to date, and decide on the challengers.
+
+    Args:
+        params: the settings file.
+        by_tier: run each stage through its tier's deployment, on its tier's queue; else here.
+        approval: wait for a person before the registry changes.
+        approval_timeout_s: how long to wait for it.
+    """
+    settings = load(params)
+    for stage, tier in TIERS.items():
+        if by_tier:
+            run_deployment(f"stage/{tier}", parameters={"name": stage})
+        else:
+            reproduce(stage, environment(Path.cwd()))
+    if approval and not approved(approval_timeout_s):
+        return []
+    decisions = [d for owner in owners(settings) if (d := promote(Path.cwd(), owner))]
+    create_table_artifact(
+        key="promotion",
+        table=[vars(decision) for decision in decisions],
+        description="What became of the challengers.",
+    )
+    return decisions
+
+
+def approved(timeout_s: int) -> bool:
+    """Pause until a person resumes the run in Prefect's page; whether they said yes."""
+    words = "New challengers wait in the registry. Decide on them now?"
+    answer = pause_flow_run(Approval.with_initial_data(description=words), timeout=timeout_s)
+    return bool(answer.promote)
+
+
+@flow(name="stage", flow_run_name="stage {name}", **HOOKS)
+def stage(name: StageName) -> None:
+    """One stage of dvc.yaml, and what it depends on, where this queue's worker runs."""
+    reproduce(name, environment(Path.cwd()))
+
+
+@flow(name="evaluation", flow_run_name="the paper's experiments, {scale}", **HOOKS)
+def evaluation(
+    only: list[str] | None = None,
+    scale: Literal["quick", "default", "paper"] = "quick",
+    seeds: Annotated[int, Field(ge=1)] | None = None,
+) -> None:
+    """Run experiments of the paper and judge its claims.
+
+    Args:
+        only: names of experiments; none: all of them.
+        scale: sizes, evaluation/<scale>.yaml.
+        seeds: how many, instead of the scale's.
+    """
+    words = ["evaluate", "--scale", scale]
+    words += [word for name in only or [] for word in ("--only", name)]
+    words += ["--seeds", str(seeds)] if seeds else []
+    run_acme(words, environment(Path.cwd()))

@@ -1,0 +1,44 @@
+"""Commands that a deployment's flow runs: they start Prefect flows of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from prefect import task
+from prefect.settings import PREFECT_API_URL
+
+from tasks.errors import StageError
+from tasks.options import RETRIED
+
+LAST_WORDS = 500  # characters of a command's errors that are passed on
+LONG = RETRIED | {"timeout_seconds": None}
+
+
+@task(task_run_name="dvc repro {stage}", **LONG)
+def reproduce(stage: str, environment: Mapping[str, str]) -> None:
+    """Bring one stage of dvc.yaml, and what it depends on, up to date.
+
+    ``environment`` is what the stage's processes run with, but for this run's Prefect server.
+
+    Raises:
+        StageError: it failed; says why.
+    """
+    _run([sys.executable, "-m", "dvc", "repro", stage], environment)
+
+
+@task(task_run_name="acme", **LONG)
+def run_acme(words: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run an `acme` command. Raises StageError if it fails; says why."""
+    _run([sys.executable, "-m", "flows.cli", *words], environment)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    env = {**environment, "PREFECT_API_URL": str(PREFECT_API_URL.value() or "")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    print(done.stdout, end="", flush=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("acme: ")]
+        words = " ".join(said) or done.stderr[-LAST_WORDS:]
+        raise StageError(f"{' '.join(command[2:])} failed: {words}")
