@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import yaml
@@ -47,3 +48,11 @@ def test_every_experiment_has_its_own_stage() -> None:
     assert tuple(stages["experiment"]["matrix"]["name"]) == EXPERIMENTS
     for dependency in stages["experiment"]["deps"]:
         assert (ROOT / dependency.replace("${scale}", "quick")).exists()
+
+
+def test_no_lock_is_ignored_by_git() -> None:
+    """DVC runs no stage at all, not even another file's, where git ignores a lock."""
+    for pipeline in (p for p in ROOT.rglob("dvc.yaml") if ".venv" not in p.parts):
+        lock = pipeline.with_name("dvc.lock")
+        done = subprocess.run(["git", "check-ignore", "-q", str(lock)], cwd=ROOT, check=False)
+        assert done.returncode == 1, lock
