@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from tasks.options import CACHEABLE
+from tasks.options import take_ended
 
 NOTIFY = "ACME_NOTIFY_BLOCK"
 """The Prefect notification block that is told, e.g. ``slack-webhook/ops``; unset: nobody is."""
@@ -28,28 +28,12 @@ def tell(flow: Any, run: Any, state: Any) -> None:
 
 def report_cache(flow: Any, run: Any, state: Any) -> None:
     """Print which cacheable tasks of a flow run were computed, and how many were reused."""
-    tasks = [t for t in _task_runs(run.id) if CACHEABLE in t.tags]
-    computed = sorted(t.name for t in tasks if t.state_name != "Cached")
-    reused = len(tasks) - len(computed)
-    print(f"{flow.name}: {reused} results from the cache, {len(computed)} computed")
-    for name in computed if reused else []:
+    ended = take_ended(run.id)
+    computed = sorted(name for name, reused in ended if not reused)
+    print(f"{flow.name}: {len(ended) - len(computed)} results reused, {len(computed)} computed")
+    for name in computed if len(computed) < len(ended) else []:
         print(f"  computed: {name}")
 
 
-def _task_runs(flow_run_id: Any) -> list[Any]:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-
-    found: list[Any] = []
-    chosen = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-    with get_client(sync_client=True) as client:
-        while True:
-            page = client.read_task_runs(flow_run_filter=chosen, limit=PAGE, offset=len(found))
-            found += page
-            if len(page) < PAGE:
-                return found
-
-
-PAGE = 200  # the most that Prefect's API gives at once
 STAGE_HOOKS: dict[str, Any] = {"on_completion": [report_cache]}
 HOOKS: dict[str, Any] = {"on_completion": [tell], "on_failure": [tell], "on_crashed": [tell]}

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.deployments import run_deployment
 from pydantic import Field
 
 from flows.customize import PHASE, refine
+from flows.deployed import run_elsewhere
 from flows.evaluate import digest
 from flows.hooks import HOOKS
 from flows.promotion import device_name
@@ -72,7 +72,7 @@ def check_devices(
     )
     drifted = [finding.device for finding in findings if finding.status == "drifted"]
     if drifted and refine_by:
-        run_deployment(refine_by, parameters={"devices": drifted, "params": str(params)})
+        run_elsewhere(refine_by, {"devices": drifted, "params": str(params)})
     elif drifted:
         refine_devices(drifted, params)
     unfit = [finding.words for finding in findings if finding.status == "unfit"]

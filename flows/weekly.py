@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from prefect import flow, pause_flow_run
 from prefect.artifacts import create_table_artifact
-from prefect.deployments import run_deployment
 from prefect.input import RunInput
 from pydantic import Field
 
+from flows.deployed import run_elsewhere
 from flows.hooks import HOOKS
 from flows.services import environment
 from tasks.promotion import Decision, owners, promote
@@ -51,7 +51,7 @@ def customization(
     settings = load(params)
     for stage, tier in TIERS.items():
         if by_tier:
-            run_deployment(f"stage/{tier}", parameters={"name": stage})
+            run_elsewhere(f"stage/{tier}", {"name": stage})
         else:
             reproduce(stage, environment(Path.cwd()))
     if approval and not approved(approval_timeout_s):

@@ -8,6 +8,7 @@ references (path and hash) instead of tensors, and ``code``: the hash of the pac
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -45,11 +46,23 @@ RETRIED: dict[str, Any] = {
 }
 """For every task with effects."""
 
-CACHEABLE = "cacheable"
+_ended: dict[Any, list[tuple[str, bool]]] = defaultdict(list)
+
+
+def note_end(task: Any, run: Any, state: Any) -> None:
+    """Remember that a cacheable task ended, and whether its result was reused. (Prefect's server
+    learns of it some time after the flow has ended.)"""
+    _ended[run.flow_run_id].append((run.name, state.name == "Cached"))
+
+
+def take_ended(flow_run_id: Any) -> list[tuple[str, bool]]:
+    """The cacheable tasks of a flow run that ended: their names, and whether they were reused."""
+    return _ended.pop(flow_run_id, [])
+
 
 CACHED: dict[str, Any] = {
     **RETRIED,
-    "tags": [CACHEABLE],
+    "on_completion": [note_end],
     "cache_policy": INPUTS + TASK_SOURCE,
     "persist_result": True,
     "result_serializer": "json",

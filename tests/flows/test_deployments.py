@@ -1,0 +1,160 @@
+"""prefect.yaml, the approval before promotion, and who is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.flow_runs import resume_flow_run
+from prefect.flows import load_flow_from_entrypoint
+
+from flows import hooks
+from flows.cli import STAGES
+from flows.weekly import TIERS, approved
+from tasks.errors import StageError
+
+ROOT = Path(__file__).parents[2]
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+
+
+def test_every_stage_has_a_tier_and_every_tier_a_deployment() -> None:
+    assert tuple(TIERS) == STAGES
+    entry = "flows/weekly.py:stage"
+    named = {d["name"]: d["work_pool"] for d in DEPLOYMENTS if d["entrypoint"] == entry}
+    assert set(named) == set(TIERS.values())
+    assert all(pool["work_queue_name"] == tier for tier, pool in named.items())
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: f"{d['entrypoint']}/{d['name']}")
+def test_every_deployment_s_flow_is_there_and_takes_its_parameters(
+    deployment: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    found = load_flow_from_entrypoint(deployment["entrypoint"])
+    assert set(deployment.get("parameters", {})) <= set(found.parameters.properties)
+
+
+def test_parameters_are_validated(prefect_home: None) -> None:
+    from prefect.exceptions import ParameterTypeError
+
+    from flows.nightly import check_devices
+    from flows.weekly import evaluation
+
+    with pytest.raises(ParameterTypeError, match="label_kl"):
+        check_devices(label_kl=-1)
+    with pytest.raises(ParameterTypeError, match="scale"):
+        evaluation(scale="huge")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_person_decides_before_the_registry_changes(prefect_home: None, answer: bool) -> None:
+    @flow(name="asks")
+    def asks() -> bool:
+        return approved(60)
+
+    thread = threading.Thread(target=resume, args=(answer,))
+    thread.start()
+    assert asks() is answer
+    thread.join()
+
+
+def resume(answer: bool) -> None:
+    deadline = time.monotonic() + 50
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < deadline:
+            for run in client.read_flow_runs():
+                if run.state is not None and run.state.is_paused():
+                    resume_flow_run(run.id, run_input={"promote": answer})
+                    return
+            time.sleep(0.2)
+
+
+def test_a_deployment_that_fails_elsewhere_fails_here(
+    prefect_home: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.states import Failed
+
+    from flows import deployed
+
+    class Run:
+        name, state = "lucky-fox", Failed(message="no space left")
+
+    monkeypatch.setattr(deployed, "run_deployment", lambda *_, **__: Run())
+    with pytest.raises(StageError, match=r"stage/edge, run lucky-fox.*no space left"):
+        deployed.run_elsewhere("stage/edge", {})
+
+
+class Listener(BaseHTTPRequestHandler):
+    """Keeps what is posted to it."""
+
+    heard: list[dict[str, Any]] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.heard.append(json.loads(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_webhook_is_told_of_a_failure_and_a_dead_one_hurts_nobody(
+    prefect_home: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
+    server = HTTPServer(("127.0.0.1", 0), Listener)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    CustomWebhookNotificationBlock(
+        name="ops",
+        url=f"http://127.0.0.1:{server.server_port}/",
+        json_data={"text": "{{subject}}: {{body}}"},
+    ).save("ops", overwrite=True)  # type: ignore[unused-coroutine]
+    monkeypatch.setenv(hooks.NOTIFY, "custom-webhook/ops")
+
+    @flow(name="breaks", flow_run_name="a run that breaks", **hooks.HOOKS)
+    def breaks() -> None:
+        raise StageError("the disk is full")
+
+    with pytest.raises(StageError):
+        breaks()
+    server.shutdown()
+    server.server_close()
+    [told] = Listener.heard
+    assert told["text"].startswith("ACME breaks: a run that breaks: Failed")
+    assert "the disk is full" in told["text"]
+    with pytest.raises(StageError):
+        breaks()
+
+
+def test_the_cache_report_names_what_was_computed(
+    prefect_home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from prefect import task
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    from tasks.options import CACHED
+
+    @task(task_run_name="double {number}", **CACHED)
+    def double(number: int) -> int:
+        return 2 * number
+
+    @flow(name="doubles", **hooks.STAGE_HOOKS)
+    def doubles(numbers: list[int]) -> None:
+        for number in numbers:
+            double(number)
+
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
+        doubles([1, 2])
+        assert "doubles: 0 results reused, 2 computed\n" in capsys.readouterr().out
+        doubles([1, 2, 3])
+    said = capsys.readouterr().out
+    assert "doubles: 2 results reused, 1 computed\n  computed: double 3\n" in said
