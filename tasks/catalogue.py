@@ -19,7 +19,7 @@ from tasks.records import Match, Search
 from tasks.registry import Registry, backbone_model, device_model
 from tasks.samples import DataInfo
 from tasks.store import sha256_of
-from tasks.tracking import BACKBONES, DEVICES, HEADERS, Candidate, Lineage, Tracker
+from tasks.tracking import BACKBONES, DEVICES, HEADERS, Candidate, Lineage, Tracker, dvc_experiment
 
 Row = dict[str, Any]
 METRICS = (
@@ -55,7 +55,8 @@ def log_all(
     Raises:
         MlflowException: the store does not answer or refuses.
     """
-    tracker, registry = Tracker(root, lineage), Registry(root)
+    tracker = Tracker(root, lineage)
+    registry = None if dvc_experiment() else Registry(root)  # a trial run is nobody's challenger
     total = 1 + len(matches) + len(devices)
     with progress("MLflow: logging candidates and models") as on_step:
         runs = {"backbone": _log_variants(tracker, matches, variants)}
@@ -94,7 +95,7 @@ def _log_variants(tracker: Tracker, matches: Sequence[Match], variants: Sequence
 
 def _log_cluster(
     tracker: Tracker,
-    registry: Registry,
+    registry: Registry | None,
     backbone_run: str,
     match: Match,
     search: Search,
@@ -133,6 +134,8 @@ def _log_cluster(
         tags=tags,
         tables={"sampled": _sampled_table(search, winner)},
     )
+    if registry is None:
+        return run
     module = evaluation.shipped_backbone(match.edge, info)
     registry.register(
         backbone_model(match.edge),
@@ -150,7 +153,7 @@ def _log_cluster(
 
 def log_device(
     tracker: Tracker,
-    registry: Registry,
+    registry: Registry | None,
     runs: Mapping[str, str],
     device: Row,
     info: DataInfo,
@@ -200,6 +203,8 @@ def log_device(
         metrics=metrics,
         tags=tags,
     )
+    if registry is None:
+        return run
     links = {"Header search": runs[cluster], "Backbone candidates": runs["backbone"], "Rounds": run}
     registry.register(
         device_model(name),

@@ -47,7 +47,12 @@ class Lineage:
 
 
 def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI, else the project's own store below ``mlflow/store``."""
+    """MLFLOW_TRACKING_URI, else the project's own store below ``mlflow/store``.
+
+    A queued experiment of DVC's runs in a copy of the project below ``.dvc``, which is thrown away;
+    its runs belong to the project.
+    """
+    root = next((p.parent for p in root.parents if p.name == ".dvc"), root)
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL}{root / 'mlflow/store/mlflow.db'}"
 
 
@@ -70,14 +75,20 @@ def git_commit(root: Path) -> str:
     return done.stdout.strip() or "unknown"
 
 
+def dvc_experiment() -> str | None:
+    """The name of the experiment that `dvc exp run` makes of this run, if it does."""
+    return os.environ.get("DVC_EXP_NAME")
+
+
 class Tracker:
     """Logs to one MLflow store on behalf of one run of the pipeline."""
 
     def __init__(self, root: Path, lineage: Lineage) -> None:
         self.root, self.lineage = root, lineage
         self.client = connect(root)
-        local = tracking_uri(root).startswith(LOCAL)
-        self._artifacts = (root / "mlflow/store/artifacts").as_uri() if local else None
+        uri = tracking_uri(root)
+        store = Path(uri.removeprefix(LOCAL)).parent
+        self._artifacts = (store / "artifacts").as_uri() if uri.startswith(LOCAL) else None
 
     def log_group(
         self,
@@ -177,11 +188,12 @@ class Tracker:
 
     def lineage_tags(self) -> dict[str, str]:
         """Where this run's outcome comes from, as tags."""
-        return {
+        tags = {
             "data_hash": self.lineage.data_id,
             "git_commit": self.lineage.git_commit,
             "settings_sha256": self.lineage.settings_sha256,
         }
+        return tags | ({"dvc_experiment": name} if (name := dvc_experiment()) else {})
 
     def _dataset(self) -> Any:
         from mlflow.entities import Dataset, DatasetInput, InputTag
