@@ -43,14 +43,15 @@ def up(root: Path, base_port: int = BASE_PORT) -> dict[str, str]:
         print("The stack is up already; nothing is changed.")
         return Topology.of(os.environ, _read(root)["base_port"]).variables
     stop_all(root)  # what a crash left
-    _check(topology)
+    _check_packages()
+    check_ports(topology)
     try:
         _start_all(root, topology)
     except BaseException:
         stop_all(root)
         raise
     exports = [f"export {name}={shlex.quote(v)}\n" for name, v in topology.variables.items()]
-    _write(root, "env", "".join(exports))
+    write_private(_folder(root), "env", "".join(exports))
     return topology.variables
 
 
@@ -111,7 +112,7 @@ def family(pid: int, created: float) -> list[psutil.Process]:
 
 
 def _start_all(root: Path, topology: Topology) -> None:
-    _write(root, "mlflow.ini", mlflow_ini(topology))
+    write_private(_folder(root), "mlflow.ini", mlflow_ini(topology))
     postgres.start(root, topology.port("postgres"), topology.user, topology.password)
     _say(topology, "postgres")
     for service in services(topology, _folder(root)):
@@ -123,7 +124,7 @@ def _start(root: Path, topology: Topology, service: Service) -> None:
     log = _folder(root) / f"{service.name}.log"
     env = {**environment(root), **topology.variables, **service.env}
     process = launch(service.command, log, env, cwd=root)
-    _record(root, topology, service.name, process.pid)
+    record(root, topology, service.name, process.pid)
     wait(service.name, process, service.health, log)
     service.prepare()
 
@@ -132,10 +133,8 @@ def _say(topology: Topology, name: str) -> None:
     print(f"{name:10}{topology.address(name)}", flush=True)
 
 
-def _check(topology: Topology) -> None:
-    missing = [name for name in ("boto3", "flask_wtf", "moto", "psycopg2") if not find_spec(name)]
-    if missing:
-        raise StageError(f"{', '.join(missing)}: not installed: pip install -e '.[stack]'")
+def check_ports(topology: Topology) -> None:
+    """Raises StageError if something else listens on a port of the stack."""
     for name in SERVICES:
         port = topology.port(name)
         with socket.socket() as probe:
@@ -148,11 +147,18 @@ def _check(topology: Topology) -> None:
                 ) from None
 
 
-def _record(root: Path, topology: Topology, name: str, pid: int) -> None:
-    record = {"pid": pid, "created": psutil.Process(pid).create_time()}
-    processes = _read(root)["processes"] | {name: record}
+def _check_packages() -> None:
+    missing = [name for name in ("boto3", "flask_wtf", "moto", "psycopg2") if not find_spec(name)]
+    if missing:
+        raise StageError(f"{', '.join(missing)}: not installed: pip install -e '.[stack]'")
+
+
+def record(root: Path, topology: Topology, name: str, pid: int) -> None:
+    """Remember a server that runs, before anything can go wrong with it."""
+    known = {"pid": pid, "created": psutil.Process(pid).create_time()}
+    processes = _read(root)["processes"] | {name: known}
     state = {"base_port": topology.base_port, "processes": processes}
-    _write(root, "state.json", json.dumps(state, indent=2))
+    write_private(_folder(root), "state.json", json.dumps(state, indent=2))
 
 
 def _state(record: dict[str, Any] | None) -> str:
@@ -191,12 +197,11 @@ def _read(root: Path) -> dict[str, Any]:
     return state
 
 
-def _write(root: Path, name: str, text: str) -> None:
+def write_private(folder: Path, name: str, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all.
 
     Not by tasks.store, which loads torch: status and down answer at once.
     """
-    folder = _folder(root)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)  # the logs are nobody else's business
     partial = folder / f".{name}.partial"

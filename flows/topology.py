@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import sys
@@ -42,7 +41,7 @@ class Topology:
         user, password = variables.get("ACME_USER") or "acme", variables.get("ACME_PASSWORD", "")
         if not re.fullmatch(r"[!-~]{12,}", password):
             raise SettingsError(
-                f"ACME_PASSWORD is {'too weak' if password else 'not set'}: the stack's servers "
+                f"ACME_PASSWORD is {'unfit' if password else 'not set'}: the stack's servers "
                 "need one of at least 12 ASCII characters without spaces, e.g. "
                 "export ACME_PASSWORD=$(openssl rand -hex 16), the same one each time"
             )
