@@ -149,6 +149,14 @@ def status() -> None:
     show(Path.cwd())
 
 
+@stack.command()
+def prepare() -> None:
+    """Make buckets and queues on servers that the environment names (deploy/compose.yaml does)."""
+    from flows.stack import prepare as make
+
+    make()
+
+
 @cli.group()
 def data() -> None:
     """The raw data and its pin, data.dvc."""

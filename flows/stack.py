@@ -21,7 +21,16 @@ import psutil
 
 from flows import postgres
 from flows.services import environment, launch, wait
-from flows.topology import BASE_PORT, SERVICES, Service, Topology, mlflow_ini, services
+from flows.topology import (
+    BASE_PORT,
+    SERVICES,
+    Service,
+    Topology,
+    make_buckets,
+    make_queues,
+    mlflow_ini,
+    services,
+)
 from tasks.errors import StageError
 
 STOP_TIMEOUT_S = 15.0
@@ -71,6 +80,19 @@ def stack(root: Path, base_port: int = BASE_PORT) -> Iterator[dict[str, str]]:
         yield up(root, base_port)
     finally:
         down(root, delete_data=True)
+
+
+def prepare() -> None:
+    """Make what is missing on servers that run already, named by our environment.
+
+    Raises:
+        StageError: a variable is not set.
+    """
+    try:
+        make_buckets(os.environ)
+        make_queues(os.environ)
+    except KeyError as missing:
+        raise StageError(f"{missing.args[0]} is not set: see docs/stack.md") from None
 
 
 def states(root: Path) -> dict[str, str]:

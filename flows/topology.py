@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from flows.services import mlflow_command, prefect_command
 from tasks.errors import SettingsError
@@ -57,9 +56,13 @@ class Topology:
         return f"{scheme}://127.0.0.1:{self.port(service)}"
 
     def database(self, driver: str, name: str) -> str:
-        """The address of a database, with the password: for environments, not command lines."""
-        account = f"{self.user}:{quote(self.password, safe='')}"
-        return f"postgresql+{driver}://{account}@127.0.0.1:{self.port('postgres')}/{name}"
+        """The address of a database; who asks and the password come from :attr:`account`."""
+        return f"postgresql+{driver}://127.0.0.1:{self.port('postgres')}/{name}"
+
+    @property
+    def account(self) -> dict[str, str]:
+        """What a client of PostgreSQL needs in its environment."""
+        return {"PGUSER": self.user, "PGPASSWORD": self.password}
 
     @property
     def variables(self) -> dict[str, str]:
@@ -99,13 +102,13 @@ def _s3(topology: Topology) -> Service:
     where = ["-H", "127.0.0.1", "-p", str(topology.port("s3"))]
     command = [sys.executable, "-m", "moto.server", *where]
     health = f"{topology.address('s3')}/moto-api/"
-    return Service("s3", command, health, prepare=lambda: _make_buckets(topology))
+    return Service("s3", command, health, prepare=lambda: make_buckets(topology.variables))
 
 
 def _mlflow(topology: Topology, folder: Path) -> Service:
     artifacts = ["--serve-artifacts", "--artifacts-destination", "s3://mlflow"]
     command = mlflow_command(topology.port("mlflow"))
-    env = {
+    env = topology.account | {
         "MLFLOW_BACKEND_STORE_URI": topology.database("psycopg2", "mlflow"),
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "mlflow.ini"),
         "MLFLOW_AUTH_ADMIN_USERNAME": topology.user,
@@ -118,19 +121,19 @@ def _mlflow(topology: Topology, folder: Path) -> Service:
 
 def mlflow_ini(topology: Topology) -> str:
     """The settings of MLflow's accounts, which it reads only from a file."""
-    database = topology.database("psycopg2", "mlflow_auth").replace("%", "%%")
+    database = topology.database("psycopg2", "mlflow_auth")
     return f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {database}\n"
 
 
 def _prefect(topology: Topology) -> Service:
     api = topology.variables["PREFECT_API_URL"]
-    env = {
+    env = topology.account | {
         "PREFECT_API_DATABASE_CONNECTION_URL": topology.database("asyncpg", "prefect"),
         "PREFECT_SERVER_API_AUTH_STRING": topology.variables["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_UI_API_URL": api,
     }
     command, health = prefect_command(topology.port("prefect")), f"{api}/health"
-    return Service("prefect", command, health, env, lambda: _make_queues(topology))
+    return Service("prefect", command, health, env, lambda: make_queues(topology.variables))
 
 
 def _worker(topology: Topology) -> Service:
@@ -143,25 +146,29 @@ def _worker(topology: Topology) -> Service:
     return Service("worker", command, f"{topology.address('worker')}/health", env)
 
 
-def _make_buckets(topology: Topology) -> None:
+def make_buckets(variables: Mapping[str, str]) -> None:
+    """The buckets that are missing on the S3 server that ``variables`` name."""
     import boto3
 
     client = boto3.client(
         "s3",
-        endpoint_url=topology.address("s3"),
-        aws_access_key_id=topology.user,
-        aws_secret_access_key=topology.password,
-        region_name=REGION,
+        endpoint_url=variables["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        region_name=variables["AWS_DEFAULT_REGION"],
     )
-    for bucket in BUCKETS:
+    known = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    for bucket in set(BUCKETS) - known:
         client.create_bucket(Bucket=bucket)
 
 
-def _make_queues(topology: Topology) -> None:
+def make_queues(variables: Mapping[str, str]) -> None:
+    """The worker's pool and its queues, if missing, on the Prefect server of ``variables``."""
     import httpx
 
-    pools = f"{topology.variables['PREFECT_API_URL']}/work_pools/"
-    with httpx.Client(auth=(topology.user, topology.password), timeout=30) as client:
+    user, _, password = variables["PREFECT_API_AUTH_STRING"].partition(":")
+    pools = f"{variables['PREFECT_API_URL']}/work_pools/"
+    with httpx.Client(auth=(user, password), timeout=30) as client:
         wanted = [(pools, {"name": POOL, "type": "process"})]
         wanted += [(f"{pools}{POOL}/queues", {"name": name}) for name in QUEUES]
         for url, what in wanted:

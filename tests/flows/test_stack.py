@@ -70,6 +70,7 @@ def test_the_children_of_a_server_that_died_are_stopped(
     remember(tmp_path, sleeper.pid)
     children = psutil.Process(sleeper.pid).children()
     sleeper.kill()
+    sleeper.wait()
     assert stack.states(tmp_path)["s3"] == "ended"
     assert children[0].is_running()
     stack.stop_all(tmp_path)

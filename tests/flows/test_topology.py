@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import configparser
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
 from flows.topology import SERVICES, Topology, mlflow_ini, services
 from tasks.errors import SettingsError
@@ -27,12 +25,12 @@ def test_an_account_that_postgres_would_fold_is_refused() -> None:
         Topology.of({"ACME_USER": "Big Boss", "ACME_PASSWORD": PASSWORD})
 
 
-def test_the_password_is_on_no_command_line_and_not_in_the_repr() -> None:
+def test_the_password_is_on_no_command_line_and_in_no_address() -> None:
     topology = Topology.of({"ACME_PASSWORD": PASSWORD})
     started = services(topology, Path("private"))
     words = [word for service in started for word in service.command]
-    encoded = topology.database("x", "y").split(":")[2].split("@")[0]
-    assert not [w for w in [*words, repr(topology)] if PASSWORD in w or encoded in w]
+    written = [mlflow_ini(topology), topology.database("asyncpg", "prefect"), repr(topology)]
+    assert not [text for text in [*words, *written] if PASSWORD in text]
     assert {s.name for s in started} == set(SERVICES) - {"postgres"}
 
 
@@ -43,11 +41,3 @@ def test_every_server_listens_on_loopback_on_a_port_of_its_own() -> None:
         host = service.env.get("PREFECT_WORKER_WEBSERVER_HOST") or service.command
         assert "127.0.0.1" in host
         assert str(topology.port(service.name)) in [*service.command, *service.env.values()]
-
-
-def test_a_password_of_any_characters_reaches_the_databases_whole() -> None:
-    topology = Topology("acme", PASSWORD)
-    ini = configparser.ConfigParser()
-    ini.read_string(mlflow_ini(topology))
-    for url in (ini["mlflow"]["database_uri"], topology.database("asyncpg", "prefect")):
-        assert make_url(url).password == PASSWORD
