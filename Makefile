@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test test-slow lint bench ui clean constraints
+.PHONY: run test test-slow lint bench ui stack stack-down clean constraints
 
 run: $(VENV)/installed
 	$(ACME) run
@@ -21,6 +21,12 @@ bench: $(VENV)/installed
 
 ui: $(VENV)/installed
 	$(ACME) ui
+
+stack: $(VENV)/installed
+	$(ACME) stack up
+
+stack-down: $(VENV)/installed
+	$(ACME) stack down
 
 clean:
 	rm -rf artifacts .acme mlflow/store

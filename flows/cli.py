@@ -139,6 +139,46 @@ def ui(prefect_port: int, mlflow_port: int) -> None:
 
 
 @cli.group()
+def stack() -> None:
+    """The shared servers, as processes of this machine on loopback (docs/stack.md)."""
+
+
+@stack.command()
+@click.option("--base-port", default=24200, show_default=True, help="The first of five ports.")
+def up(base_port: int) -> None:
+    """Start PostgreSQL, S3, MLflow, Prefect and a worker; the password is ACME_PASSWORD."""
+    from flows.stack import up as start
+
+    start(Path.cwd(), base_port)
+    print("\nTo use them: . .acme/stack/env")
+
+
+@stack.command()
+@click.option("--delete-data", is_flag=True, help="Also delete the databases.")
+def down(delete_data: bool) -> None:
+    """Stop them; the databases stay."""
+    from flows.stack import down as stop
+
+    stop(Path.cwd(), delete_data)
+
+
+@stack.command()
+def status() -> None:
+    """Print the address of each, and whether it is up."""
+    from flows.stack import status as show
+
+    show(Path.cwd())
+
+
+@stack.command()
+def prepare() -> None:
+    """Make buckets and queues on servers that the environment names (deploy/compose.yaml does)."""
+    from flows.stack import prepare as make
+
+    make()
+
+
+@cli.group()
 def data() -> None:
     """The raw data and its pin, data.dvc."""
 

@@ -60,16 +60,29 @@ def serving(name: str, command: list[str], health: str, log: Path, env: dict[str
     Raises:
         StageError: the server ends or does not answer in time; names its log.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=env, start_new_session=True
-        )
+    process = launch(command, log, env)
     try:
-        _wait(name, process, health, log)
+        wait(name, process, health, log)
         yield process
     finally:
         stop(process)
+
+
+def launch(
+    command: list[str], log: Path, env: dict[str, str], cwd: Path | None = None
+) -> subprocess.Popen:
+    """Start a server that outlives its caller; its output goes to ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -104,19 +117,26 @@ def prefect_on(port: int, root: Path) -> Iterator[str]:
     api = f"http://127.0.0.1:{port}/api"
     # the page asks port 4200 unless it is told otherwise
     env = {**environment(root), "PREFECT_SERVER_UI_API_URL": api}
-    where = ["--host", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-m", "prefect", "server", "start", *where]
-    with serving("Prefect", command, f"{api}/health", root / ".acme/prefect-server.log", env):
+    log = root / ".acme/prefect-server.log"
+    with serving("Prefect", prefect_command(port), f"{api}/health", log, env):
         yield api
 
 
-def mlflow_command(port: int, uri: str) -> list[str]:
-    """Start MLflow's page on loopback over the store at ``uri``."""
+def prefect_command(port: int) -> list[str]:
+    """Start a Prefect server on loopback."""
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "prefect", "server", "start", *where]
+
+
+def mlflow_command(port: int, uri: str | None = None) -> list[str]:
+    """Start MLflow's page on loopback over the store at ``uri``, else MLFLOW_BACKEND_STORE_URI."""
     where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, *where]
+    store = ["--backend-store-uri", uri] if uri else []
+    return [sys.executable, "-m", "mlflow", "server", *store, *where]
 
 
-def _wait(name: str, process: subprocess.Popen, health: str, log: Path) -> None:
+def wait(name: str, process: subprocess.Popen, health: str, log: Path) -> None:
+    """Until ``health`` answers. Raises StageError if the server ends or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
