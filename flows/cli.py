@@ -10,6 +10,7 @@ import click
 
 from tasks.experiments.names import SCALES
 
+FORMATS = ("onnx", "pt2", "safetensors")
 STAGES = ("partition", "backbone", "customize", "evaluate")  # of dvc.yaml, in order
 
 params_option = click.option(
@@ -115,6 +116,30 @@ def rollback(device: str, params: Path) -> None:
     from flows.promotion import roll_back
 
     roll_back(params, device)
+
+
+@cli.command()
+@click.argument("device", metavar="DEVICE")
+@click.option("--format", "name", type=click.Choice(FORMATS), default="onnx", show_default=True)
+@click.option("--int8", is_flag=True, help="Quantise dynamically (onnx); measures what it costs.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder; artifacts/export/...")
+@params_option
+def export(device: str, name: str, int8: bool, out: Path | None, params: Path) -> None:
+    """Write the folder that a device needs to run its champion."""
+    from flows.delivery import export_device
+
+    export_device(device, name, int8, out, params)
+
+
+@cli.command()
+@click.argument("device", metavar="DEVICE")
+@click.option("--port", default=5001, show_default=True)
+@params_option
+def serve(device: str, port: int, params: Path) -> None:
+    """Answer HTTP requests with a device's champion (MLflow's server) until Ctrl-C."""
+    from flows.delivery import serve_device
+
+    serve_device(device, port, params)
 
 
 @cli.command()

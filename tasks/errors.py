@@ -6,6 +6,7 @@ AcmeError                    a person can act on it: one clear line, exit code 2
 │   └── ValidationError      the manifest breaks an expectation
 ├── LinkError                a message between tiers breaks its schema or is not allowed
 ├── ArtifactError            a file that an earlier step wrote is missing or damaged
+├── DeliveryError            a model cannot be delivered to its device as asked
 ├── RegistryError            the registry has no such model or version
 └── StageError               a stage or a service it needs could not finish
 
@@ -36,6 +37,10 @@ class LinkError(AcmeError):
 
 class ArtifactError(AcmeError):
     """A file written by an earlier step is missing or damaged."""
+
+
+class DeliveryError(AcmeError):
+    """An exported model differs from what was trained, or does not fit its device."""
 
 
 class RegistryError(AcmeError):

@@ -113,6 +113,21 @@ class Registry:
 
         return mlflow.pytorch.load_model(f"models:/{version.name}/{version.number}")
 
+    def state_file(self, version: Version, folder: Path) -> Path:
+        """Bring a version's safetensors state, with its configuration inside, into ``folder``.
+
+        Raises:
+            RegistryError: the version has none.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        uri = f"models:/{version.name}/{version.number}"
+        found = Path(download_artifacts(uri, dst_path=str(folder)))
+        files = sorted(found.rglob("model.safetensors"))
+        if not files:
+            raise RegistryError(f"{version.name}: version {version.number} holds no state file")
+        return files[0]
+
     def promote(self, challenger: Version, reason: str) -> None:
         """The challenger becomes champion; the version remembers whom it replaced."""
         before = self.find(challenger.name, CHAMPION)

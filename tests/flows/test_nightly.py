@@ -11,14 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from PIL import Image
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from tasks.data import pin
 from tasks.errors import DataError, StageError, ValidationError
 from tasks.samples import samples_ref
-
-ROOT = Path(__file__).parents[2]
+from tests.flows.tiny import ROOT, bring
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +34,6 @@ def project(
         patch.chdir(root)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield root
-
-
-def bring(root: Path, device: str, source: str, label: str, count: int) -> None:
-    """Images of class ``source``, made darker, become the device's own of class ``label``."""
-    folder = root / "data/devices" / device / label
-    folder.mkdir(parents=True)
-    for path in sorted((root / "data" / source).glob("*.png"))[:count]:
-        pixels = np.asarray(Image.open(path)).astype(np.float32) * 0.9
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / path.name)
 
 
 def versions(root: Path) -> dict[str, int]:

@@ -1,0 +1,150 @@
+"""A device's model as a folder: written, compared with torch's, measured, within the limit."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.delivery import formats, measure
+from tasks.errors import DeliveryError
+from tasks.settings import BYTES_PER_PARAMETER, Device
+from tasks.store import Ref, read_tensors, write_json
+
+RUNNER = Path(__file__).parents[1] / "templates/run.py"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is delivered: a registered version's state file, and the device that it is for."""
+
+    device: Device
+    model: str
+    version: str
+    state: Path
+    samples: Ref
+
+
+def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
+    """Write the folder ``out``, whole or not at all; returns its ``manifest.json``.
+
+    Raises:
+        DeliveryError: the outputs differ from torch's, the file is over the device's limit, or
+            quantisation is asked of a format that has none.
+    """
+    if int8 and name != "onnx":
+        raise DeliveryError(f"--int8 is for --format onnx; {name} keeps its weights as they are")
+    tensors, _ = read_tensors(source.samples)
+    pixels, labels = formats.pixels_of(tensors["val_images"]), tensors["val_labels"].long()
+    with _whole(out) as folder:
+        path = folder / formats.FILES[name]
+        formats.write(name, source.state, pixels[:2], path)
+        difference = _compare(source, name, path, pixels)
+        measure.require_equal(difference, name)
+        if int8:
+            formats.quantize(path)
+            difference = _compare(source, name, path, pixels)
+        _check_limit(source.device, path, name)
+        measured = _measured(source, name, path, pixels, labels) | {"max_difference": difference}
+        if name == "onnx":
+            shutil.copyfile(RUNNER, folder / "run.py")
+        manifest = _manifest(source, name, int8, folder, measured)
+        write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _compare(source: Source, name: str, path: Path, pixels: torch.Tensor) -> float:
+    ours = formats.run("safetensors", source.state)
+    return measure.largest_difference(formats.run(name, path), ours, pixels)
+
+
+def _measured(
+    source: Source, name: str, path: Path, pixels: torch.Tensor, labels: torch.Tensor
+) -> dict[str, Any]:
+    """Both models, side by side: torch's as trained, and what is delivered."""
+    found: dict[str, Any] = {}
+    for who, kind, file in (
+        ("torch", "safetensors", source.state),
+        ("delivered", name, path),
+    ):
+        model = formats.run(kind, file)
+        found[who] = {
+            "bytes": file.stat().st_size,
+            "val_accuracy": measure.accuracy(model, pixels, labels),
+            **measure.latency(model, pixels),
+        }
+    return found
+
+
+def _check_limit(device: Device, path: Path, name: str) -> None:
+    limit, size = device.storage_limit * BYTES_PER_PARAMETER, path.stat().st_size
+    if size > limit:
+        others = ", ".join(f"--format {f}" for f in formats.FILES if f != name)
+        raise DeliveryError(
+            f"{device.name}: {path.name} has {size:,} bytes, the device's limit is {limit:,}. "
+            f"Nothing is delivered. Try {others} or --int8, or raise its storage_limit"
+        )
+
+
+def _manifest(
+    source: Source, name: str, int8: bool, folder: Path, measured: dict[str, Any]
+) -> dict[str, Any]:
+    _, config = read_tensors(source.state)
+    shape = config["backbone"]
+    return {
+        "device": source.device.name,
+        "model": source.model,
+        "version": source.version,
+        "format": name,
+        "int8": int8,
+        "file": formats.FILES[name],
+        "input": {
+            "what": "float32 pixels in 0..1; the standardisation is inside the model",
+            "shape": ["n", shape["channels"], shape["image_size"], shape["image_size"]],
+        },
+        "output": {"what": "logits", "shape": ["n", len(config["classes"])]},
+        "classes": config["classes"],
+        "limits": _limits(source.device),
+        "how_to_load": HOW_TO_LOAD[name],
+        "measured_here": measured,
+        "sha256": {p.name: _sha256(p) for p in sorted(folder.iterdir())},
+    }
+
+
+HOW_TO_LOAD = {
+    "onnx": "python run.py IMAGE (needs onnxruntime; Pillow for images that are not .npy)",
+    "pt2": "torch.export.load('model.pt2').module()(pixels)",
+    "safetensors": "tasks.evaluation.load_shipped(Path('model.safetensors'))(pixels)",
+}
+
+
+def _limits(device: Device) -> dict[str, Any]:
+    """The device's limits, with the storage limit in bytes too."""
+    limit_bytes = device.storage_limit * BYTES_PER_PARAMETER
+    return {**device.model_dump(exclude={"id", "group"}), "storage_limit_bytes": limit_bytes}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A folder that becomes ``out`` when the block ends well, and is gone when it does not."""
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        shutil.rmtree(out, ignore_errors=True)
+        partial.replace(out)
+    except OSError as error:
+        raise DeliveryError(f"{out}: cannot write: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

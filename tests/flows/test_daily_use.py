@@ -1,0 +1,112 @@
+"""A week on the shared servers: deployed, customized, one device's data changed, refined."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from flows import stack
+from flows.services import environment
+from tests.flows.test_stack import base_port
+from tests.flows.tiny import ROOT, bring, tiny_params
+
+pytestmark = pytest.mark.slow
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A clone on a stack of its own, with the environment of its users."""
+
+    root: Path
+    env: dict[str, str]
+
+    def run(self, *command: str) -> str:
+        """Run a command of the environment; its output, both streams."""
+        program = str(BIN / command[0]) if (BIN / command[0]).exists() else command[0]
+        done = subprocess.run(
+            [program, *command[1:]], cwd=self.root, env=self.env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A clone with tiny settings and data, and the stack up for it."""
+    root = tmp_path_factory.mktemp("daily") / "project"
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, root / name)
+    from tasks.experiments.second import write_digits
+
+    write_digits(root / "data")
+    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
+    (root / "dvc.lock").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACME_PASSWORD", secrets.token_hex(16))
+        patch.setenv("PYTHONPATH", str(root))
+        patch.delenv("PREFECT_API_URL", raising=False)
+        me = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        for words in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "tiny"]):
+            subprocess.run(["git", *words], cwd=root, check=True)
+        with stack.stack(root, base_port()) as variables:
+            yield Project(root, {**environment(root), **variables})
+
+
+def versions(project: Project) -> dict[str, dict[str, str]]:
+    """The versions that each registered model's aliases are of."""
+    from mlflow import MlflowClient
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in project.env.items():
+            patch.setenv(name, value)
+        client = MlflowClient(project.env["MLFLOW_TRACKING_URI"])
+        models = client.search_registered_models()
+        return {m.name: {a: str(v) for a, v in m.aliases.items()} for m in models}
+
+
+def test_a_week(project: Project) -> None:
+    project.run("acme", "data", "pin")
+    said = project.run("prefect", "--no-prompt", "deploy", "--all")
+    assert "customization/weekly" in said
+    project.run("prefect", "deployment", "run", "customization/weekly", "--watch")
+    first = versions(project)
+    devices = {f"acme-device-0{i}" for i in range(4)}
+    assert set(first) == devices | {"acme-backbone-north", "acme-backbone-south"}
+    assert all(aliases == {"champion": "1"} for aliases in first.values())
+
+    bring(project.root, "device-01", "0", "0", 40)
+    bring(project.root, "device-01", "1", "1", 40)
+    project.run("acme", "data", "pin")
+    project.run("prefect", "deployment", "run", "check-devices/nightly", "--watch")
+    second = versions(project)
+    assert {name for name in first if first[name] != second[name]} == {"acme-device-01"}
+    assert set(second["acme-device-01"].values()) <= {"1", "2"}
+    assert "2" in second["acme-device-01"].values()
+
+    ours = [p for p in psutil.process_iter() if _runs_in(p, project.root)]
+    assert ours, "the worker and the servers run in the project"
+    stack.down(project.root)
+    psutil.wait_procs(ours, 10)
+    assert not [p for p in ours if p.is_running()]
+
+
+def _runs_in(process: psutil.Process, root: Path) -> bool:
+    try:
+        return process.pid != os.getpid() and Path(process.cwd()) == root
+    except (psutil.Error, OSError):
+        return False
