@@ -104,7 +104,9 @@ def fleet(summary: Path) -> None:
 def promote(devices: tuple[str, ...], force: bool, params: Path) -> None:
     """Make challengers champions where they fit and are not worse; all of them, or DEVICEs'."""
     from flows.promotion import promote_fleet
+    from flows.services import use_environment
 
+    use_environment(Path.cwd())
     promote_fleet(params, devices, force)
 
 
@@ -114,7 +116,9 @@ def promote(devices: tuple[str, ...], force: bool, params: Path) -> None:
 def rollback(device: str, params: Path) -> None:
     """Make the champion before the present one champion again."""
     from flows.promotion import roll_back
+    from flows.services import use_environment
 
+    use_environment(Path.cwd())
     roll_back(params, device)
 
 
@@ -127,7 +131,9 @@ def rollback(device: str, params: Path) -> None:
 def export(device: str, name: str, int8: bool, out: Path | None, params: Path) -> None:
     """Write the folder that a device needs to run its champion."""
     from flows.delivery import export_device
+    from flows.services import use_environment
 
+    use_environment(Path.cwd())
     export_device(device, name, int8, out, params)
 
 
@@ -138,7 +144,9 @@ def export(device: str, name: str, int8: bool, out: Path | None, params: Path) -
 def serve(device: str, port: int, params: Path) -> None:
     """Answer HTTP requests with a device's champion (MLflow's server) until Ctrl-C."""
     from flows.delivery import serve_device
+    from flows.services import use_environment
 
+    use_environment(Path.cwd())
     serve_device(device, port, params)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.services import environment, mlflow_command, prefect_on, prefect_server, serving
+from flows.services import (
+    environment,
+    mlflow_command,
+    prefect_on,
+    prefect_server,
+    serving,
+    use_environment,
+)
 from tasks.errors import StageError
 from tasks.settings import Settings, load
 
@@ -37,7 +43,7 @@ def run_all(params: Path) -> None:
             reproduce(root, env)
         from flows.promotion import promote_fleet
 
-        os.environ.update(environment(root))
+        use_environment(root)
         promote_fleet(params, ())
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(SUMMARY)
@@ -58,7 +64,7 @@ def reproduce(root: Path, env: dict[str, str]) -> None:
 
 def run_stage(name: str, params: Path) -> None:
     """One stage's flow, in this process."""
-    os.environ.update(environment(Path.cwd()))
+    use_environment(Path.cwd())
     settings = load(params)
     stage_flow(name)(settings)
 

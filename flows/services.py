@@ -46,6 +46,11 @@ def environment(root: Path) -> dict[str, str]:
     return {**defaults, **os.environ, "PATH": path, "PREFECT_LOCAL_STORAGE_PATH": results}
 
 
+def use_environment(root: Path) -> None:
+    """:func:`environment` for this process too."""
+    os.environ.update(environment(root))
+
+
 def free_port() -> int:
     """A TCP port that nothing listens on."""
     with socket.socket() as probe:

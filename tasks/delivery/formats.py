@@ -70,6 +70,19 @@ def _write_onnx(module: nn.Module, example: Tensor, dynamic: tuple, path: Path) 
         external_data=False,
         verbose=False,
     )
+    _strip(path)
+
+
+def _strip(path: Path) -> None:
+    """Leave out what only a debugger reads: for a small model it is most of the file."""
+    import onnx
+
+    model = onnx.load(path)
+    del model.metadata_props[:], model.graph.value_info[:], model.graph.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.save(model, path)
 
 
 def _onnx_runner(path: Path) -> Runner:
