@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -10,12 +11,14 @@ from prefect.artifacts import create_table_artifact
 from flows.hooks import STAGE_HOOKS
 from tasks import cloud, device, edge
 from tasks.compute import Machine
+from tasks.fleet import Cluster
 from tasks.links import Message
 from tasks.options import code_version
 from tasks.outputs import publish_backbone
 from tasks.records import Match, Variant
+from tasks.reference import bring, is_registered
 from tasks.samples import DataInfo, read_info, samples_ref
-from tasks.settings import Cluster, Settings
+from tasks.settings import Settings
 from tasks.store import Ref
 
 
@@ -54,8 +57,18 @@ def elastic_backbone(
 ) -> Ref:
     """Alg. 1, lines 2-4."""
     spec, seed = settings.backbone, settings.seed
+    name = spec.reference.name
+    registered = bring(name, Path.cwd()) if name and is_registered(name) else None
     reference = cloud.train_reference(
-        public, info, spec.reference, spec.training, max(spec.depths), seed, machine, code
+        public,
+        info,
+        spec.reference,
+        spec.training,
+        max(spec.depths),
+        seed,
+        machine,
+        code,
+        registered,
     )
     ranked = cloud.rank(reference, public, info, spec.importance_samples, machine, code)
     return cloud.distil(ranked, public, info, spec, seed, machine, code)

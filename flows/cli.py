@@ -151,6 +151,18 @@ def serve(device: str, port: int, params: Path) -> None:
 
 
 @cli.command()
+@click.option("--id", "number", default=0, show_default=True, help="The device's id.")
+@click.option("--storage-limit", "limit", required=True, help='Parameters, or e.g. "2 MB".')
+@click.option("--power-watt", type=click.FloatRange(0, min_open=True), help="If it is known.")
+@params_option
+def profile(number: int, limit: str, power_watt: float | None, params: Path) -> None:
+    """Measure this machine, and print it as a device of the fleet."""
+    from flows.profiling import profile_machine
+
+    profile_machine(params, number, limit, power_watt)
+
+
+@cli.command()
 @params_option
 def check(params: Path) -> None:
     """Validate the settings file."""

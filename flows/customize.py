@@ -12,12 +12,13 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from flows.hooks import STAGE_HOOKS
 from tasks import cloud, device, edge
 from tasks.compute import Machine
+from tasks.fleet import Cluster
 from tasks.links import Message
 from tasks.options import code_version
 from tasks.outputs import cut_backbone, publish_customization
 from tasks.records import Coarse, Mixing, Search, State
 from tasks.samples import DataInfo, read_info, samples_ref
-from tasks.settings import Cluster, Settings
+from tasks.settings import Settings
 from tasks.store import Ref
 
 PHASE = ("models.backbone", "models.header", "models.refinement", "tasks.edge", "tasks.device")

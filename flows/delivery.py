@@ -14,7 +14,8 @@ from flows.promotion import device_name
 from flows.services import environment, serving
 from flows.table import print_rows
 from tasks.errors import RegistryError
-from tasks.settings import Device, Settings, load
+from tasks.fleet import Device
+from tasks.settings import Settings, load
 from tasks.tracking import tracking_uri
 
 OUT = Path("artifacts/export")
@@ -45,6 +46,8 @@ def export_device(
     place = out or OUT / chosen.name / (f"{name}-int8" if int8 else name)
     with tempfile.TemporaryDirectory() as scratch:
         state = registry.state_file(champion, Path(scratch))
+        if state is None:
+            raise RegistryError(f"{model}: version {champion.number} holds no safetensors state")
         source = Source(chosen, model, champion.number, state, samples_ref(chosen.name))
         manifest = export(source, name, int8, place)
     print_manifest(manifest, place)

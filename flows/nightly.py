@@ -21,6 +21,7 @@ from tasks.catalogue import log_device
 from tasks.compute import Machine
 from tasks.data.drift import Thresholds
 from tasks.errors import AcmeError, RegistryError
+from tasks.fleet import Cluster, Device
 from tasks.links import Message, write_ledger
 from tasks.nightly import (
     NIGHTLY,
@@ -36,7 +37,7 @@ from tasks.promotion import Decision, Owner, promote
 from tasks.records import State
 from tasks.registry import CHAMPION, Registry, device_model
 from tasks.samples import DataInfo, read_content_id, read_info, samples_ref
-from tasks.settings import Cluster, Device, Settings, load
+from tasks.settings import Settings, load
 from tasks.shell import reproduce
 from tasks.tracking import Lineage, Tracker, git_commit
 

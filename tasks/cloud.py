@@ -48,15 +48,16 @@ def train_reference(
     seed: int,
     machine: Machine,
     code: str,
+    registered: Ref | None = None,
 ) -> Ref:
-    """theta_0: from a hub or a checkpoint where the settings say so, then trained on the public
+    """theta_0: from the registry, a hub or a checkpoint where the settings say so, then trained on the public
     train split (``epochs: 0`` leaves it as it is).
 
     Raises:
         SettingsError: the model does not exist, cannot be sliced, or is too shallow.
     """
     device = machine.prepare()
-    vit = reference_model(reference, info, max_depth, seed).to(device)
+    vit = reference_model(reference, info, max_depth, seed, registered).to(device)
     images, labels = read_split(public, "train", info)
     with progress("cloud: training the reference") as on_step:
         training.fit(
@@ -240,8 +241,15 @@ def _put(name: str, vit: ViT) -> Ref:
     return put_tensors(FOLDER, name, vit.state_dict(), config_of(vit).to_dict())
 
 
-def reference_model(spec: settings.Reference, info: DataInfo, max_depth: int, seed: int) -> ViT:
-    """The reference model as the settings name it, with its weights where they name some.
+def reference_model(
+    spec: settings.Reference,
+    info: DataInfo,
+    max_depth: int,
+    seed: int,
+    registered: Ref | None = None,
+) -> ViT:
+    """The reference model as the settings name it, with its weights where they name some;
+    ``registered`` is what :func:`tasks.reference.bring` brought.
 
     Raises:
         SettingsError: the model or its checkpoint does not exist or does not fit together, cannot
@@ -250,12 +258,34 @@ def reference_model(spec: settings.Reference, info: DataInfo, max_depth: int, se
     if spec.checkpoint is not None and not spec.checkpoint.is_file():
         raise SettingsError(f"backbone.reference.checkpoint: no file {spec.checkpoint}")
     try:
-        vit = _by_dimensions(spec, info, seed) if spec.name is None else _by_name(spec, info, seed)
+        if registered:
+            vit = _by_registry(registered, info, seed)
+        elif spec.name is None:
+            vit = _by_dimensions(spec, info, seed)
+        else:
+            vit = _by_name(spec, info, seed)
         depth = config_of(vit).depth
     except (ValueError, TypeError, RuntimeError, OSError, AssertionError) as error:
         raise SettingsError(f"backbone.reference: {error}") from None
     if depth < max_depth:
         raise SettingsError(f"backbone.depths: {max_depth}, but the reference has {depth} layers")
+    return vit
+
+
+def _by_registry(registered: Ref, info: DataInfo, seed: int) -> ViT:
+    """A registered model; a classifier of other classes is left out and starts anew."""
+    vit = load_backbone(registered)
+    config = config_of(vit)
+    if (config.image_size, config.channels) != (info.image_size, info.channels):
+        raise SettingsError(
+            f"backbone.reference.name: the registered model takes {config.channels} x "
+            f"{config.image_size} x {config.image_size} pixels, data.channels and data.image_size "
+            f"say {info.channels} x {info.image_size} x {info.image_size}"
+        )
+    if config.classes != len(info.classes):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            vit.reset_classifier(len(info.classes))  # type: ignore[operator]
     return vit
 
 

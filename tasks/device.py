@@ -24,6 +24,7 @@ from models.refinement import pruning, training
 from tasks import settings
 from tasks.compute import Machine
 from tasks.data import drift
+from tasks.fleet import Device
 from tasks.links import Message, receive, send
 from tasks.options import CACHED, RETRIED
 from tasks.progress import progress
@@ -35,7 +36,7 @@ FOLDER = WORK / "devices"
 
 
 @task(task_run_name="{device.name}: send attributes", **RETRIED)
-def send_attributes(edge: str, device: settings.Device) -> Message:
+def send_attributes(edge: str, device: Device) -> Message:
     """C_n, G_n and L_n go up."""
     values = device.model_dump(include={"storage_limit", "gpu_capacity_watt", "base_latency_s"})
     return send("device_attributes", sender=device.name, receiver=edge, values=values)

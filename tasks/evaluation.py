@@ -29,6 +29,7 @@ from models.matching.energy import DeviceProfile, EnergyConstants, modelled_ener
 from models.refinement.rounds import best_round
 from tasks import settings
 from tasks.compute import Machine
+from tasks.fleet import Device
 from tasks.options import RETRIED
 from tasks.outputs import backbone_of, cut_backbone
 from tasks.records import Match, Search, State, Variant
@@ -130,7 +131,7 @@ def score_headers(
 
 @task(task_run_name="evaluate {device.name}", **RETRIED)
 def score_device(
-    device: settings.Device,
+    device: Device,
     match: Match,
     header_name: str,
     rounds: list[State],
@@ -286,7 +287,7 @@ def restricted_accuracy(logits: Tensor, labels: Tensor, classes: Tensor) -> floa
 
 
 def _energy(
-    device: settings.Device, match: Match, constants: settings.Energy, config: BackboneConfig
+    device: Device, match: Match, constants: settings.Energy, config: BackboneConfig
 ) -> float:
     profile = DeviceProfile(device.gpu_capacity_watt, device.base_latency_s)
     of_eq2 = EnergyConstants(**constants.model_dump())

@@ -10,11 +10,11 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from tasks.errors import ArtifactError
+from tasks.fleet import Cluster, Device
 from tasks.links import Message
 from tasks.outputs import read_kept, read_trained_on
 from tasks.records import DataFacts
 from tasks.registry import CHALLENGER, CHAMPION, Registry, Version, device_model
-from tasks.settings import Cluster, Device
 from tasks.store import Ref, read_json, write_json
 
 NIGHTLY = Path("artifacts/nightly")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from torch import Tensor, nn
 
+MODELS = "models:/"
 CHAMPION, CHALLENGER = "champion", "challenger"
 REASON, REPLACED, ROLLED_BACK = "acme.reason", "acme.replaced", "acme.rolled_back"
 
@@ -111,22 +112,34 @@ class Registry:
         """A version's module: pixels in 0..1 ``(n, channels, size, size)`` to logits."""
         import mlflow.pytorch
 
-        return mlflow.pytorch.load_model(f"models:/{version.name}/{version.number}")
+        return mlflow.pytorch.load_model(f"{MODELS}{version.name}/{version.number}")
 
-    def state_file(self, version: Version, folder: Path) -> Path:
-        """Bring a version's safetensors state, with its configuration inside, into ``folder``.
+    def named(self, uri: str) -> Version:
+        """The version of ``models:/<name>/<number>`` or ``models:/<name>@<alias>``.
 
         Raises:
-            RegistryError: the version has none.
+            RegistryError: there is none.
         """
+        from mlflow.exceptions import MlflowException
+
+        name, _, alias = uri.removeprefix(MODELS).partition("@")
+        name, _, number = name.partition("/")
+        try:
+            found = self.find(name, alias) if alias else self.version(name, number)
+        except MlflowException as error:
+            raise RegistryError(f"{uri}: {error.message}") from None
+        if found is None:
+            raise RegistryError(f"{uri}: the registry has no such model or alias")
+        return found
+
+    def state_file(self, version: Version, folder: Path) -> Path | None:
+        """Bring a version's safetensors state, with its configuration inside, into ``folder``;
+        None where it has none."""
         from mlflow.artifacts import download_artifacts
 
-        uri = f"models:/{version.name}/{version.number}"
+        uri = f"{MODELS}{version.name}/{version.number}"
         found = Path(download_artifacts(uri, dst_path=str(folder)))
-        files = sorted(found.rglob("model.safetensors"))
-        if not files:
-            raise RegistryError(f"{version.name}: version {version.number} holds no state file")
-        return files[0]
+        return next(iter(sorted(found.rglob("*.safetensors"))), None)
 
     def promote(self, challenger: Version, reason: str) -> None:
         """The challenger becomes champion; the version remembers whom it replaced."""

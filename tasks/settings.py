@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tasks.errors import SettingsError
-
-BYTES_PER_PARAMETER = 4  # float32; the one place that turns megabytes into parameters
-
-
-def parameters_from(limit: Any) -> Any:
-    """A storage limit in parameters: a number as it is, or megabytes as in ``"0.4 MB"``."""
-    if isinstance(limit, str):
-        number, _, unit = limit.strip().partition(" ")
-        if unit.upper() in ("", "MB"):
-            value = float(number)
-            return int(value * 1e6 / BYTES_PER_PARAMETER) if unit else int(value)
-        raise ValueError(f"{limit!r}: give a storage limit in parameters, or as megabytes ('2 MB')")
-    return limit
-
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Width = Annotated[float, Field(gt=0, le=1)]
-
-
-class Frozen(BaseModel):
-    """Unknown names are refused: a typing error must not pass as a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from tasks.fields import (
+    Count,
+    Fraction,
+    Frozen,
+    NonNegative,
+    Positive,
+    PositiveFloat,
+    Width,
+    in_words,
+    read_yaml,
+)
+from tasks.fleet import Cluster, read_fleet
 
 
 class Data(Frozen):
@@ -176,33 +159,6 @@ class Refinement(Frozen):
     quorum: Fraction
 
 
-class Device(Frozen):
-    """One device: C_n in parameters, G_n in watt, L_n in seconds per epoch. Devices of the same
-    ``group`` hold the same classes where the data are split by class."""
-
-    id: Count
-    group: Count = 0
-    storage_limit: Annotated[Positive, BeforeValidator(parameters_from)]
-    gpu_capacity_watt: PositiveFloat
-    base_latency_s: PositiveFloat
-
-    @property
-    def name(self) -> str:
-        return f"device-{self.id:02d}"
-
-
-class Cluster(Frozen):
-    """The devices of one edge server, which carries the cluster's name."""
-
-    edge: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-    devices: Annotated[tuple[Device, ...], Field(min_length=1)]
-
-    @property
-    def storage_limit(self) -> int:
-        """min C_n over the cluster, in parameters."""
-        return min(device.storage_limit for device in self.devices)
-
-
 class Settings(Frozen):
     seed: Count
     compute: Literal["auto", "cpu", "cuda"]
@@ -258,36 +214,3 @@ def merged(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, A
             value = merged(below, value)
         result[name] = value
     return result
-
-
-def read_fleet(path: Path) -> list[dict[str, Any]]:
-    """A fleet from YAML (as in ``params.yaml``) or CSV (a row a device, with a column ``edge``)."""
-    if path.suffix != ".csv":
-        fleet: list[dict[str, Any]] = read_yaml(path)
-        return fleet
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}. Check the path given as `fleet`.") from None
-    clusters: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        clusters.setdefault(row.pop("edge", "") or "", []).append(row)
-    return [{"edge": edge, "devices": devices} for edge, devices in clusters.items()]
-
-
-def read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}. Is this the project's folder?") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-
-
-def in_words(error: ValidationError) -> str:
-    """Every complaint on one line: where it is, what is wrong."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
-        for item in error.errors()
-    )

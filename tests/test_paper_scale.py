@@ -14,8 +14,9 @@ import pytest
 from tasks.data.sources import CIFAR_FOLDER
 from tasks.experiments.scale import load_scale, settings_of
 from tasks.experiments.world import content_of
+from tasks.fleet import BYTES_PER_PARAMETER
 from tasks.partitioning import divide
-from tasks.settings import BYTES_PER_PARAMETER, Settings
+from tasks.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,7 +14,7 @@ import torch
 
 from tasks.delivery import formats, measure
 from tasks.errors import DeliveryError
-from tasks.settings import BYTES_PER_PARAMETER, Device
+from tasks.fleet import BYTES_PER_PARAMETER, Device
 from tasks.store import Ref, read_tensors, write_json
 
 RUNNER = Path(__file__).parents[1] / "templates/run.py"

@@ -9,18 +9,16 @@ from pydantic import Field, ValidationError
 
 from tasks.errors import SettingsError
 from tasks.experiments.names import SCALES
-from tasks.settings import (
+from tasks.fields import (
     Count,
     Fraction,
     Frozen,
     Positive,
     PositiveFloat,
-    Settings,
     in_words,
-    load,
-    merged,
     read_yaml,
 )
+from tasks.settings import Settings, load, merged
 
 FOLDER = Path("evaluation")
 
