@@ -150,6 +150,16 @@ def test_a_server_that_fails_stops_the_others_and_names_its_log(
     assert sorted(p.name for p in (tmp_path / ".acme/stack").iterdir()) == ["mlflow.log", "s3.log"]
 
 
+def test_a_stack_with_data_is_not_taken_for_a_passing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "folder", lambda root: tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(StageError, match="has a stack already"), stack.stack(tmp_path):
+        pass
+    assert (tmp_path / "data").exists()
+
+
 # The whole stack, for real
 
 
