@@ -29,6 +29,7 @@ stack-down: $(VENV)/installed
 	$(ACME) stack down
 
 clean:
+	test ! -e .acme/stack/state.json || $(ACME) stack down
 	rm -rf artifacts .acme mlflow/store
 
 # torch and torchvision first and in one call: their builds must match

@@ -1,7 +1,6 @@
 """The shared servers as processes of this machine: started, looked at, stopped.
 
-They outlive the command that starts them. ``.acme/stack/state.json`` knows each one by its pid and
-start time, so that a pid that the system gave to somebody else is never stopped.
+They outlive the command that starts them; ``.acme/stack/state.json`` remembers them.
 """
 
 from __future__ import annotations
@@ -9,17 +8,16 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from flows import postgres
+from flows.processes import Known
 from flows.services import environment, launch, wait
 from flows.topology import (
     BASE_PORT,
@@ -32,9 +30,6 @@ from flows.topology import (
     services,
 )
 from tasks.errors import StageError
-
-STOP_TIMEOUT_S = 15.0
-CLOCK_SLACK_S = 2.0  # a clock that was set moves the start times that psutil reports
 
 
 def up(root: Path, base_port: int = BASE_PORT) -> dict[str, str]:
@@ -75,7 +70,13 @@ def down(root: Path, delete_data: bool = False) -> None:
 
 @contextmanager
 def stack(root: Path, base_port: int = BASE_PORT) -> Iterator[dict[str, str]]:
-    """A stack of its own while the block runs; leaves no process and no data."""
+    """A stack of its own while the block runs; leaves no process and no data.
+
+    Raises:
+        StageError: as :func:`up`, or there is a stack already, which must not be deleted.
+    """
+    if postgres.folder(root).exists():
+        raise StageError(f"{root} has a stack already: acme stack down --delete-data")
     try:
         yield up(root, base_port)
     finally:
@@ -97,8 +98,9 @@ def prepare() -> None:
 
 def states(root: Path) -> dict[str, str]:
     """For each service: up, or down, or ended (it was up and nobody stopped it)."""
-    records = _read(root)["processes"]
-    result = {name: _state(records.get(name)) for name in SERVICES}
+    result = dict.fromkeys(SERVICES, "down")
+    for name, process in _read(root)["processes"].items():
+        result[name] = "up" if Known(**process).alive() else "ended"
     return result | {"postgres": "up" if postgres.running(root) else "down"}
 
 
@@ -111,26 +113,11 @@ def status(root: Path) -> None:
 
 def stop_all(root: Path) -> None:
     """Stop every server of the last start, in reverse order, and forget them."""
-    for record in reversed(list(_read(root)["processes"].values())):
-        _stop(family(**record))
+    for process in reversed(list(_read(root)["processes"].values())):
+        Known(**process).stop()
     postgres.stop(root)
     for name in ("state.json", "env", "mlflow.ini"):
         (_folder(root) / name).unlink(missing_ok=True)
-
-
-def family(pid: int, created: float) -> list[psutil.Process]:
-    """A server that we started and all that runs below it; none if its pid is another's now.
-
-    A server that died leaves its children in its process group: they are ours too.
-    """
-    members = [p for p in psutil.process_iter() if _group(p.pid) == pid]
-    with suppress(psutil.NoSuchProcess):
-        leader = psutil.Process(pid)
-        if abs(leader.create_time() - created) > CLOCK_SLACK_S:
-            return []
-        # a worker gives every flow run a process group of its own
-        members += leader.children(recursive=True)
-    return list({p.pid: p for p in members}.values())
 
 
 def _start_all(root: Path, topology: Topology) -> None:
@@ -177,34 +164,9 @@ def _check_packages() -> None:
 
 def record(root: Path, topology: Topology, name: str, pid: int) -> None:
     """Remember a server that runs, before anything can go wrong with it."""
-    known = {"pid": pid, "created": psutil.Process(pid).create_time()}
-    processes = _read(root)["processes"] | {name: known}
+    processes = _read(root)["processes"] | {name: asdict(Known.by(pid))}
     state = {"base_port": topology.base_port, "processes": processes}
     write_private(_folder(root), "state.json", json.dumps(state, indent=2))
-
-
-def _state(record: dict[str, Any] | None) -> str:
-    if record is None:
-        return "down"
-    alive = any(
-        p.pid == record["pid"] and p.status() != psutil.STATUS_ZOMBIE for p in family(**record)
-    )
-    return "up" if alive else "ended"
-
-
-def _stop(processes: list[psutil.Process]) -> None:
-    for sign in (signal.SIGINT, signal.SIGKILL):
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(sign)
-        _, processes = psutil.wait_procs(processes, STOP_TIMEOUT_S)
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
 
 
 def _folder(root: Path) -> Path:

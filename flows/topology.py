@@ -122,7 +122,13 @@ def _mlflow(topology: Topology, folder: Path) -> Service:
 def mlflow_ini(topology: Topology) -> str:
     """The settings of MLflow's accounts, which it reads only from a file."""
     database = topology.database("psycopg2", "mlflow_auth")
-    return f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {database}\n"
+    settings = {
+        "default_permission": "READ",
+        "database_uri": database,
+        # a check takes tens of milliseconds, several times a call: minutes where thousands are made
+        "auth_cache_ttl_seconds": "60",
+    }
+    return "[mlflow]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
 def _prefect(topology: Topology) -> Service:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -22,8 +23,11 @@ from flows.topology import Service, Topology
 from tasks.errors import StageError
 
 ROOT = Path(__file__).parents[2]
-SLEEPER = "import time; time.sleep(60)"
-PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEPER!r}])"
+PARENT = """
+import subprocess, sys
+command = [sys.executable, "-c", "import time; time.sleep(60)"]
+subprocess.Popen(command, start_new_session=sys.argv[1] == "own").wait()
+"""
 
 
 def base_port() -> int:
@@ -37,13 +41,19 @@ def base_port() -> int:
         return first
 
 
-@pytest.fixture
-def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen]:
-    process = services.launch([sys.executable, "-c", PARENT], tmp_path / "log", dict(os.environ))
-    while len(psutil.Process(process.pid).children()) < 1:
+@pytest.fixture(params=["shared", "own"])
+def sleeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """A server with a child in the same process group, or in one of its own like a flow run."""
+    command = [sys.executable, "-c", PARENT, request.param]
+    process = services.launch(command, tmp_path / "log", dict(os.environ))
+    while not psutil.Process(process.pid).children():
         time.sleep(0.02)
+    (child,) = psutil.Process(process.pid).children()
     yield process
-    services.stop(process)
+    with suppress(psutil.NoSuchProcess):
+        child.kill()
+    process.kill()
+    process.wait()
 
 
 def remember(root: Path, pid: int, shift_s: float = 0.0) -> None:
@@ -64,6 +74,7 @@ def test_a_server_is_stopped_with_its_children(tmp_path: Path, sleeper: subproce
     assert stack.states(tmp_path)["s3"] == "down"
 
 
+@pytest.mark.parametrize("sleeper", ["shared"], indirect=True)
 def test_the_children_of_a_server_that_died_are_stopped(
     tmp_path: Path, sleeper: subprocess.Popen
 ) -> None:
@@ -111,6 +122,12 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, monkeypatch: pytest.Monke
             stack.up(tmp_path, first)
 
 
+def test_preparing_without_servers_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    with pytest.raises(StageError, match="AWS_ENDPOINT_URL_S3 is not set"):
+        stack.prepare()
+
+
 def test_ports_beyond_the_last_are_refused() -> None:
     with pytest.raises(StageError, match=r"port 65536 .* --base-port"):
         stack.check_ports(Topology("acme", "", 65533))
@@ -131,6 +148,16 @@ def test_a_server_that_fails_stops_the_others_and_names_its_log(
     assert set(stack.states(tmp_path).values()) == {"down"}
     stack.check_ports(Topology("acme", "", first))
     assert sorted(p.name for p in (tmp_path / ".acme/stack").iterdir()) == ["mlflow.log", "s3.log"]
+
+
+def test_a_stack_with_data_is_not_taken_for_a_passing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "folder", lambda root: tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(StageError, match="has a stack already"), stack.stack(tmp_path):
+        pass
+    assert (tmp_path / "data").exists()
 
 
 # The whole stack, for real
@@ -191,8 +218,16 @@ def test_the_worker_serves_the_queues_of_the_tiers(servers: dict[str, str]) -> N
     pool = f"{servers['PREFECT_API_URL']}/work_pools/acme"
     queues = httpx.post(f"{pool}/queues/filter", json={}, auth=account).json()
     assert {queue["name"] for queue in queues} >= {"cloud", "edge", "device"}
-    workers = httpx.post(f"{pool}/workers/filter", json={}, auth=account).json()
+    deadline = time.monotonic() + 30
+    workers: list[dict[str, str]] = []
+    while not workers and time.monotonic() < deadline:  # until its first heartbeat
+        workers = httpx.post(f"{pool}/workers/filter", json={}, auth=account).json()
     assert [worker["status"] for worker in workers] == ["ONLINE"]
+
+
+@pytest.mark.slow
+def test_preparing_again_changes_nothing(servers: dict[str, str]) -> None:
+    stack.prepare()
 
 
 @pytest.mark.slow
