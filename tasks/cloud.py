@@ -50,8 +50,8 @@ def train_reference(
     code: str,
     registered: Ref | None = None,
 ) -> Ref:
-    """theta_0: from the registry, a hub or a checkpoint where the settings say so, then trained on the public
-    train split (``epochs: 0`` leaves it as it is).
+    """theta_0: from the registry, a hub or a checkpoint where the settings say so, then trained on
+    the public train split (``epochs: 0`` leaves it as it is).
 
     Raises:
         SettingsError: the model does not exist, cannot be sliced, or is too shallow.

@@ -17,7 +17,7 @@ FOLDER = WORK / "reference"
 
 
 def is_registered(name: str | None) -> bool:
-    """Whether a reference's name is of the registry: ``models:/<name>/<number>`` or ``@<alias>``."""
+    """Whether a reference's name is one of the registry's, e.g. ``models:/my-vit@champion``."""
     return bool(name and name.startswith(MODELS))
 
 
