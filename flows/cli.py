@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tasks.experiments.names import SCALES
 
+SOURCES = ("image-folder", "fashion-mnist", "cifar100")
 FORMATS = ("onnx", "pt2", "safetensors")
 STAGES = ("partition", "backbone", "customize", "evaluate")  # of dvc.yaml, in order
 
@@ -160,6 +162,26 @@ def profile(number: int, limit: str, power_watt: float | None, params: Path) -> 
     from flows.profiling import profile_machine
 
     profile_machine(params, number, limit, power_watt)
+
+
+@cli.command()
+@click.option("--source", type=click.Choice(SOURCES), prompt="Data set", default=SOURCES[0])
+@click.option("--data", type=click.Path(path_type=Path), default=Path("data"), prompt="Its folder")
+@click.option("--image-size", type=click.IntRange(8), help="Else as the images are.")
+@click.option("--channels", type=click.Choice(["1", "3"]), help="Else as the images are.")
+@click.option("--model", help="A timm ViT or DeiT, or models:/NAME@ALIAS; else a small ViT.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
+@click.option("--fleet", type=click.Path(path_type=Path), help="A YAML or CSV file of devices.")
+@click.option("--devices", type=click.IntRange(1), help="Or make up so many,")
+@click.option("--clusters", type=click.IntRange(1), help="in so many clusters.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Write over params.yaml.")
+def init(channels: str | None, force: bool, **case: Any) -> None:
+    """Write params.yaml for your data, model and fleet."""
+    from flows.init import Case
+    from flows.init import init as write
+
+    write(Case(channels=int(channels) if channels else None, **case), Path(), force)
 
 
 @cli.command()

@@ -84,6 +84,9 @@ def fetch_data(params: Path) -> None:
 
     data = load(params).data
     sources.fetch(data.source, data.folder, origin=data.origin)
+    if not PIN.exists():
+        print(f"{data.folder} is there, but not pinned. To accept it: acme data pin")
+        return
     pin.verify(data.folder, PIN)
     pin.cache(data.folder, PIN)
 

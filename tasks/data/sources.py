@@ -57,7 +57,7 @@ def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
         case "cifar100":
             _fetch_cifar100(folder, origin)
         case "image-folder":
-            if not _class_folders(folder):
+            if not class_folders(folder):
                 raise DataError(
                     f"{folder}: no class folders. Put one folder of images per class there (or in "
                     f"{folder}/train and {folder}/test), then: acme data pin"
@@ -191,17 +191,17 @@ def _image_folder(
     if has_test and not has_train:
         raise DataError(f"{folder / 'test'} has class folders but {folder / 'train'} has none")
     if has_train and not has_test:
-        others = [p for p in _class_folders(folder) if p.name != "train"]
+        others = [p for p in class_folders(folder) if p.name != "train"]
         if others:
             raise DataError(
                 f"{others[0]}: neither train nor test. Beside train/ only test/ is read; move it"
             )
     roots = [folder / "train"] if has_train else [folder]
     roots += [folder / "test"] if has_test else []
-    classes = tuple(p.name for p in _class_folders(roots[0]))
+    classes = tuple(p.name for p in class_folders(roots[0]))
     if len(classes) < 2:
         raise DataError(f"{roots[0]}: {len(classes)} class folders; at least 2 are needed")
-    for extra in (p for root in roots for p in _class_folders(root) if p.name not in classes):
+    for extra in (p for root in roots for p in class_folders(root) if p.name not in classes):
         raise DataError(f"{extra}: a class that {roots[0]} does not have")
     parts = [_read_classes(root, classes, image_size, channels) for root in roots]
     if not has_test:
@@ -214,7 +214,7 @@ def _image_folder(
     return Dataset(*parts[0], *parts[1], classes=classes)
 
 
-def _class_folders(folder: Path) -> list[Path]:
+def class_folders(folder: Path) -> list[Path]:
     """The visible folders in ``folder`` that are not the devices' own."""
     return [p for p in subfolders(folder) if p.name != OWN]
 
