@@ -20,10 +20,11 @@ DATABASES = ("prefect", "mlflow", "mlflow_auth")
 
 def folder(root: Path) -> Path:
     """Where the data and the log of this project's server lie."""
-    if os.geteuid():
+    owner = _owner()
+    if owner is None:
         return root / ".acme/stack/postgres"
     name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    return Path(_owner().pw_dir) / f"acme-{name}"
+    return Path(owner.pw_dir) / f"acme-{name}"
 
 
 def running(root: Path) -> bool:
@@ -67,12 +68,14 @@ def _initialise(home: Path, user: str, password: str) -> None:
     home.mkdir(parents=True, mode=0o700)
     secret.touch(mode=0o600)
     secret.write_text(password)
-    if not os.geteuid():
+    if (owner := _owner()) is not None:
         for path in (home, secret):
-            os.chown(path, _owner().pw_uid, _owner().pw_gid)
+            os.chown(path, owner.pw_uid, owner.pw_gid)
     scram = ["--auth=scram-sha-256", f"--pwfile={secret}", f"--username={user}"]
-    done = _call("initdb", "-D", str(new), *scram, "--encoding=UTF8", "--locale=C.UTF-8")
-    secret.unlink()
+    try:
+        done = _call("initdb", "-D", str(new), *scram, "--encoding=UTF8", "--locale=C.UTF-8")
+    finally:
+        secret.unlink()
     if done.returncode:
         raise StageError(f"{home}: initdb failed: {done.stderr or done.stdout}")
     new.rename(home / "data")
@@ -102,7 +105,7 @@ def _create_databases(port: int, user: str, password: str) -> None:
 
 def _call(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [_program(program), *arguments]
-    if not os.geteuid():
+    if _owner() is not None:
         command = ["runuser", "-u", "postgres", "--", *command]
     # not the caller's environment, which holds the stack's password
     env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
@@ -111,20 +114,25 @@ def _call(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def installed() -> list[Path]:
+    """The folders of Debian's versions, the newest last; Debian keeps them off PATH."""
+    folders = Path("/usr/lib/postgresql").glob("*/bin")
+    return sorted(folders, key=lambda path: float(path.parent.name))
+
+
 def _program(name: str) -> str:
-    installed = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")  # Debian keeps them off PATH
-    newest = sorted(installed, key=lambda path: float(path.parts[-3]))[-1:]
-    found = shutil.which(name) or (str(newest[0]) if newest else None)
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, installed()[::-1])])
+    found = shutil.which(name, path=places)
     if found is None:
         raise StageError("PostgreSQL is missing: apt install postgresql, or put its bin on PATH")
     return found
 
 
-def _owner() -> pwd.struct_passwd:
+def _owner() -> pwd.struct_passwd | None:
+    """The user that runs the server for root; None for everybody else, who run it themselves."""
+    if os.geteuid():
+        return None
     try:
         return pwd.getpwnam("postgres")
-    except KeyError:
-        raise StageError(
-            "PostgreSQL does not run as root and there is no user postgres to run it: "
-            "apt install postgresql, or run this as another user"
-        ) from None
+    except KeyError:  # initdb will say that it does not run as root, if it is here at all
+        return None

@@ -75,7 +75,7 @@ def stack(root: Path, base_port: int = BASE_PORT) -> Iterator[dict[str, str]]:
     Raises:
         StageError: as :func:`up`, or there is a stack already, which must not be deleted.
     """
-    if postgres.folder(root).exists():
+    if (postgres.folder(root) / "data").exists():
         raise StageError(f"{root} has a stack already: acme stack down --delete-data")
     try:
         yield up(root, base_port)
