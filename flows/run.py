@@ -108,9 +108,11 @@ def pin_data(params: Path) -> None:
 
 def serve_pages(prefect_port: int, mlflow_port: int) -> None:
     """Both pages, until interrupted."""
-    from tasks.tracking import tracking_uri
+    from tasks.tracking import BACKBONES, DEVICES, HEADERS, candidates_page, connect, tracking_uri
 
+    use_environment(Path.cwd())
     root = Path.cwd()
+    client = connect(root)
     mlflow = f"http://127.0.0.1:{mlflow_port}"
     command, log = mlflow_command(mlflow_port, tracking_uri(root)), root / ".acme/mlflow.log"
     with (
@@ -118,7 +120,10 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
         serving("MLflow", command, f"{mlflow}/health", log, environment(root)),
     ):
         prefect = api.removesuffix("/api")
-        print(f"Prefect: {prefect}\nMLflow:  {mlflow}\nCtrl-C stops both.", flush=True)
+        print(f"Prefect: {prefect}\nMLflow:  {mlflow}")
+        for name in (BACKBONES, HEADERS, DEVICES):
+            print(f"  {name}, best first: {mlflow}/{candidates_page(client, name)}")
+        print("Ctrl-C stops both.", flush=True)
         try:
             while True:
                 time.sleep(3600)

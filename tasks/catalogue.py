@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from prefect import task
 
-from tasks import cards, evaluation
+from tasks import cards, evaluation, figures
 from tasks.options import RETRIED
 from tasks.outputs import BACKBONE, CUSTOMIZE, backbone_of
 from tasks.progress import progress
@@ -22,6 +22,7 @@ from tasks.store import sha256_of
 from tasks.tracking import BACKBONES, DEVICES, HEADERS, Candidate, Lineage, Tracker, dvc_experiment
 
 Row = dict[str, Any]
+PICTURE = "accuracy-size-energy"
 METRICS = (
     "val_loss",
     "val_accuracy",
@@ -90,7 +91,18 @@ def _log_variants(tracker: Tracker, matches: Sequence[Match], variants: Sequence
             )
         )
     group = _group("backbone", BACKBONE / "variants.json", BACKBONE / "elastic.safetensors")
-    return tracker.log_group(BACKBONES, group, name=f"backbone {group[-8:]}", candidates=candidates)
+    picture = figures.candidates(
+        variants,
+        [candidate.key for candidate in candidates],
+        [max(row["modelled_energy_joule"].values()) for row in variants],
+    )
+    return tracker.log_group(
+        BACKBONES,
+        group,
+        name=f"backbone {group[-8:]}",
+        candidates=candidates,
+        pictures={PICTURE: picture},
+    )
 
 
 def _log_cluster(
@@ -133,6 +145,7 @@ def _log_cluster(
         metrics=_numbers(winner),
         tags=tags,
         tables={"sampled": _sampled_table(search, winner)},
+        pictures={PICTURE: _picture(rows, [row["name"] for row in rows])},
     )
     if registry is None:
         return run
@@ -185,6 +198,7 @@ def log_device(
         )
         for row in device["rounds"]
     ]
+    names = [candidate.key for candidate in candidates]
     file, config = folder / name / "model.safetensors", folder / name / "config.json"
     metrics = {
         **_numbers(device),
@@ -202,6 +216,7 @@ def log_device(
         params={k: device[k] for k in ("width", "depth", "header", "round_kept", "storage_limit")},
         metrics=metrics,
         tags=tags,
+        pictures={PICTURE: _picture([common | r for r in device["rounds"]], names)},
     )
     if registry is None:
         return run
@@ -218,6 +233,10 @@ def log_device(
         metrics=metrics,
     )
     return run
+
+
+def _picture(rows: Sequence[Row], names: Sequence[str]) -> str:
+    return figures.candidates(rows, names, [row["modelled_energy_joule"] for row in rows])
 
 
 def _scores(device: Row) -> str:

@@ -55,6 +55,20 @@ def front(match: Match, variants: Sequence[Row], header_budget: int) -> str:
     return _svg(figure)
 
 
+def candidates(rows: Sequence[Row], names: Sequence[str], energy_joule: Sequence[float]) -> str:
+    """Validation accuracy of every candidate of a group against its size, coloured by energy."""
+    figure, axes = _figure(6.4, 4.2)
+    x = np.array([row["parameters"] for row in rows]) / 1e3
+    y = np.array([row["val_accuracy"] for row in rows])
+    shown = axes.scatter(x, y, c=list(energy_joule), s=46, cmap="viridis_r", zorder=3)
+    for place, name in zip(zip(x, y, strict=True), names, strict=True):
+        axes.annotate(name, place, xytext=(4, 4), textcoords="offset points", fontsize=7, color=INK)
+    axes.set_xlabel("parameters (thousands)")
+    axes.set_ylabel("validation accuracy")
+    figure.colorbar(shown, ax=axes, label="modelled energy (J)", pad=0.02)
+    return _svg(figure)
+
+
 def similarity(mixing: Mixing) -> str:
     """Who listens to whom: the rows' mixing weights (Eq. 20)."""
     figure, axes = _figure(3.4, 3.0)

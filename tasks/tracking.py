@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 BACKBONES, HEADERS, DEVICES = "acme-1-backbones", "acme-2-headers", "acme-3-devices"
+NOTES = {
+    BACKBONES: "Variants of the elastic backbone: a group a backbone, a run a width and depth.",
+    HEADERS: "Headers that edges compared: a group an edge's search, a run a header.",
+    DEVICES: "Refinement on devices: a group a device, a run a round; what was kept is registered.",
+}
 KEY, GROUP = "acme.key", "acme.group"
 LOCAL = "sqlite:///"
 
@@ -68,6 +74,18 @@ def connect(root: Path) -> MlflowClient:
     return mlflow.MlflowClient(uri)
 
 
+def candidates_page(client: MlflowClient, experiment: str) -> str:
+    """Where MLflow's page lists an experiment's candidates, the most accurate first."""
+    found = client.get_experiment_by_name(experiment)
+    search = {
+        "searchFilter": "tags.`acme.kind` = 'candidate'",
+        "orderByKey": "metrics.`val_accuracy`",
+        "orderByAsc": "false",
+    }
+    number = found.experiment_id if found else 0
+    return f"#/experiments/{number}/runs?{urlencode(search, quote_via=quote)}"
+
+
 def git_commit(root: Path) -> str:
     """The checked-out commit, with ``-dirty`` if tracked files differ; ``unknown`` outside git."""
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty"]
@@ -101,6 +119,7 @@ class Tracker:
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
         tables: Mapping[str, pd.DataFrame] | None = None,
+        pictures: Mapping[str, str] | None = None,
     ) -> str:
         """Log a parent run and a child per candidate; returns the parent's run id.
 
@@ -116,6 +135,9 @@ class Tracker:
         for table, rows in (tables or {}).items():
             if "" not in known:
                 self.client.log_table(parent, rows, f"{table}.json")
+        for picture, svg in (pictures or {}).items():
+            if "" not in known:
+                self.client.log_text(parent, svg, f"{picture}.svg")
         for candidate in candidates:
             child_tags = {
                 **self.lineage_tags(),
@@ -147,7 +169,9 @@ class Tracker:
         if found is not None:
             return str(found.experiment_id)
         location = f"{self._artifacts}/{name}" if self._artifacts else None
-        return str(self.client.create_experiment(name, artifact_location=location))
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page for training
+        tags |= {"mlflow.note.content": NOTES[name]} if name in NOTES else {}
+        return str(self.client.create_experiment(name, artifact_location=location, tags=tags))
 
     def _known(self, experiment_id: str, group: str) -> dict[str, Run]:
         runs = self.client.search_runs(

@@ -1,0 +1,154 @@
+"""The pages that people look at, in a real browser: MLflow, Prefect and the report.
+
+Screenshots are left in the folder that ACME_SCREENSHOTS names, else in pytest's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.services import environment, free_port, mlflow_command, prefect_on, serving
+from tasks.tracking import candidates_page, connect
+
+pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page whose errors fail the test; nothing but loopback is asked."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1000})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.set_default_timeout(45_000)
+    yield page
+    context.close()
+    assert not errors
+
+
+@pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    folder = Path(os.environ.get("ACME_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mlflow_page(finished: Path) -> Iterator[str]:
+    port = free_port()
+    url, uri = f"http://127.0.0.1:{port}", f"sqlite:///{finished / 'mlflow/store/mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished)
+        env = environment(finished)
+        log = finished / ".acme/mlflow.log"
+        with serving("MLflow", mlflow_command(port, uri), f"{url}/health", log, env):
+            yield url
+
+
+def test_the_report(page: Any, finished: Path, screenshots: Path) -> None:
+    page.goto((finished / "artifacts/report.html").as_uri())
+    assert page.locator("svg").count() == 2 + 3 * 2
+    for device in range(4):
+        assert page.get_by_text(f"device-0{device}").count()
+    page.screenshot(path=screenshots / "report.png", full_page=True)
+
+
+def test_every_candidate_of_an_experiment_can_be_compared(
+    page: Any, mlflow_page: str, finished: Path, screenshots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    page.goto(f"{mlflow_page}/#/experiments")
+    for name in ("acme-1-backbones", "acme-2-headers", "acme-3-devices"):
+        page.get_by_role("link", name=name).first.wait_for()
+    page.screenshot(path=screenshots / "mlflow-experiments.png")
+    page.goto(f"{mlflow_page}/{candidates_page(connect(finished), 'acme-1-backbones')}")
+    for name in ("w0.5-d1", "w0.5-d2", "w1.0-d1", "w1.0-d2"):
+        page.get_by_text(name, exact=True).first.wait_for()
+    assert page.get_by_text("backbone", exact=False).count()
+    page.screenshot(path=screenshots / "mlflow-candidates.png")
+
+
+def test_the_group_of_an_experiment_has_a_chart_to_look_at(
+    page: Any, mlflow_page: str, finished: Path, screenshots: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished / 'mlflow/store/mlflow.db'}")
+    experiment = client.get_experiment_by_name("acme-1-backbones")
+    assert experiment is not None
+    where = [experiment.experiment_id]
+    [group] = client.search_runs(where, filter_string="tags.`acme.kind` = 'group'")
+    chart = "accuracy-size-energy.svg"
+    assert chart in [file.path for file in client.list_artifacts(group.info.run_id)]
+    page.goto(f"{mlflow_page}/#/experiments/{where[0]}/runs/{group.info.run_id}/artifacts/{chart}")
+    page.get_by_text("modelled energy (J)").or_(page.locator("img[src^='blob:']")).first.wait_for()
+    page.screenshot(path=screenshots / "mlflow-chart.png")
+
+
+def test_a_device_s_card_leads_to_its_header_search_and_backbone(
+    page: Any, mlflow_page: str, screenshots: Path
+) -> None:
+    page.goto(f"{mlflow_page}/#/models/acme-device-01/versions/1")
+    page.get_by_text("Model of device-01").first.wait_for()
+    page.screenshot(path=screenshots / "mlflow-model.png", full_page=True)
+    link = page.get_by_role("link", name="Header search").first
+    target = link.get_attribute("href")
+    page.goto(f"{mlflow_page}/{target}" if target.startswith("#") else target)
+    page.get_by_text("north: header search").first.wait_for()
+    page.screenshot(path=screenshots / "mlflow-header-search.png")
+
+
+def test_prefect_shows_the_deployments_and_their_form(
+    page: Any, finished: Path, screenshots: Path, tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+
+    from tests.flows.tiny import ROOT
+
+    with prefect_on(free_port(), tmp_path) as api:
+        env = {**environment(tmp_path), "PREFECT_API_URL": api, "PYTHONPATH": str(ROOT)}
+        prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+        for words in (["work-pool", "create", "acme", "--type", "process"], ["deploy", "--all"]):
+            subprocess.run([*prefect, *words], cwd=ROOT, env=env, check=True, capture_output=True)
+        site = api.removesuffix("/api")
+        page.goto(f"{site}/deployments")
+        page.get_by_text("nightly").first.wait_for()
+        page.screenshot(path=screenshots / "prefect-deployments.png")
+        [nightly] = [
+            d
+            for d in httpx.post(f"{api}/deployments/filter", json={}).json()
+            if d["name"] == "nightly"
+        ]
+        page.goto(f"{site}/deployments/deployment/{nightly['id']}/run")
+        page.get_by_text("label_kl").first.wait_for(timeout=20_000)
+        page.screenshot(path=screenshots / "prefect-form.png")
