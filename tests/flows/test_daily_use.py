@@ -98,11 +98,36 @@ def test_a_week(project: Project) -> None:
     assert set(second["acme-device-01"].values()) <= {"1", "2"}
     assert "2" in second["acme-device-01"].values()
 
+    pushed_and_pulled(project)
+
     ours = [p for p in psutil.process_iter() if _runs_in(p, project.root)]
     assert ours, "the worker and the servers run in the project"
     stack.down(project.root)
     psutil.wait_procs(ours, 10)
     assert not [p for p in ours if p.is_running()]
+
+
+def pushed_and_pulled(project: Project) -> None:
+    """What was run here is up to date in a second clone that pulls it from the stack's S3."""
+    dvc = [sys.executable, "-m", "dvc"]
+    me = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    project.run(*dvc, "repro")  # the night's partition made the later stages stale
+    project.run(*dvc, "remote", "add", "-d", "stack", "s3://dvc/files")
+    project.run(
+        *dvc, "remote", "modify", "stack", "endpointurl", project.env["AWS_ENDPOINT_URL_S3"]
+    )
+    project.run("git", *me, "commit", "-qam", "the week")
+    project.run("git", "add", "dvc.lock")
+    project.run("git", *me, "commit", "-qm", "its lock", "--allow-empty")
+    project.run(*dvc, "push")
+    there = project.root.with_name("there")
+    project.run("git", "clone", "-q", str(project.root), str(there))
+    clone = Project(there, project.env | {"PYTHONPATH": str(there)})
+    clone.run(*dvc, "pull")
+    assert "Data and pipelines are up to date." in clone.run(*dvc, "repro")
+    for name in ("summary.json", "report.html"):
+        ours, theirs = (p.root / "artifacts" / name for p in (project, clone))
+        assert ours.read_bytes() == theirs.read_bytes()
 
 
 def _runs_in(process: psutil.Process, root: Path) -> bool:

@@ -239,3 +239,52 @@ def test_the_paper_s_unfrozen_backbone_can_be_had(
         tuned = (root / f"artifacts/customize/backbones/{edge}.safetensors").read_bytes()
         assert len(cut) == len(frozen) == len(tuned)
         assert tuned != frozen
+
+
+def changed_fleet(finished: Path, tmp_path: Path, change: Callable[[list[Any]], None]) -> Path:
+    """A copy of a finished project with another fleet; every cached result is there."""
+    root = tmp_path / "project"
+    shutil.copytree(finished, root)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    change(params["fleet"])
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    return root
+
+
+def computed(said: str) -> dict[str, list[str]]:
+    """What each stage's cache report says was computed."""
+    found: dict[str, list[str]] = {}
+    for line in said.splitlines():
+        if match := re.fullmatch(r"(\w+): \d+ results reused, (\d+) computed", line):
+            found[stage := match[1]] = []
+            count = int(match[2])
+        elif line.startswith("  computed: "):
+            found[stage].append(line.removeprefix("  computed: "))
+            assert len(found[stage]) <= count
+    return found
+
+
+def test_a_limit_that_is_not_the_smallest_redoes_nothing(
+    finished: Path, tmp_path: Path, run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = changed_fleet(
+        finished, tmp_path, lambda fleet: fleet[1]["devices"][1].update(storage_limit=9900)
+    )
+    run(root, "partition", "backbone", "customize")
+    assert computed(capsys.readouterr().out) == {"backbone": [], "customize": []}
+    assert stage_outputs(root).keys() == stage_outputs(finished).keys()
+
+
+def test_a_new_device_redoes_its_own_cluster_alone(
+    finished: Path, tmp_path: Path, run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def add(fleet: list[Any]) -> None:
+        fleet[1]["devices"].append({**fleet[1]["devices"][0], "id": 4})
+
+    root = changed_fleet(finished, tmp_path, add)
+    run(root, "partition", "backbone", "customize")
+    redone = computed(capsys.readouterr().out)
+    assert redone["backbone"] == []
+    assert redone["customize"]
+    assert not [name for name in redone["customize"] if "north" in name or "device-00" in name]
+    assert any("device-04" in name for name in redone["customize"])

@@ -22,7 +22,7 @@ def tiny_params() -> dict[str, Any]:
         "public_val": 100,
         "public_test": 100,
         "samples_per_device": 100,
-        "slots": 4,
+        "slots": 5,
     }
     params["backbone"] |= {"widths": [0.5, 1.0], "depths": [1, 2], "importance_samples": 64}
     params["backbone"]["reference"] |= {"patch_size": 2, "dim": 16, "depth": 2, "heads": 2}
