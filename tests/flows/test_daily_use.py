@@ -123,7 +123,7 @@ def pushed_and_pulled(project: Project) -> None:
     there = project.root.with_name("there")
     project.run("git", "clone", "-q", str(project.root), str(there))
     clone = Project(there, project.env | {"PYTHONPATH": str(there)})
-    clone.run(*dvc, "pull")
+    clone.run(*dvc, "pull", "dvc.yaml", "data.dvc")
     assert "Data and pipelines are up to date." in clone.run(*dvc, "repro")
     for name in ("summary.json", "report.html"):
         ours, theirs = (p.root / "artifacts" / name for p in (project, clone))
