@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from flows.promotion import device_name
-from flows.services import environment, serving
+from flows.services import environment, serving, until_interrupted
 from flows.table import print_rows
 from tasks.errors import RegistryError
 from tasks.fleet import Device
@@ -91,12 +90,7 @@ def serve_device(device: str, port: int, params: Path) -> None:
         print(f"{url}/invocations takes pixels in 0..1, (n, {channels}, {size}, {size}):")
         print(f"""  curl {url}/invocations -H 'Content-Type: application/json' \\
        -d '{{"inputs": [[[[0.0, ...]]]]}}'""")
-        print("Ctrl-C stops it.", flush=True)
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            print("stopped")
+        until_interrupted()
 
 
 @contextmanager

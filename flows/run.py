@@ -123,12 +123,7 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
         print(f"Prefect: {prefect}\nMLflow:  {mlflow}")
         for name in (BACKBONES, HEADERS, DEVICES):
             print(f"  {name}, best first: {mlflow}/{candidates_page(client, name)}")
-        print("Ctrl-C stops both.", flush=True)
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            print("stopped")
+        until_interrupted()
 
 
 def _dvc(root: Path, env: dict[str, str], *arguments: str) -> int:

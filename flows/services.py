@@ -90,6 +90,16 @@ def launch(
         )
 
 
+def until_interrupted() -> None:
+    """Wait for Ctrl-C."""
+    print("Ctrl-C stops.", flush=True)
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print("stopped")
+
+
 def stop(process: subprocess.Popen) -> None:
     """End a server and its children; harmless when it has ended."""
     for sign in (signal.SIGINT, signal.SIGKILL):
