@@ -14,6 +14,7 @@ from flows.services import (
     prefect_on,
     prefect_server,
     serving,
+    until_interrupted,
     use_environment,
 )
 from tasks.errors import StageError
