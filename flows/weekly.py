@@ -13,7 +13,7 @@ from pydantic import Field
 from flows.deployed import run_elsewhere
 from flows.hooks import HOOKS
 from flows.services import environment
-from tasks.promotion import Decision, owners, promote
+from tasks.promotion import Decision, any_known, owners, promote
 from tasks.settings import load
 from tasks.shell import reproduce, run_acme
 
@@ -54,6 +54,8 @@ def customization(
             run_elsewhere(f"stage/{tier}", {"name": stage})
         else:
             reproduce(stage, environment(Path.cwd()))
+    if not any_known(Path.cwd(), owners(settings)):  # a new server: nothing was logged there yet
+        reproduce("evaluate", environment(Path.cwd()), again=True)
     if approval and not approved(approval_timeout_s):
         return []
     decisions = [d for owner in owners(settings) if (d := promote(Path.cwd(), owner))]

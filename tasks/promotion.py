@@ -6,7 +6,7 @@ time when the champion was trained would compare two models on two data sets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,13 @@ def promote(root: Path, owner: Owner, force: bool = False) -> Decision | None:
         promoted, reason = True, f"forced; {reason}"
     (registry.promote if promoted else registry.hold)(challenger, reason)
     return Decision(owner.model, challenger.number, promoted, reason)
+
+
+def any_known(root: Path, models: Iterable[Owner]) -> bool:
+    """Whether the registry has a version of any of these models. A new server has none, though the
+    outcome that it should hold may be here and up to date."""
+    registry = Registry(root)
+    return any(registry.find(o.model, a) for o in models for a in (CHAMPION, CHALLENGER))
 
 
 def _standing(registry: Registry, version: Any, samples: Ref) -> Standing:

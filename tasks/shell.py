@@ -17,15 +17,17 @@ LONG = RETRIED | {"timeout_seconds": None}
 
 
 @task(task_run_name="dvc repro {stage}", **LONG)
-def reproduce(stage: str, environment: Mapping[str, str]) -> None:
+def reproduce(stage: str, environment: Mapping[str, str], again: bool = False) -> None:
     """Bring one stage of dvc.yaml, and what it depends on, up to date.
 
     ``environment`` is what the stage's processes run with, but for this run's Prefect server.
+    ``again`` runs this stage alone, up to date or not.
 
     Raises:
         StageError: it failed; says why.
     """
-    _run([sys.executable, "-m", "dvc", "repro", stage], environment)
+    how = ["--force", "--single-item"] if again else []
+    _run([sys.executable, "-m", "dvc", "repro", *how, stage], environment)
 
 
 @task(task_run_name="acme", **LONG)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tasks.errors import RegistryError
-from tasks.promotion import Owner, Standing, judge, promote
+from tasks.promotion import Owner, Standing, any_known, judge, promote
 from tasks.registry import CHALLENGER, CHAMPION, REASON, Registry, Version
 from tasks.store import encode
 
@@ -97,7 +97,9 @@ def test_a_version_comes_in_as_challenger_and_goes_and_comes_back(
         registry.rollback(owner.model)
     assert promote.fn(tmp_path, owner) is None
 
+    assert not any_known(tmp_path, [owner])
     register(tmp_path, 2)
+    assert any_known(tmp_path, [owner])
     assert registry.find(owner.model, CHAMPION) is None
     first = promote.fn(tmp_path, owner)
     assert first is not None
