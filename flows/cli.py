@@ -153,15 +153,23 @@ def serve(device: str, port: int, params: Path) -> None:
 
 
 @cli.command()
-@click.option("--id", "number", default=0, show_default=True, help="The device's id.")
+@click.option(
+    "--id", "number", type=click.IntRange(0), default=0, show_default=True, help="The device's id."
+)
 @click.option("--storage-limit", "limit", required=True, help='Parameters, or e.g. "2 MB".')
-@click.option("--power-watt", type=click.FloatRange(0, min_open=True), help="If it is known.")
+@click.option("--power-watt", type=click.FloatRange(0, min_open=True), help="If no counter tells.")
+@click.option("--out", type=click.Path(path_type=Path), help="A fleet file to add the device to.")
 @params_option
-def profile(number: int, limit: str, power_watt: float | None, params: Path) -> None:
+def profile(
+    number: int, limit: str, power_watt: float | None, out: Path | None, params: Path
+) -> None:
     """Measure this machine, and print it as a device of the fleet."""
+    from flows.services import use_environment
+
+    use_environment(Path.cwd())  # before torch is loaded, which reads it once
     from flows.profiling import profile_machine
 
-    profile_machine(params, number, limit, power_watt)
+    profile_machine(params, number, limit, power_watt, out)
 
 
 @cli.command()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,22 +11,23 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from models.matching.clustering import clusters
 from tasks.errors import SettingsError
-from tasks.fields import Count, Frozen, Positive, PositiveFloat, in_words, read_yaml
+from tasks.fields import Count, Frozen, Positive, PositiveFloat, in_words
+from tasks.fleet_file import Row, read_rows
 
 BYTES_PER_PARAMETER = 4  # float32; the one place that turns bytes into parameters
 UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
-Row = dict[str, Any]
+LIMIT = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([KMG]B)?", re.IGNORECASE)
 
 
 def parameters_from(limit: Any) -> Any:
     """A storage limit in parameters: a number as it is, or bytes as in ``"0.4 MB"``."""
     if not isinstance(limit, str):
         return limit
-    number, _, unit = limit.strip().partition(" ")
-    if unit and unit.upper() not in UNITS:
+    found = LIMIT.fullmatch(limit.strip())
+    if found is None:
         raise ValueError(f"{limit!r}: give a storage limit in parameters, or in {', '.join(UNITS)}")
-    value = float(number)
-    return int(value * UNITS[unit.upper()] / BYTES_PER_PARAMETER) if unit else int(value)
+    number, unit = found.groups()
+    return int(float(number) * (UNITS[unit.upper()] / BYTES_PER_PARAMETER if unit else 1))
 
 
 class Device(Frozen):
@@ -56,58 +57,49 @@ class Cluster(Frozen):
         return min(device.storage_limit for device in self.devices)
 
 
-def read_fleet(path: Path) -> list[Row]:
-    """A fleet from YAML (as in ``params.yaml``) or CSV (a row a device).
+def read_fleet(path: Path, count: int | None = None) -> list[Row]:
+    """A fleet from YAML (as in ``params.yaml``, or a list of devices) or CSV (a row a device).
 
     Where devices name no ``edge``, they are clustered by how alike their limits, power and latency
-    are: into ``clusters`` many where a YAML file says so (beside ``devices``), else into as many as
-    separate best.
+    are: into ``count`` many, else ``clusters`` many where a YAML file says so (beside ``devices``),
+    else into as many as separate best.
 
     Raises:
-        SettingsError: the file is missing, or a device in it is impossible: names row and field.
+        SettingsError: the file is missing, or a device in it is impossible: names line and field.
     """
-    content = read_yaml(path) if path.suffix != ".csv" else _read_csv(path)
-    if isinstance(content, Mapping):
-        return _clustered(path, content.get("devices") or [], content.get("clusters"))
-    if not isinstance(content, list) or not content:
-        raise SettingsError(f"{path}: expected a list of clusters or of devices")
-    if all(isinstance(row, Mapping) and "devices" in row for row in content):
-        return content
-    named = [row for row in content if row.get("edge")]
-    if not named:
-        return _clustered(path, content, None)
-    if len(named) < len(content):
+    rows = read_rows(path)
+    devices = [_device(path, line, row) for line, row in rows.devices]
+    edges = [row.get("edge") for _, row in rows.devices]
+    if not any(edges):
+        return _clustered(path, devices, rows.clusters if count is None else count)
+    if count is not None:
+        raise SettingsError(f"{path}: its devices name their edges: they cannot be clustered anew")
+    if not all(edges):
         raise SettingsError(f"{path}: some devices name an edge and some do not: name all or none")
     found: dict[str, list[Row]] = {}
-    for row in content:
-        found.setdefault(row["edge"], []).append({k: v for k, v in row.items() if k != "edge"})
-    return [{"edge": edge, "devices": devices} for edge, devices in found.items()]
+    for edge, device in zip(edges, devices, strict=True):
+        found.setdefault(str(edge), []).append(device.model_dump())
+    return [{"edge": edge, "devices": members} for edge, members in found.items()]
 
 
-def _clustered(path: Path, rows: Sequence[Row], count: int | None) -> list[Row]:
-    devices = [_device(path, number, row) for number, row in enumerate(rows, 1)]
+def _clustered(path: Path, devices: Sequence[Device], count: Any) -> list[Row]:
+    if count is not None and not isinstance(count, int):
+        raise SettingsError(f"{path}: clusters: {count!r} is not a whole number")
+    ordered = sorted(devices, key=lambda device: device.id)
     try:
         labels = clusters(
-            [(d.storage_limit, d.gpu_capacity_watt, d.base_latency_s) for d in devices], count
+            [(d.storage_limit, d.gpu_capacity_watt, d.base_latency_s) for d in ordered], count
         )
     except ValueError as error:
         raise SettingsError(f"{path}: {error}") from None
     found: list[list[Row]] = [[] for _ in range(max(labels) + 1)]
-    for device, label in zip(devices, labels, strict=True):
+    for device, label in zip(ordered, labels, strict=True):
         found[label].append(device.model_dump())
     return [{"edge": f"edge-{i}", "devices": members} for i, members in enumerate(found)]
 
 
-def _device(path: Path, number: int, row: Row) -> Device:
+def _device(path: Path, line: int, row: Row) -> Device:
     try:
         return Device.model_validate({k: v for k, v in row.items() if k != "edge"})
     except ValidationError as error:
-        raise SettingsError(f"{path}: device {number}: {in_words(error)}") from None
-
-
-def _read_csv(path: Path) -> list[Row]:
-    try:
-        with path.open(newline="") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}. Check the path given as `fleet`.") from None
+        raise SettingsError(f"{path}, line {line}: {in_words(error)}") from None

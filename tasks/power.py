@@ -11,35 +11,36 @@ Counter = Callable[[], float]
 """Joules used so far, from any start."""
 
 
-def find_counter(powercap: Path = POWERCAP) -> tuple[str, Counter] | None:
-    """What this machine's power can be measured with, and its name; None where nothing can."""
-    return nvml_counter() or rapl_counter(powercap)
+def find_counter(gpu: str | None = None, powercap: Path = POWERCAP) -> tuple[str, Counter] | None:
+    """What the power of the processor that computes can be measured with, and its name; None where
+    nothing can. ``gpu`` is the UUID of the GPU that computes, None where the CPU does: the other's
+    counter would be of a processor that idles."""
+    return rapl_counter(powercap) if gpu is None else nvml_counter(gpu)
 
 
-def nvml_counter() -> tuple[str, Counter] | None:
-    """The first NVIDIA GPU's own energy counter, where there is one."""
+def nvml_counter(gpu: str) -> tuple[str, Counter] | None:
+    """An NVIDIA GPU's own energy counter, where it has one."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
-    except Exception:  # no driver, no GPU, or one without a counter
+        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu)
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except Exception:  # no driver, or a GPU without a counter
         return None
-    return "NVML", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3
+    return "NVML", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
 
 
 def rapl_counter(powercap: Path = POWERCAP) -> tuple[str, Counter] | None:
-    """The packages' RAPL counters, where the kernel shows them and lets us read them."""
-    packages = sorted(powercap.glob("*-rapl:[0-9]"))
+    """The packages' RAPL counters, where the kernel shows them and lets us read them. Beside them
+    may lie ``psys``, of the whole board, which holds what they count."""
     try:
-        for package in packages:
-            _microjoules(package, "energy_uj")
+        packages = [p for p in sorted(powercap.glob("*-rapl:[0-9]*")) if _is_package(p)]
+        last = {p: _microjoules(p, "energy_uj") for p in packages}
     except (OSError, ValueError):
         return None
     if not packages:
         return None
-    last = {p: _microjoules(p, "energy_uj") for p in packages}
     total = 0
 
     def counter() -> float:
@@ -53,6 +54,10 @@ def rapl_counter(powercap: Path = POWERCAP) -> tuple[str, Counter] | None:
         return total / 1e6
 
     return "RAPL", counter
+
+
+def _is_package(zone: Path) -> bool:
+    return (zone / "name").read_text().startswith("package")
 
 
 def _microjoules(package: Path, name: str) -> int:

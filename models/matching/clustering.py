@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 MOST = 8  # clusters that are tried where their number is not given
 
@@ -13,36 +14,46 @@ def clusters(attributes: Sequence[tuple[float, ...]], count: int | None = None) 
     """The cluster of each device; cluster 0 has the smallest first attribute (the storage limit).
 
     Attributes are compared as logarithms, standardised: twice the storage is as far apart on a
-    small device as on a large one. Merging is by Ward's rule, which needs no seed.
+    small device as on a large one. Merging is by Ward's rule, which needs no seed, on devices in
+    order of their attributes, so that the order in which they come does not matter.
 
     Args:
         attributes: positive numbers ``(devices, attributes)``.
         count: how many clusters; None takes the number with the best silhouette.
 
     Raises:
-        ValueError: more clusters than devices.
+        ValueError: more clusters than devices, or less than one.
     """
-    from sklearn.cluster import AgglomerativeClustering
+    values = np.asarray(attributes, np.float64)
+    if count is not None and not 1 <= count <= len(values):
+        raise ValueError(f"{count} clusters of {len(values)} devices")
+    order = np.lexsort(values.T[::-1])
+    points = _standardised(np.log(values[order]))
+    labels = _cut(points, count or _best_count(points))
+    found = list(dict.fromkeys(labels.tolist()))  # by their smallest device
+    result = np.empty(len(values), int)
+    result[order] = [found.index(label) for label in labels]
+    return result.tolist()
+
+
+def _best_count(points: NDArray[np.float64]) -> int:
+    """The number of clusters with the best silhouette; 1 where there is nothing to tell apart."""
     from sklearn.metrics import silhouette_score
 
-    points = np.log(np.asarray(attributes, np.float64))
+    most = min(MOST, len(np.unique(points, axis=0)), len(points) - 1)
+    return max(
+        range(2, most + 1), key=lambda n: silhouette_score(points, _cut(points, n)), default=1
+    )
+
+
+def _cut(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    from sklearn.cluster import AgglomerativeClustering
+
+    if count == 1:
+        return np.zeros(len(points), np.int64)
+    return AgglomerativeClustering(count).fit_predict(points)
+
+
+def _standardised(points: NDArray[np.float64]) -> NDArray[np.float64]:
     spread = points.std(0)
-    points = (points - points.mean(0)) / np.where(spread > 0, spread, 1)
-    if count is not None and count > len(points):
-        raise ValueError(f"{count} clusters of {len(points)} devices")
-
-    def cut(number: int) -> np.ndarray:
-        if number == 1:
-            return np.zeros(len(points), int)
-        return AgglomerativeClustering(number).fit_predict(points)
-
-    distinct = len(np.unique(points, axis=0))
-    tried = range(2, min(MOST, distinct - 1, len(points) - 1) + 1)
-    if count is None:
-        count = max(tried, key=lambda n: silhouette_score(points, cut(n)), default=1)
-    return _in_order(cut(count), points[:, 0])
-
-
-def _in_order(labels: np.ndarray, first: np.ndarray) -> list[int]:
-    found = sorted(set(labels), key=lambda label: (first[labels == label].min(), label))
-    return [found.index(label) for label in labels]
+    return (points - points.mean(0)) / np.where(spread > 0, spread, 1)

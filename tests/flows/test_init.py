@@ -71,22 +71,6 @@ def test_a_patch_divides_the_image(size: int, patch: int) -> None:
     assert patch_size(size) == patch
 
 
-def test_this_machine_as_a_device(here: Path) -> None:
-    import yaml
-
-    init(Case("fashion-mnist", Path("data")), here, force=False)
-    arguments = ["profile", "--storage-limit", "2 MB", "--id", "12", "--power-watt", "7"]
-    done = CliRunner().invoke(cli.cli, arguments)
-    assert done.exit_code == 0, done.output
-    assert "Power (given by --power-watt): G_n 7 W" in done.output
-    line = next(row for row in done.output.splitlines() if "- {id: 12" in row)
-    [device] = yaml.safe_load(line)
-    assert (device["storage_limit"], device["gpu_capacity_watt"]) == (500000, 7)
-    assert device["base_latency_s"] > 0
-    wrong = CliRunner().invoke(cli.cli, ["profile", "--storage-limit", "2 miles"])
-    assert "--storage-limit" in str(wrong.exception)
-
-
 def test_a_registered_model_is_the_reference(here: Path) -> None:
     """A whole timm ViT that somebody logged; an alias that moves is another input."""
     import mlflow.pytorch

@@ -13,9 +13,13 @@ from tasks import power
 
 @pytest.fixture
 def powercap(tmp_path: Path) -> Path:
-    """Two packages as the kernel shows them; the core below the first counts nothing twice."""
-    for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):
+    """Two packages as the kernel shows them; neither the core below the first nor the whole board
+    counts anything twice."""
+    zones = {"0": "package-0", "0:0": "core", "1": "psys", "2": "package-1"}
+    for zone, label in zones.items():
+        name = f"intel-rapl:{zone}"
         (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text(f"{label}\n")
         (tmp_path / name / "energy_uj").write_text("900000\n")
         (tmp_path / name / "max_energy_range_uj").write_text("1000000\n")
     return tmp_path
@@ -29,7 +33,9 @@ def test_packages_are_added_and_a_full_counter_starts_again(powercap: Path) -> N
     (powercap / "intel-rapl:0/energy_uj").write_text("950000\n")
     (powercap / "intel-rapl:0:0/energy_uj").write_text("999999\n")
     assert joule() == pytest.approx(0.05)
-    (powercap / "intel-rapl:1/energy_uj").write_text("100000\n")
+    (powercap / "intel-rapl:1/energy_uj").write_text("990000\n")
+    assert joule() == pytest.approx(0.05)
+    (powercap / "intel-rapl:2/energy_uj").write_text("100000\n")
     assert joule() == pytest.approx(0.05 + 0.2)
 
 
@@ -39,16 +45,21 @@ def test_without_a_readable_counter_there_is_none(powercap: Path, tmp_path: Path
     assert power.rapl_counter(powercap) is None
 
 
-def test_a_gpu_s_counter_comes_first(monkeypatch: pytest.MonkeyPatch, powercap: Path) -> None:
-    millijoule = iter([1000, 1000, 3500])
+def test_the_processor_that_computes_is_the_one_that_is_measured(
+    monkeypatch: pytest.MonkeyPatch, powercap: Path
+) -> None:
+    millijoule, asked = iter([1000, 1000, 3500]), []
     gpu = SimpleNamespace(
         nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByIndex=lambda i: i,
+        nvmlDeviceGetHandleByUUID=lambda uuid: asked.append(uuid) or uuid,
         nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(millijoule),
     )
     monkeypatch.setitem(sys.modules, "pynvml", gpu)
-    found = power.find_counter(powercap)
+    found = power.find_counter("GPU-1", powercap)
     assert found is not None
     name, joule = found
-    assert name == "NVML"
+    assert (name, asked) == ("NVML", ["GPU-1"])
     assert -(joule() - joule()) == pytest.approx(2.5)
+    on_cpu = power.find_counter(None, powercap)
+    assert on_cpu is not None
+    assert on_cpu[0] == "RAPL"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.matching.clustering import clusters
-from models.matching.energy import DeviceProfile, EnergyConstants, modelled_latency_s
-from models.matching.profile import fit
+from models.matching.energy import DeviceProfile, EnergyConstants, modelled_latency_s, power_watt
+from models.matching.profile import fit, power_constants
 
 GRID = [(0.25, 2), (0.25, 6), (0.5, 4), (1.0, 2), (1.0, 6)]
 
@@ -36,7 +38,9 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(ValueError, match="two sizes"):
         fit([(0.5, 4), (1.0, 2)], [1.0, 1.0])
     with pytest.raises(ValueError, match="nothing else running"):
-        fit(GRID, [w * d - 1 for w, d in GRID])
+        fit(GRID, [w * d - 0.3 for w, d in GRID])
+    with pytest.raises(ValueError, match="measured 0"):
+        fit(GRID, [0.0, *(w * d for w, d in GRID[1:])])
 
 
 attributes = st.tuples(st.integers(1000, 10**8), st.floats(0.5, 500), st.floats(0.01, 10))
@@ -55,13 +59,17 @@ def test_every_device_is_in_one_cluster_and_none_is_empty(
 
 @given(st.lists(attributes, min_size=3, max_size=8, unique=True), st.randoms())
 def test_the_order_of_the_devices_does_not_matter(
-    devices: list[tuple[float, ...]], random: object
+    devices: list[tuple[float, ...]], random: Random
 ) -> None:
-    gaps = np.abs(np.diff(np.sort(np.log([d[0] for d in devices]))))
-    assume(gaps.min() > 1e-3)  # ties between merges are broken by order
-    before = dict(zip(devices, clusters(devices, 2), strict=True))
-    random.shuffle(devices)  # type: ignore[attr-defined]
-    assert dict(zip(devices, clusters(devices, 2), strict=True)) == before
+    before = dict(zip(devices, clusters(devices), strict=True))
+    random.shuffle(devices)
+    assert dict(zip(devices, clusters(devices), strict=True)) == before
+
+
+def test_devices_of_two_kinds_are_two_clusters() -> None:
+    kinds = [(3e7, 30.0, 0.3)] * 3 + [(1e6, 5.0, 2.0)] * 4
+    assert clusters(kinds) == [1, 1, 1, 0, 0, 0, 0]
+    assert clusters([(1e6, 5.0, 2.0)] * 4) == [0, 0, 0, 0]
 
 
 def test_phones_and_boards_are_told_apart_without_a_number() -> None:
@@ -70,3 +78,17 @@ def test_phones_and_boards_are_told_apart_without_a_number() -> None:
     assert clusters([*boards, *phones]) == [1, 1, 1, 0, 0, 0, 0]
     with pytest.raises(ValueError, match="3 clusters of 2 devices"):
         clusters(phones[:2], 3)
+
+
+@given(st.floats(1, 500), st.floats(0, 5), st.integers(1, 1024))
+def test_measured_watts_give_eq_2_s_constants(watt: float, growth: float, patches: int) -> None:
+    device = DeviceProfile(gpu_capacity_watt=watt, base_latency_s=1.0)
+    constants = EnergyConstants(growth, 0.005, 0.0, 1)
+    watts = fit(GRID, [power_watt(device, constants, w, d, patches) for w, d in GRID])
+    assert power_constants(watts, 0.005, patches) == pytest.approx((watt, growth), abs=1e-6)
+
+
+def test_a_cost_that_falls_with_size_is_taken_as_constant() -> None:
+    line = fit(GRID, [10 - 0.1 * w * d for w, d in GRID])
+    assert line.growth == 0
+    assert line.base == pytest.approx(np.mean([10 - 0.1 * w * d for w, d in GRID]), rel=1e-9)
