@@ -106,7 +106,7 @@ def _create_databases(port: int, user: str, password: str) -> None:
 def _call(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [_program(program), *arguments]
     if _owner() is not None:
-        command = ["runuser", "-u", "postgres", "--", *command]
+        command = [_runuser(), "-u", "postgres", "--", *command]
     # not the caller's environment, which holds the stack's password
     env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
     return subprocess.run(
@@ -136,3 +136,9 @@ def _owner() -> pwd.struct_passwd | None:
         return pwd.getpwnam("postgres")
     except KeyError:  # initdb will say that it does not run as root, if it is here at all
         return None
+
+
+def _runuser() -> str:
+    """The command that runs another as a user; a shell's PATH may lack the folder that it is in."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+    return shutil.which("runuser", path=path) or "runuser"
