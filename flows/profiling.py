@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from flows.table import print_rows
+from models.matching.profile import Line
 from tasks.errors import SettingsError
 from tasks.fleet import parameters_from
 from tasks.fleet_file import append_row
 from tasks.profiling import BATCH, Profile, profile, train_samples
 from tasks.reference import bring, is_registered
 from tasks.settings import load
+
+TRUSTED = 0.8  # R^2 of a fit that may be used
 
 
 def profile_machine(
@@ -35,6 +38,7 @@ def profile_machine(
     }
     print_measured(found)
     print_constants(found, train_samples(settings))
+    print(doubt(found.latency), end="")
     print("\nFor the fleet:")
     fields = ", ".join(f"{field}: {value}" for field, value in device.items())
     print(f"      - {{{fields}}}  # power {found.power_from}")
@@ -50,6 +54,15 @@ def limit_of(text: str) -> int:
         return int(parameters_from(text))
     except ValueError as error:
         raise SettingsError(f"--storage-limit: {error}") from None
+
+
+def doubt(line: Line) -> str:
+    """A line of warning where a fit explains too little to be used; else nothing."""
+    if line.r_squared >= TRUSTED:
+        return ""
+    return (
+        "Do not use this: the fit explains too little. Measure again with nothing else running.\n"
+    )
 
 
 def print_constants(found: Profile, samples: int) -> None:

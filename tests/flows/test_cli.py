@@ -27,6 +27,9 @@ def acme(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         (["check", "--params", "nowhere.yaml"], "nowhere.yaml"),
         (["fleet", "--summary", "nowhere.json"], "nowhere.json"),
         (["run", "--params", "nowhere.yaml"], "nowhere.yaml"),
+        (["export", "99"], "99: no such device. The fleet has: device-00"),
+        (["rollback", "device-x"], "device-x: no such device"),
+        (["promote", "99"], "99: no such device"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_2(arguments: list[str], named: str) -> None:

@@ -114,3 +114,11 @@ def test_a_bad_limit_is_named() -> None:
     wrong = CliRunner().invoke(cli.cli, ["profile", "--storage-limit", "2 miles"]).exception
     assert isinstance(wrong, SettingsError)
     assert "--storage-limit: '2 miles'" in str(wrong)
+
+
+def test_a_fit_that_explains_little_is_doubted() -> None:
+    from flows.profiling import doubt
+    from models.matching.profile import Line
+
+    assert doubt(Line(1.0, 0.1, 0.95)) == ""
+    assert "Measure again" in doubt(Line(1.0, 0.1, -1.17))
