@@ -12,8 +12,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from flows.cli import SOURCES
+from flows.services import use_environment
 from tasks.case import CLUSTERS, DEVICES, Case, changes
 from tasks.errors import SettingsError
+from tasks.reference import is_registered
 from tasks.settings import load
 from tasks.store import atomic_write
 
@@ -55,6 +57,8 @@ def init(case: Case, out: Path, force: bool) -> None:
         raise SettingsError(f"{path} is there already. To write over it: acme init --force")
     if not case.data.resolve().is_relative_to(out.resolve()):
         raise SettingsError(f"--data {case.data}: DVC pins what lies below this folder; move it in")
+    if is_registered(case.model):
+        use_environment(out)  # MLflow draws a bar a file unless it is told not to
     text = (SHIPPED / "params.yaml").read_text()
     written = edited(text, changes(case, YAML(typ="safe").load(text)))
     kept = path.read_bytes() if path.exists() else None

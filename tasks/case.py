@@ -150,14 +150,21 @@ def of_fleet(case: Case, sizes: tuple[int, int], budget: int) -> Any:
     """The fleet's file, its devices clustered as asked, or a made-up fleet.
 
     Raises:
-        SettingsError: the file is wrong, there are more clusters than devices, or both a file and
-            a number of devices are asked for.
+        SettingsError: the file is wrong, a device holds no variant, there are more clusters than
+            devices, or both a file and a number of devices are asked for.
     """
     if case.fleet is None:
         return made_up_fleet(case.devices or DEVICES, case.clusters, sizes, budget)
     if case.devices is not None:
         raise SettingsError("--devices is for a made-up fleet; --fleet names its own")
     clustered = read_fleet(case.fleet, case.clusters)
+    needed = budget + sizes[0]
+    for device in (d for cluster in clustered for d in cluster["devices"]):
+        if device["storage_limit"] < needed:
+            raise SettingsError(
+                f"{case.fleet}: device {device['id']} holds {device['storage_limit']:,} parameters,"
+                f" the smallest variant with its header needs {needed:,}: try a smaller --model"
+            )
     return str(case.fleet) if case.clusters is None else clustered
 
 

@@ -26,6 +26,7 @@ from tasks.experiments.second import write_digits
 from tasks.settings import Settings, load
 
 ROOT = Path(cli.__file__).parents[1]
+HEAD = "id,storage_limit,gpu_capacity_watt,base_latency_s\n"
 FOLDERS = ("flows", "tasks", "models")
 FILES = ("pyproject.toml", "README.md", "LICENSE", "params.yaml", "dvc.yaml")
 
@@ -114,6 +115,7 @@ def test_a_timm_model_gives_its_grid_and_a_fleet_that_it_fits(here: Path, name: 
         (["--checkpoint", "no.pth"], "--checkpoint no.pth: no such file"),
         (["--devices", "2", "--clusters", "3"], "--clusters 3: there are 2 devices"),
         (["--fleet", "none.csv"], r"none\.csv"),
+        (["--fleet", "fleet.csv"], r"device 3 holds 25,000 parameters, the smallest variant"),
         (["--fleet", "fleet.csv", "--devices", "2"], "--devices is for a made-up fleet"),
         (["--data", "/elsewhere"], "DVC pins what lies below this folder"),
         (["--source", "image-folder", "--data", "few"], "images of the rarest class"),
@@ -124,6 +126,7 @@ def test_an_impossible_case_is_one_line_and_writes_nothing(
     here: Path, arguments: list[str], named: str
 ) -> None:
     (here / "params.yaml").write_text("kept: true\n")
+    (here / "fleet.csv").write_text(f"{HEAD}3,0.1 MB,5,1\n")
     for name in "ab":
         (here / "few" / name).mkdir(parents=True)
         Image.new("L", (8, 8)).save(here / "few" / name / "1.png")
@@ -135,9 +138,8 @@ def test_an_impossible_case_is_one_line_and_writes_nothing(
 
 
 def test_a_fleet_file_is_named_or_clustered_into_the_settings(here: Path) -> None:
-    head = "id,storage_limit,gpu_capacity_watt,base_latency_s\n"
     rows = [f"{i},{100 + i % 3}000,{5 + i % 3},1\n" for i in range(30)]
-    (here / "fleet.csv").write_text(head + "".join(rows))
+    (here / "fleet.csv").write_text(HEAD + "".join(rows))
     flags = ["--source", "fashion-mnist", "--fleet", "fleet.csv", "--yes", "--force"]
     assert ask(*flags).exit_code == 0
     assert "fleet: fleet.csv" in (here / "params.yaml").read_text()
