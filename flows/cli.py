@@ -173,23 +173,25 @@ def profile(
 
 
 @cli.command()
-@click.option("--source", type=click.Choice(SOURCES), prompt="Data set", default=SOURCES[0])
-@click.option("--data", type=click.Path(path_type=Path), default=Path("data"), prompt="Its folder")
-@click.option("--image-size", type=click.IntRange(8), help="Else as the images are.")
-@click.option("--channels", type=click.Choice(["1", "3"]), help="Else as the images are.")
-@click.option("--model", help="A timm ViT or DeiT, or models:/NAME@ALIAS; else a small ViT.")
+@click.option("--source", type=click.Choice(SOURCES), help="The data set.")
+@click.option("--data", type=click.Path(path_type=Path), help="Its folder.")
+@click.option("--image-size", type=click.IntRange(4), help="Else as the model or images are.")
+@click.option("--channels", type=click.Choice(["1", "3"]), help="Else as the first image is.")
+@click.option("--model", help="A timm ViT or DeiT, models:/NAME@ALIAS, or none: a small ViT.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
 @click.option("--fleet", type=click.Path(path_type=Path), help="A YAML or CSV file of devices.")
-@click.option("--devices", type=click.IntRange(1), help="Or make up so many,")
-@click.option("--clusters", type=click.IntRange(1), help="in so many clusters.")
+@click.option("--devices", type=click.IntRange(1), help="Or make up so many.")
+@click.option("--clusters", type=click.IntRange(1), help="Clusters of the devices.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Write over params.yaml.")
-def init(channels: str | None, force: bool, **case: Any) -> None:
+@click.option("--yes", is_flag=True, help="Ask nothing; take what is usual.")
+def init(channels: str | None, force: bool, yes: bool, **given: Any) -> None:
     """Write params.yaml for your data, model and fleet."""
-    from flows.init import Case
+    from flows.init import asked
     from flows.init import init as write
 
-    write(Case(channels=int(channels) if channels else None, **case), Path(), force)
+    case = asked({**given, "channels": int(channels) if channels else None}, yes)
+    write(case, Path(), force)
 
 
 @cli.command()

@@ -13,11 +13,12 @@ from torch import nn
 
 from flows import cli
 from models.backbone.config import BackboneConfig, build
-from models.backbone.size import parameter_count
+from models.backbone.size import backbone_parameters, parameter_count
 from models.backbone.slicing import slice_variant
 from tasks import profiling
 from tasks.errors import SettingsError
 from tasks.settings import load
+from tasks.store import put_tensors
 
 PARAMS = Path(cli.__file__).parents[1] / "params.yaml"
 
@@ -94,6 +95,16 @@ def test_larger_variants_take_longer_on_a_real_clock() -> None:
     assert [(row.width, row.depth) for row in rows] == grid
     assert rows[1].p50_s > 1.5 * rows[0].p50_s > 0
     assert all(row.p50_s <= row.p90_s for row in rows)
+
+
+def test_a_registered_reference_is_what_is_timed(here: Path, clock: SimpleNamespace) -> None:
+    config = BackboneConfig(28, 7, 1, 3, 32, 6, 4, 8, 64)
+    ref = put_tensors(here, "registered", build(config).state_dict(), config.to_dict())
+    name = {"backbone": {"reference": {"name": "models:/my-vit@best"}}}
+    found = profiling.profile(load(PARAMS, name), 7.0, ref)
+    largest = next(row for row in found.measured if (row.width, row.depth) == (1.0, 6))
+    with_header = backbone_parameters(config) + 10 * (32 + 1)
+    assert largest.p50_s == pytest.approx(1e-3 + 1e-8 * with_header)
 
 
 def test_the_device_is_added_to_a_fleet_file_that_load_reads(
