@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test test-slow lint bench ui stack stack-down clean constraints
+.PHONY: run test test-slow lint bench ui stack stack-down clean constraints deps
 
 run: $(VENV)/installed
 	$(ACME) run
@@ -41,3 +41,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 constraints: $(VENV)/installed
 	{ head -1 constraints.txt; $(VENV)/bin/pip freeze --exclude-editable; } > constraints.new && mv constraints.new constraints.txt
+
+# what the stages of dvc.yaml depend on, from the imports of their flows
+deps: $(VENV)/installed
+	$(VENV)/bin/python -m flows.command.pipeline

@@ -28,10 +28,11 @@ from models.customized import customized
 from models.header.build import HeaderConfig, restore
 from models.header.search import HeaderSearch, Recipe, Split, TrainedHeader
 from models.header.space import Space
-from tasks.cloud import reference_model
+from tasks.cloud.reference import reference_model
+from tasks.data.samples import DataInfo
 from tasks.experiments.scale import load_scale, settings_of
-from tasks.samples import DataInfo
-from tasks.store import atomic_write, encode, read_tensors
+from tasks.run.files import atomic_write
+from tasks.run.store import encode, read_tensors
 
 IMAGES, WIDTH, DEPTH = 8, 0.25, 3
 SCRATCH = Recipe(1, 2, 2, 1, 1, 4, 4, 2e-3, 1e-2)
@@ -60,7 +61,7 @@ def main(pretrained: bool) -> None:
     named = spec.reference.model_copy(update={"pretrained": pretrained})
     print(f"{named.name}, {IMAGES} images of {data.image_size} pixels; peak memory so far")
 
-    vit = timed("reference model", lambda: reference_model(named, info, max(spec.depths), 0))
+    vit = timed("reference model", lambda: reference_model(named, info, 0))
     print(f"  {parameter_count(vit):,} parameters")
     scores = timed(
         "importance of heads and neurons", lambda: importance.importance(vit, images, labels)

@@ -9,17 +9,23 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from flows.hooks import STAGE_HOOKS
-from tasks import cloud, device, edge
-from tasks.compute import Machine
-from tasks.fleet import Cluster
-from tasks.links import Message
-from tasks.options import code_version
-from tasks.outputs import publish_backbone
-from tasks.records import Match, Variant
-from tasks.reference import bring, is_registered
-from tasks.samples import DataInfo, read_info, samples_ref
-from tasks.settings import Settings
-from tasks.store import Ref
+from tasks.cloud import backbone as cloud
+from tasks.cloud.matching import match
+from tasks.cloud.reference import check_depth, train_reference
+from tasks.cloud.registered import bring, is_registered
+from tasks.data.samples import DataInfo, read_info, samples_ref
+from tasks.device import attributes as of_device
+from tasks.edge.statistics import send_statistics
+from tasks.links.link import Message
+from tasks.links.records import Match, Variant
+from tasks.report.outputs import publish_backbone
+from tasks.run.cached import retried
+from tasks.run.compute import Machine
+from tasks.run.files import Ref
+from tasks.settings.fleet import Cluster
+from tasks.settings.params import Grid, Settings
+
+send_attributes = retried("{device.name}: send attributes")(of_device.send_attributes)
 
 
 @flow(
@@ -30,20 +36,18 @@ from tasks.store import Ref
 )
 def backbone(settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
-    machine = Machine(settings.compute, settings.threads)
-    code = code_version("models.backbone", "tasks.cloud", "tasks.samples")
+    machine = Machine.of(settings.compute, settings.threads)
     info, public = read_info(), samples_ref("cloud")
-    elastic = elastic_backbone(settings, public, info, machine, code)
-    variants = cloud.score(elastic, public, info, settings.backbone, machine, code)
+    elastic = elastic_backbone(settings, public, info, machine)
+    variants = scored_grid(settings, elastic, public, info, machine)
 
     messages: list[Message] = []
     matches: list[Match] = []
     backbones: list[Ref] = []
     for cluster in settings.fleet:
-        statistics = cluster_statistics(cluster, messages)
-        match = cloud.match(elastic, variants, statistics, settings.matching, settings.seed)
-        matches.append(match)
-        backbones.append(cloud.cut(elastic, match, settings.backbone.depth_strategy, code))
+        found, cut = cluster_backbone(settings, cluster, elastic, variants, messages)
+        matches.append(found)
+        backbones.append(cut)
     publish_backbone(elastic, variants, matches, backbones, messages)
     create_table_artifact(
         key="front",
@@ -52,34 +56,41 @@ def backbone(settings: Settings) -> None:
     )
 
 
-def elastic_backbone(
-    settings: Settings, public: Ref, info: DataInfo, machine: Machine, code: str
-) -> Ref:
+def elastic_backbone(settings: Settings, public: Ref, info: DataInfo, machine: Machine) -> Ref:
     """Alg. 1, lines 2-4."""
     spec, seed = settings.backbone, settings.seed
     name = spec.reference.name
     registered = bring(name, Path.cwd()) if name and is_registered(name) else None
-    reference = cloud.train_reference(
-        public,
-        info,
-        spec.reference,
-        spec.training,
-        max(spec.depths),
-        seed,
-        machine,
-        code,
-        registered,
+    check_depth(spec.reference, info, max(spec.depths), registered)
+    reference = train_reference(
+        public, info, spec.reference, spec.training, seed, machine, registered
     )
-    ranked = cloud.rank(reference, public, info, spec.importance_samples, machine, code)
-    return cloud.distil(ranked, public, info, spec, seed, machine, code)
+    ranked = cloud.rank(reference, public, info, spec.importance_samples, machine)
+    return cloud.distil(ranked, public, info, spec.part(Grid), spec.distillation, seed, machine)
 
 
-def cluster_statistics(cluster: Cluster, messages: list[Message]) -> Message:
-    """Attributes go up from the devices to their edge, and statistics from there to the cloud."""
-    attributes = [device.send_attributes(cluster.edge, d) for d in cluster.devices]
-    statistics = edge.send_statistics(cluster.edge, attributes)
+def scored_grid(
+    settings: Settings, elastic: Ref, public: Ref, info: DataInfo, machine: Machine
+) -> list[Variant]:
+    """Every variant on public validation data."""
+    return cloud.score(elastic, public, info, settings.backbone.part(Grid), machine)
+
+
+def cluster_backbone(
+    settings: Settings,
+    cluster: Cluster,
+    elastic: Ref,
+    variants: list[Variant],
+    messages: list[Message],
+) -> tuple[Match, Ref]:
+    """Attributes go up from the devices to their edge, statistics from there to the cloud, which
+    picks and cuts the cluster's variant."""
+    attributes = [send_attributes(cluster.edge, d) for d in cluster.devices]
+    statistics = send_statistics(cluster.edge, attributes)
     messages.extend([*attributes, statistics])
-    return statistics
+    found = match(elastic, variants, statistics, settings.matching, settings.seed)
+    strategy = settings.backbone.depth_strategy
+    return found, cloud.cut(elastic, found.edge, found.width, found.depth, strategy)
 
 
 def front_table(variants: list[Variant], matches: list[Match]) -> list[dict[str, Any]]:

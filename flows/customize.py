@@ -9,20 +9,27 @@ from uuid import UUID
 from prefect import flow
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows import on_device
 from flows.hooks import STAGE_HOOKS
-from tasks import cloud, device, edge
-from tasks.compute import Machine
-from tasks.fleet import Cluster
-from tasks.links import Message
-from tasks.options import code_version
-from tasks.outputs import cut_backbone, publish_customization
-from tasks.records import Coarse, Mixing, Search, State
-from tasks.samples import DataInfo, read_info, samples_ref
-from tasks.settings import Settings
-from tasks.store import Ref
-
-PHASE = ("models.backbone", "models.header", "models.refinement", "tasks.edge", "tasks.device")
-"""What cached tasks of this phase rely on."""
+from tasks.cloud import backbone as cloud
+from tasks.data.samples import DataInfo, read_info, samples_ref
+from tasks.device.rounds import Turn
+from tasks.edge import header
+from tasks.edge.mixing import compare, mix
+from tasks.links.link import Message
+from tasks.links.records import Coarse, Mixing, Search, State
+from tasks.report.outputs import cut_backbone, publish_customization
+from tasks.run.compute import Machine
+from tasks.run.files import Ref
+from tasks.settings.fleet import Cluster
+from tasks.settings.params import (
+    HeaderSearch,
+    JointTraining,
+    Likeness,
+    LocalTraining,
+    Pruning,
+    Settings,
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Customized:
 )
 def customize(settings: Settings) -> None:
     """Every cluster in turn; the devices of a cluster together."""
-    info, machine = read_info(), Machine(settings.compute, settings.threads)
+    info, machine = read_info(), Machine.of(settings.compute, settings.threads)
     messages: list[Message] = []
     results: list[Customized] = []
     shown = create_progress_artifact(0.0, key="customize", description="Clusters customized")
@@ -62,7 +69,7 @@ def customize(settings: Settings) -> None:
         [r.mixing for r in results],
         [state for r in results for states in r.rounds for state in states],
         [
-            device.describe_data(d.name, samples_ref(d.name), len(info.classes))
+            on_device.describe_data(d.name, samples_ref(d.name), len(info.classes))
             for cluster in settings.fleet
             for d in cluster.devices
         ],
@@ -83,12 +90,11 @@ def customize_cluster(
 
     ``cut`` is the cluster's backbone; ``samples`` holds each owner's, by name.
     """
-    code = code_version(*PHASE)
     search, coarse, shared = search_at_edge(
-        settings, cluster, cut, samples, info, machine, code, messages
+        settings, cluster, cut, samples, info, machine, messages
     )
     mixing, rounds, left_out = refine_on_devices(
-        settings, cluster, coarse, shared, samples, info, machine, code, messages
+        settings, cluster, coarse, shared, samples, info, machine, messages
     )
     return Customized(search, coarse, mixing, tuple(map(tuple, rounds)), tuple(left_out))
 
@@ -101,31 +107,23 @@ def refine_on_devices(
     samples: Mapping[str, Ref],
     info: DataInfo,
     machine: Machine,
-    code: str,
     messages: list[Message],
 ) -> tuple[Mixing, list[list[State]], list[dict[str, str]]]:
     """The model goes down to every device; then they refine it with their edge."""
-    models = [edge.send_model(coarse, d.name, shared, code) for d in cluster.devices]
-    features = [
-        device.embed(d.name, model, samples[d.name], info, machine, code)
-        for d, model in zip(cluster.devices, models, strict=True)
-    ]
-    received = [
-        device.receive_model(d.name, model, f, machine, code)
-        for d, model, f in zip(cluster.devices, models, features, strict=True)
-    ]
-    recipe = settings.refinement
-    sketches = [
-        device.send_sketch(
-            cluster.edge, d.name, model, f, recipe.sketch_samples, settings.seed + d.id, code
+    name, recipe = cluster.edge, settings.refinement
+    models = [header.send_model(coarse, d.name, shared) for d in cluster.devices]
+    features, received, sketches = [], [], []
+    for d, model in zip(cluster.devices, models, strict=True):
+        own = on_device.embed(d.name, model, samples[d.name], info, machine)
+        seed = settings.seed + d.id
+        features.append(own)
+        received.append(on_device.receive_model(d.name, model, own, machine))
+        sketches.append(
+            on_device.send_sketch(name, d.name, model, own, recipe.sketch_samples, seed)
         )
-        for d, model, f in zip(cluster.devices, models, features, strict=True)
-    ]
-    mixing = edge.compare(cluster.edge, sketches, recipe, code)
+    mixing = compare(name, sketches, recipe.part(Likeness))
     messages.extend([*models, *sketches])
-    rounds, left_out = refine(
-        settings, cluster, received, features, mixing, machine, code, messages
-    )
+    rounds, left_out = refine(settings, name, received, features, mixing, machine, messages)
     return mixing, rounds, left_out
 
 
@@ -136,44 +134,42 @@ def search_at_edge(
     samples: Mapping[str, Ref],
     info: DataInfo,
     machine: Machine,
-    code: str,
     messages: list[Message],
 ) -> tuple[Search, Coarse, Ref]:
     """What the edge needs comes in from both sides; then it searches."""
-    name, recipe = cluster.edge, settings.edge
-    backbone = cloud.send_backbone(name, cut, code)
+    name, recipe, seed = cluster.edge, settings.edge, settings.seed
+    backbone = cloud.send_backbone(name, cut)
     public = None
     if recipe.public_features:
         public = cloud.send_public_features(
-            name, cut, samples["cloud"], info, recipe.public_features, machine, code
+            name, cut, samples["cloud"], info, recipe.public_features, machine
         )
         messages.append(public)
-    consented = [device.send_shared(name, d.name, samples[d.name], code) for d in cluster.devices]
-    shared = edge.embed_shared(name, backbone, consented, info, machine, code)
-    search = edge.search_header(
+    consented = [on_device.send_shared(name, d.name, samples[d.name]) for d in cluster.devices]
+    shared = header.embed_shared(name, backbone, consented, info, machine)
+    search = header.search_header(
         name,
         backbone,
         public,
         shared,
         cluster.storage_limit,
-        recipe,
-        settings.seed,
+        recipe.part(HeaderSearch),
+        seed,
         machine,
-        code,
     )
-    coarse = edge.settle(search, backbone, consented, info, recipe, settings.seed, machine, code)
+    together = recipe.part(JointTraining)
+    coarse = header.settle(search, backbone, consented, info, together, seed, machine)
     messages.extend([backbone, *consented])
     return search, coarse, shared
 
 
 def refine(
     settings: Settings,
-    cluster: Cluster,
+    edge: str,
     received: list[State],
     features: list[Ref],
     mixing: Mixing,
     machine: Machine,
-    code: str,
     messages: list[Message],
     kept: Mapping[int, Sequence[Message]] | None = None,
 ) -> tuple[list[list[State]], list[dict[str, str]]]:
@@ -181,26 +177,17 @@ def refine(
 
     ``kept`` holds, by round, the importance sets of peers that do not take part this time.
     """
-    recipe, name = settings.refinement, cluster.edge
+    recipe, seed = settings.refinement, settings.seed
+    local, amount = recipe.part(LocalTraining), recipe.part(Pruning)
     rounds, left_out = [received], []
     for t in range(1, recipe.rounds + 1):
-        trained = device.train(name, t, rounds[-1], features, recipe, settings.seed, machine, code)
-        sets, metrics = report(name, trained)
+        turn = Turn(edge, t, recipe.steps, seed)
+        trained = on_device.train(turn, rounds[-1], features, local, recipe.joint, machine)
+        sets, metrics = report(edge, trained)
         peers = list(kept[t]) if kept else []
-        mixed = edge.mix(name, t, sets + peers, trained[0].neurons_received, mixing, recipe.quorum)
-        rounds.append(
-            device.prune(
-                name,
-                t,
-                trained,
-                list(mixed.messages),
-                features,
-                recipe,
-                settings.seed,
-                machine,
-                code,
-            )
-        )
+        mixed = mix(edge, t, sets + peers, trained[0].neurons_received, mixing, recipe.quorum)
+        tuning, answers = Turn(edge, t, recipe.tuning_steps, seed), list(mixed.messages)
+        rounds.append(on_device.prune(tuning, trained, answers, features, amount, local, machine))
         messages.extend([*sets, *metrics, *mixed.messages])
         left_out.append(mixed.left_out)
         if not any(gained(before, after) for before, after in zip(*rounds[-2:], strict=True)):
@@ -210,7 +197,7 @@ def refine(
 
 def report(name: str, trained: list[State]) -> tuple[list[Message], list[Message]]:
     """The devices' sets and metrics of a round; a device that fails is left out, not fatal."""
-    outcomes = [device.send_importance(name, state, return_state=True) for state in trained]
+    outcomes = [on_device.send_importance(name, state, return_state=True) for state in trained]
     sent = [outcome.result() for outcome in outcomes if outcome.is_completed()]
     return [pair[0] for pair in sent], [pair[1] for pair in sent]
 

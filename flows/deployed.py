@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect.deployments import run_deployment
 
-from tasks.errors import StageError
+from tasks.run.errors import StageError
 
 
 def run_elsewhere(deployment: str, parameters: dict[str, Any]) -> None:

@@ -11,11 +11,10 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import get_run_context
 
-from tasks import evaluation
-from tasks.catalogue import log_all
-from tasks.compute import Machine, hardware
-from tasks.links import totals
-from tasks.outputs import (
+from tasks.data.samples import read_content_id, read_info, samples_ref
+from tasks.links.ledger import totals
+from tasks.report import evaluation
+from tasks.report.outputs import (
     BACKBONE,
     CUSTOMIZE,
     REPORT,
@@ -25,21 +24,22 @@ from tasks.outputs import (
     read_rounds,
     read_searches,
     read_variants,
-    write_plots,
 )
-from tasks.report import write_report
-from tasks.samples import read_content_id, read_info, samples_ref
-from tasks.settings import Settings
-from tasks.store import write_json
-from tasks.summary import summarise, table
-from tasks.tracking import Lineage, git_commit
+from tasks.report.plots import write_plots
+from tasks.report.report import write_report
+from tasks.report.summary import summarise, table
+from tasks.run.compute import Machine, hardware
+from tasks.run.files import write_json
+from tasks.settings.params import Settings
+from tasks.tracking.candidates import Lineage, git_commit
+from tasks.tracking.catalogue import log_all
 
 
 @flow(name="evaluate", flow_run_name="evaluate, seed {settings.seed}", validate_parameters=False)
 def evaluate(settings: Settings) -> None:
     """Score everything on test data, log and register it, and say what came of it."""
     started = datetime.now(UTC)
-    info, machine = read_info(), Machine(settings.compute, settings.threads)
+    info, machine = read_info(), Machine.of(settings.compute, settings.threads)
     matches, searches = read_matches(), read_searches()
     variants = evaluation.score_variants(
         BACKBONE / "elastic.safetensors",

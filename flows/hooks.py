@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from tasks.options import take_ended
+from tasks.run.cached import take_ended
 
 NOTIFY = "ACME_NOTIFY_BLOCK"
 """The Prefect notification block that is told, e.g. ``slack-webhook/ops``; unset: nobody is."""

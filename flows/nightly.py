@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
-from flows.customize import PHASE, refine
+from flows import on_device
+from flows.customize import refine
 from flows.deployed import run_elsewhere
 from flows.evaluate import digest
 from flows.hooks import HOOKS
-from flows.promotion import device_name
-from flows.services import environment
-from tasks import device as on_device
-from tasks import edge, evaluation
-from tasks.catalogue import log_device
-from tasks.compute import Machine
 from tasks.data.drift import Thresholds
-from tasks.errors import AcmeError, RegistryError
-from tasks.fleet import Cluster, Device
-from tasks.links import Message, write_ledger
-from tasks.nightly import (
-    NIGHTLY,
-    Finding,
-    kept_for,
-    known_version,
-    remember,
-    trained_on,
-)
-from tasks.options import code_version
-from tasks.outputs import read_matches, read_searches
-from tasks.promotion import Decision, Owner, promote
-from tasks.records import State
-from tasks.registry import CHAMPION, Registry, device_model
-from tasks.samples import DataInfo, read_content_id, read_info, samples_ref
-from tasks.settings import Settings, load
-from tasks.shell import reproduce
-from tasks.tracking import Lineage, Tracker, git_commit
+from tasks.data.samples import DataInfo, read_content_id, read_info, samples_ref
+from tasks.device.drifted import NIGHTLY, remember, trained_on
+from tasks.edge.kept import kept_for
+from tasks.edge.mixing import compare
+from tasks.links.ledger import write_ledger
+from tasks.links.link import Message
+from tasks.links.records import State
+from tasks.report import evaluation
+from tasks.report.outputs import read_kept, read_matches, read_searches, read_trained_on
+from tasks.run.compute import Machine
+from tasks.run.errors import AcmeError, RegistryError
+from tasks.run.shell import reproduce
+from tasks.run.stages import PARAMS
+from tasks.servers.services import environment
+from tasks.settings.fleet import Cluster, Device
+from tasks.settings.params import Likeness, Settings, device_name, load
+from tasks.tracking.candidates import Lineage, Tracker, git_commit
+from tasks.tracking.catalogue import log_device
+from tasks.tracking.promotion import Decision, Owner, promote
+from tasks.tracking.registry import CHAMPION, SAMPLES, Registry, device_model
 
 Divergence = Annotated[float, Field(gt=0, description="KL divergence in nats that counts as drift")]
 ON_DEMAND = "refine-devices/on-demand"
+Status = Literal["unchanged", "no drift", "drifted", "no champion", "unfit"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the check of one device found; ``words`` say why."""
+
+    device: str
+    status: Status
+    words: str
 
 
 @flow(name="check-devices", flow_run_name="check every device's data", **HOOKS)
 def check_devices(
-    params: Path = Path("params.yaml"),
+    params: Path = PARAMS,
     label_kl: Divergence = 0.05,
     brightness_kl: Divergence = 0.1,
     refine_by: str | None = ON_DEMAND,
@@ -61,7 +67,7 @@ def check_devices(
         refine_by: the deployment that refines; without one, this run does it itself.
     """
     settings = load(params)
-    reproduce("partition", environment(Path.cwd()))
+    reproduce("partition", params, environment(Path.cwd()))
     limits, info = Thresholds(label_kl, brightness_kl), read_info()
     findings = [
         look_at(device, info, limits) for cluster in settings.fleet for device in cluster.devices
@@ -84,7 +90,7 @@ def check_devices(
 
 @flow(name="refine-devices", flow_run_name="refine {devices}", **HOOKS)
 def refine_devices(
-    devices: list[str], params: Path = Path("params.yaml"), promotion: bool = True
+    devices: list[str], params: Path = PARAMS, promotion: bool = True
 ) -> list[Decision]:
     """Refine single devices with what their edges kept of their peers.
 
@@ -106,12 +112,12 @@ def refine_devices(
 def look_at(device: Device, info: DataInfo, limits: Thresholds) -> Finding:
     """Whether a device should be refined."""
     name, samples = device.name, samples_ref(device.name)
-    champion, seen = known_version(Registry(Path.cwd()), name, samples)
+    champion, seen = Registry(Path.cwd()).made_from(device_model(name), samples.sha256)
     if champion is None:
         return Finding(name, "no champion", "the next customization will give it one")
     if seen:
         return Finding(name, "unchanged", "champion or challenger was made from these data")
-    then = trained_on(name, champion)
+    then = trained_on(name, champion.tags.get(SAMPLES), read_trained_on())
     if then is None:
         return Finding(name, "drifted", "nothing is kept of the data of its champion")
     try:
@@ -125,7 +131,7 @@ def look_at(device: Device, info: DataInfo, limits: Thresholds) -> Finding:
 def refine_one(settings: Settings, at: int, device: Device) -> None:
     """Alg. 2 for one device of cluster number ``at``; its model becomes a challenger."""
     cluster, info = settings.fleet[at], read_info()
-    machine = Machine(settings.compute, settings.threads)
+    machine = Machine.of(settings.compute, settings.threads)
     rounds, messages = refined_rounds(settings, cluster, device, info, machine)
     search = read_searches()[at]
     row = evaluation.score_device(
@@ -154,25 +160,17 @@ def refined_rounds(
     settings: Settings, cluster: Cluster, device: Device, info: DataInfo, machine: Machine
 ) -> tuple[list[State], list[Message]]:
     """The device's rounds on its data as they are now, and the messages that this took."""
-    recipe, code = settings.refinement, code_version(*PHASE)
-    kept = kept_for(device, cluster, recipe.rounds)
-    samples = samples_ref(device.name)
-    features = on_device.embed(device.name, kept.model, samples, info, machine, code)
-    received = on_device.receive_model(device.name, kept.model, features, machine, code)
+    edge, recipe = cluster.edge, settings.refinement
+    kept = kept_for(read_kept(), device, cluster, recipe.rounds)
+    features = on_device.embed(device.name, kept.model, samples_ref(device.name), info, machine)
+    received = on_device.receive_model(device.name, kept.model, features, machine)
+    seed = settings.seed + device.id
     sketch = on_device.send_sketch(
-        cluster.edge,
-        device.name,
-        kept.model,
-        features,
-        recipe.sketch_samples,
-        settings.seed + device.id,
-        code,
+        edge, device.name, kept.model, features, recipe.sketch_samples, seed
     )
-    mixing = edge.compare(cluster.edge, [sketch, *kept.sketches], recipe, code)
+    mixing = compare(edge, [sketch, *kept.sketches], recipe.part(Likeness))
     messages = [sketch]
-    rounds, _ = refine(
-        settings, cluster, [received], [features], mixing, machine, code, messages, kept.sets
-    )
+    rounds, _ = refine(settings, edge, [received], [features], mixing, machine, messages, kept.sets)
     return [state for [state] in rounds], [
         m for m in messages if device.name in (m.sender, m.receiver)
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from tasks.partitioning import partition_data
-from tasks.settings import Settings
+from tasks.data.partitioning import partition_data
+from tasks.settings.params import Settings
 
 
 @flow(name="partition", flow_run_name="partition, seed {settings.seed}", validate_parameters=False)

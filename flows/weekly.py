@@ -12,10 +12,12 @@ from pydantic import Field
 
 from flows.deployed import run_elsewhere
 from flows.hooks import HOOKS
-from flows.services import environment
-from tasks.promotion import Decision, any_known, owners, promote
-from tasks.settings import load
-from tasks.shell import reproduce, run_acme
+from tasks.run.compute import Machine
+from tasks.run.shell import reproduce, run_acme
+from tasks.run.stages import PARAMS
+from tasks.servers.services import environment
+from tasks.settings.params import load
+from tasks.tracking.promotion import Decision, any_known, owners, promote
 
 StageName = Literal["partition", "backbone", "customize", "evaluate"]
 TIERS: dict[StageName, str] = {
@@ -35,7 +37,7 @@ class Approval(RunInput):
 
 @flow(name="customization", flow_run_name="weekly customization", **HOOKS)
 def customization(
-    params: Path = Path("params.yaml"),
+    params: Path = PARAMS,
     by_tier: bool = False,
     approval: bool = False,
     approval_timeout_s: Annotated[int, Field(gt=0)] = 86400,
@@ -49,13 +51,14 @@ def customization(
         approval_timeout_s: how long to wait for it.
     """
     settings = load(params)
+    Machine.of(settings.compute, settings.threads).prepare()  # the registry's decisions too
     for stage, tier in TIERS.items():
         if by_tier:
-            run_elsewhere(f"stage/{tier}", {"name": stage})
+            run_elsewhere(f"stage/{tier}", {"name": stage, "params": str(params)})
         else:
-            reproduce(stage, environment(Path.cwd()))
+            reproduce(stage, params, environment(Path.cwd()))
     if not any_known(Path.cwd(), owners(settings)):  # a new server: nothing was logged there yet
-        reproduce("evaluate", environment(Path.cwd()), again=True)
+        reproduce("evaluate", params, environment(Path.cwd()), again=True)
     if approval and not approved(approval_timeout_s):
         return []
     decisions = [d for owner in owners(settings) if (d := promote(Path.cwd(), owner))]
@@ -75,9 +78,9 @@ def approved(timeout_s: int) -> bool:
 
 
 @flow(name="stage", flow_run_name="stage {name}", **HOOKS)
-def stage(name: StageName) -> None:
+def stage(name: StageName, params: Path = PARAMS) -> None:
     """One stage of dvc.yaml, and what it depends on, where this queue's worker runs."""
-    reproduce(name, environment(Path.cwd()))
+    reproduce(name, params, environment(Path.cwd()))
 
 
 @flow(name="evaluation", flow_run_name="the paper's experiments, {scale}", **HOOKS)

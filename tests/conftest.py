@@ -1,12 +1,94 @@
-"""What all tests share: reproducible property tests."""
+"""What all tests share: reproducible property tests, and a tiny project on real data (the digits
+that scikit-learn brings, as a folder of class folders). Heavy imports are inside the fixtures."""
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported; see flows.services
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported; see tasks.servers
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
 from hypothesis import settings
+
+from tests.tiny import tiny_params
 
 settings.register_profile("acme", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("acme")
+
+
+@pytest.fixture(scope="session")
+def prefect_home() -> Iterator[None]:
+    """One Prefect server for all tests that run flows."""
+    os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git and DVC repository with the tiny settings and pinned data; copy before use."""
+    from tasks.experiments.second import write_digits
+
+    root = tmp_path_factory.mktemp("pinned")
+    write_digits(root / "data")
+    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=root, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        from tasks.data import pin
+
+        pin.write_checksums(Path("data"), Path("data.sha256"))
+    return root
+
+
+def run_stages(root: Path, *stages: str) -> None:
+    """Run stages in ``root`` as ``acme stage`` does, in this process."""
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    from flows.command.run import stage_flow
+    from tasks.settings.params import load
+
+    settings = load(root / "params.yaml")
+    results = {PREFECT_LOCAL_STORAGE_PATH: root / "artifacts/work/results"}
+    with pytest.MonkeyPatch.context() as patch, temporary_settings(results):
+        patch.chdir(root)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for stage in stages:
+            stage_flow(stage)(settings)
+
+
+def promote_all(root: Path) -> None:
+    """`acme promote` in ``root``."""
+    from flows.command.promotion import promote_fleet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        promote_fleet(Path("params.yaml"), ())
+
+
+@pytest.fixture(scope="session")
+def run(prefect_home: None) -> Callable[..., None]:
+    """:func:`run_stages`, with a Prefect server to run on."""
+    return run_stages
+
+
+@pytest.fixture(scope="session")
+def finished(pinned: Path, prefect_home: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the whole pipeline has run once; do not change it."""
+    root = tmp_path_factory.mktemp("finished") / "project"
+    shutil.copytree(pinned, root)
+    run_stages(root, "partition", "backbone", "customize", "evaluate")
+    promote_all(root)
+    return root

@@ -15,8 +15,8 @@ import yaml
 from compose_pydantic.models import ComposeSpecification
 from pydantic import ValidationError
 
-from flows.postgres import DATABASES
-from flows.topology import POOL, SERVICES, Topology, mlflow_ini, services
+from tasks.servers.postgres import DATABASES
+from tasks.servers.topology import POOL, SERVICES, Topology, mlflow_ini, services
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

@@ -47,7 +47,7 @@ def test_the_make_targets_that_the_readme_names_exist() -> None:
 
 
 def test_the_acme_commands_that_documents_name_exist() -> None:
-    from flows.cli import cli, data
+    from flows.command.cli import cli, data
 
     names = set(cli.commands)
     for document in DOCUMENTS:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.data.partitioning import divide
 from tasks.data.sources import CIFAR_FOLDER
 from tasks.experiments.scale import load_scale, settings_of
 from tasks.experiments.world import content_of
-from tasks.fleet import BYTES_PER_PARAMETER
-from tasks.partitioning import divide
-from tasks.settings import Settings
+from tasks.settings.fleet import BYTES_PER_PARAMETER
+from tasks.settings.params import Settings
 
 ROOT = Path(__file__).parents[1]
 

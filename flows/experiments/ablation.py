@@ -7,7 +7,7 @@ from prefect import flow
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from flows.experiments.grid import matched
 from flows.experiments.refining import loop, refined, start_header
-from tasks.experiments import refining
+from tasks.experiments.refining import cells as refining
 
 
 @flow(name="ablation", **OPTIONS)

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.backbone import elastic_backbone
-from tasks import cloud
-from tasks.compute import Machine
-from tasks.experiments import grid, world
+from flows.backbone import elastic_backbone, scored_grid
+from tasks.experiments import world
+from tasks.experiments.grid import cells as grid
 from tasks.experiments.scale import Scale, settings_of
 from tasks.experiments.second import second_folder
 from tasks.experiments.world import World
-from tasks.options import code_version
-from tasks.records import Variant
-from tasks.settings import Settings
-from tasks.store import Ref
+from tasks.links.records import Variant
+from tasks.run.compute import Machine
+from tasks.run.files import Ref
+from tasks.settings.params import Grid, Settings
 
 Row = dict[str, Any]
 OPTIONS: dict[str, Any] = {"validate_parameters": False}
@@ -56,38 +55,34 @@ class Base:
     elastic: Ref
     variants: list[Variant]
     machine: Machine
-    code: str
 
     def cut(self, width: float, depth: int) -> Ref:
         """One variant."""
         strategy = self.settings.backbone.depth_strategy
-        return world.cut(self.elastic, width, depth, strategy, self.code)
+        return world.cut(self.elastic, width, depth, strategy)
 
     def embed(self, backbone: Ref, data: World) -> list[Ref]:
         """Every device's features under a backbone."""
         return [
-            world.embed(name, backbone, ref, data.info, self.machine, self.code)
+            world.embed(name, backbone, ref, data.info, self.machine)
             for name, ref in data.devices.items()
         ]
 
     def grid_on_test(self) -> list[float]:
         """The test accuracy of every variant; nothing is chosen by it."""
-        data, spec = self.world, self.settings.backbone
-        return grid.grid_on_test(self.elastic, data.cloud, data.info, spec, self.machine, self.code)
+        data, variants = self.world, self.settings.backbone.part(Grid)
+        return grid.grid_on_test(self.elastic, data.cloud, data.info, variants, self.machine)
 
 
 def base(settings: Settings) -> Base:
     """Train once a seed; every experiment finds it in the cache."""
-    machine = Machine(settings.compute, settings.threads)
-    code = code_version("models.backbone", "tasks.cloud", "tasks.samples")
-    data, spec = partition(settings), settings.backbone
-    elastic = elastic_backbone(settings, data.cloud, data.info, machine, code)
-    variants = cloud.score(elastic, data.cloud, data.info, spec, machine, code)
-    return Base(settings, data, elastic, variants, machine, code)
+    machine, data = Machine.of(settings.compute, settings.threads), partition(settings)
+    elastic = elastic_backbone(settings, data.cloud, data.info, machine)
+    variants = scored_grid(settings, elastic, data.cloud, data.info, machine)
+    return Base(settings, data, elastic, variants, machine)
 
 
 def partition(settings: Settings) -> World:
     """The data of one seed, divided."""
     content = world.content_of(settings.data)
-    code = code_version("tasks.data", "tasks.partitioning", "tasks.samples")
-    return world.make_world(settings, content, world.identity(settings, content), code)
+    return world.make_world(settings, content, world.identity(settings, content))

@@ -6,22 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect import flow, task
+from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
-from flows.backbone import cluster_statistics, elastic_backbone
+from flows.backbone import cluster_backbone, elastic_backbone, scored_grid
 from flows.customize import refine_on_devices, search_at_edge
 from flows.experiments.bench import OPTIONS, Bench, Row, partition
-from tasks import cloud
-from tasks.compute import Machine
-from tasks.experiments import central
+from tasks.experiments.central import cells as central
 from tasks.experiments.world import World
-from tasks.links import Message
-from tasks.options import CACHED, code_version
-from tasks.settings import Cluster, Settings
-from tasks.store import Ref
-
-CODE = ("models.backbone", "models.matching", "models.header", "models.refinement")
+from tasks.links.link import Message
+from tasks.run.cached import cached
+from tasks.run.compute import Machine
+from tasks.run.files import Ref
+from tasks.settings.params import Cluster, Grid, HeaderSearch, Settings
 
 
 @flow(name="table1", **OPTIONS)
@@ -30,10 +27,9 @@ def table1(bench: Bench) -> list[Row]:
     rows = []
     for seed in bench.costly():
         settings = bench.settings(seed)
-        code = code_version(*CODE, "models.baselines", "tasks.cloud", "tasks.edge", "tasks.device")
         data = partition(settings)
         for system in (acme, centralised):
-            rows.append({"seed": seed, **system(settings, data, code)})
+            rows.append({"seed": seed, **system(settings, data)})
     return rows
 
 
@@ -46,22 +42,19 @@ def clock(seconds: dict[str, float], tier: str) -> Iterator[None]:
     seconds[tier] = seconds.get(tier, 0.0) + time.perf_counter() - start
 
 
-@task(task_run_name="ACME, from nothing", **CACHED)
-def acme(settings: Settings, data: World, code: str) -> Row:
+@cached("ACME, from nothing")
+def acme(settings: Settings, data: World) -> Row:
     """The three tiers, one after the other on this machine."""
-    machine, messages = Machine(settings.compute, settings.threads), list[Message]()
+    machine, messages = Machine.of(settings.compute, settings.threads), list[Message]()
     seconds: dict[str, float] = {}
     rows, sizes, chosen = [], [], []
     with clock(seconds, "cloud_s"):
-        elastic = elastic_backbone(settings, data.cloud, data.info, machine, code)
-        spec = settings.backbone
-        variants = cloud.score(elastic, data.cloud, data.info, spec, machine, code)
+        elastic = elastic_backbone(settings, data.cloud, data.info, machine)
+        variants = scored_grid(settings, elastic, data.cloud, data.info, machine)
     for cluster in settings.fleet:
         with clock(seconds, "cloud_s"):
-            statistics = cluster_statistics(cluster, messages)
-            match = cloud.match(elastic, variants, statistics, settings.matching, settings.seed)
-            cut = cloud.cut(elastic, match, spec.depth_strategy, code)
-        common = (data.samples, data.info, machine, code, messages)
+            match, cut = cluster_backbone(settings, cluster, elastic, variants, messages)
+        common = (data.samples, data.info, machine, messages)
         with clock(seconds, "edge_s"):
             search, coarse, shared = search_at_edge(settings, cluster, cut, *common)
         with clock(seconds, "device_s"):
@@ -70,22 +63,22 @@ def acme(settings: Settings, data: World, code: str) -> Row:
         chosen.append(f"{match.width:g}x{match.depth}")
         headers = central.kept_headers(rounds)
         own = own_data(data, cluster)
-        rows += central.score_devices(coarse, headers, own, data.info, machine, code)
+        rows += central.score_devices(coarse, headers, own, data.info, machine)
     about = {"system": "ACME", "chosen": " ".join(chosen), "search_space": max(sizes)}
     return about | row_of(rows, messages, seconds)
 
 
-@task(task_run_name="centralised, from nothing", **CACHED)
-def centralised(settings: Settings, data: World, code: str) -> Row:
+@cached("centralised, from nothing")
+def centralised(settings: Settings, data: World) -> Row:
     """All raw data go up; one server trains, searches backbone and header together for every
     cluster's limit, and tunes for every device."""
-    machine, info = Machine(settings.compute, settings.threads), data.info
-    seconds: dict[str, float] = {}
+    machine, info = Machine.of(settings.compute, settings.threads), data.info
+    grid, seconds = settings.backbone.part(Grid), dict[str, float]()
     rows, chosen = [], []
-    messages = [central.upload(name, ref, code) for name, ref in data.devices.items()]
+    messages = [central.upload(name, ref) for name, ref in data.devices.items()]
     with clock(seconds, "cloud_s"):
-        pooled = central.pool(data.cloud, messages, code)
-        elastic = elastic_backbone(settings, pooled, info, machine, code)
+        pooled = central.pool(data.cloud, messages)
+        elastic = elastic_backbone(settings, pooled, info, machine)
     for cluster in settings.fleet:
         own = own_data(data, cluster)
         with clock(seconds, "cloud_s"):
@@ -94,19 +87,19 @@ def centralised(settings: Settings, data: World, code: str) -> Row:
                 pooled,
                 data.cloud,
                 info,
-                settings.backbone,
-                settings.edge,
+                grid,
+                settings.edge.part(HeaderSearch),
+                settings.edge.public_features,
                 cluster.storage_limit,
                 settings.seed,
                 machine,
-                code,
             )
             headers = central.tune_centrally(
-                coarse, own, info, settings.refinement, settings.seed, machine, code
+                coarse, own, info, settings.refinement, settings.seed, machine
             )
-        rows += central.score_devices(coarse, headers, own, info, machine, code)
+        rows += central.score_devices(coarse, headers, own, info, machine)
         chosen.append(coarse.edge)
-    space = central.joint_space(settings.backbone, settings.edge)
+    space = central.joint_space(grid, settings.edge)
     about = {"system": "centralised", "chosen": " ".join(chosen), "search_space": space}
     return about | row_of(rows, messages, seconds)
 

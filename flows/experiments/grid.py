@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
-from tasks.experiments import grid
-from tasks.settings import Cluster, Matching
+from tasks.experiments.grid import cells as grid
+from tasks.settings.params import Cluster, Grid, Matching
 
 
 @flow(name="fig1", **OPTIONS)
@@ -55,7 +55,7 @@ def chosen(b: Base, rules: Matching, cluster: Cluster, limit: int, name: str) ->
     """A row a rule."""
     test, data = b.grid_on_test(), b.world
     seconds = grid.scoring_seconds(
-        b.elastic, data.cloud, data.info, b.settings.backbone, b.machine, b.code
+        b.elastic, data.cloud, data.info, b.settings.backbone.part(Grid), b.machine
     )
     energy = grid.energies(b.variants, cluster, rules.energy, grid.patches_of(b.elastic))
     return grid.matching_rows(b.variants, test, energy, limit, rules, name, seconds)

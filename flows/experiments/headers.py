@@ -8,10 +8,9 @@ from typing import Any
 from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
-from tasks.experiments import headers
-from tasks.options import code_version
-from tasks.settings import Edge
-from tasks.store import Ref
+from tasks.experiments.headers import cells as headers
+from tasks.run.files import Ref
+from tasks.settings.params import Edge, HeaderSearch
 
 
 def recipe(b: Base, bench: Bench) -> Edge:
@@ -24,21 +23,19 @@ def header_cell(
 ) -> tuple[Ref, list[Row]]:
     """A backbone and all headers trained on it, with their test accuracies."""
     spec, data, backbone = bench.scale.headers, b.world, b.cut(width, depth)
-    code = code_version("models.header", "models.backbone", "tasks.experiments.headers")
     trained = headers.headers_at(
         backbone,
         width,
         depth,
         data.cloud,
         data.info,
-        recipe(b, bench).model_copy(update={**edge, "fixed": fixed}),
+        recipe(b, bench).model_copy(update={**edge, "fixed": fixed}).part(HeaderSearch),
         spec.train_samples,
         spec.val_samples,
         b.settings.seed,
         b.machine,
-        code,
     )
-    scored = headers.headers_on_test(backbone, trained, data.cloud, data.info, b.machine, code)
+    scored = headers.headers_on_test(backbone, trained, data.cloud, data.info, b.machine)
     return backbone, scored
 
 

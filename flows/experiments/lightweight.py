@@ -8,9 +8,8 @@ from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from flows.experiments.headers import grid_cell, grid_cells, recipe
-from tasks.experiments import lightweight
-from tasks.options import code_version
-from tasks.store import Ref
+from tasks.experiments.lightweight import cells as lightweight
+from tasks.run.files import Ref
 
 
 @flow(name="fig7a", **OPTIONS)
@@ -33,9 +32,6 @@ def lightweight_rows(bench: Bench, **overlay: Any) -> list[Row]:
         found = [*ours(b, bench), *longer(b, bench), large(b), *theirs(b, bench)]
         rows += [{"seed": seed, **row} for row in found]
     return rows
-
-
-CODE = ("models.baselines", "models.refinement", "models.backbone")
 
 
 def ours(b: Base, bench: Bench) -> list[Row]:
@@ -80,7 +76,6 @@ def best_within(b: Base, bench: Bench, cells: list[tuple[Ref, list[Row]]], name:
         b.settings.refinement,
         b.settings.seed,
         b.machine,
-        code_version(*CODE),
     )
     shape = {k: row[k] for k in ("width", "depth", "val_accuracy", "test_accuracy")}
     size = {"model": name, "parameters": row["total_parameters"]}
@@ -106,7 +101,6 @@ def theirs(b: Base, bench: Bench) -> list[Row]:
             b.settings.refinement,
             b.settings.seed,
             b.machine,
-            code_version(*CODE),
         )
         for family in spec.families
     ]

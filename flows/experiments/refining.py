@@ -10,11 +10,11 @@ from flows.experiments.bench import OPTIONS, Base, Bench, Row, base, partition
 from flows.experiments.headers import grid_cell
 from flows.experiments.headers import recipe as edge_recipe
 from models.header.build import SEARCHED
-from tasks.experiments import headers, refining
+from tasks.experiments.headers import cells as headers
+from tasks.experiments.refining import cells as refining
 from tasks.experiments.scale import Corner
-from tasks.options import code_version
-from tasks.settings import Refinement
-from tasks.store import Ref
+from tasks.run.files import Ref
+from tasks.settings.params import HeaderSearch, Refinement
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,6 @@ class Cluster:
     backbone: Ref
     features: list[Ref]
     scale: Ref
-    code: str
 
 
 def cluster(b: Base, bench: Bench, level: str) -> Cluster:
@@ -38,10 +37,9 @@ def cluster(b: Base, bench: Bench, level: str) -> Cluster:
     fleet = [{"edge": "cluster", "devices": devices}]
     division = {**spec.partition, "heterogeneity": level}
     divided = partition(bench.settings(b.settings.seed, partition=division, fleet=fleet))
-    code = code_version("models.backbone", "models.header", "models.refinement", "models")
     backbone = b.cut(spec.variant.width, spec.variant.depth)
-    scale = refining.feature_scale(backbone, b.world.cloud, b.world.info, 1000, b.machine, b.code)
-    return Cluster(backbone, b.embed(backbone, divided), scale, code)
+    scale = refining.feature_scale(backbone, b.world.cloud, b.world.info, 1000, b.machine)
+    return Cluster(backbone, b.embed(backbone, divided), scale)
 
 
 @flow(name="fig10", **OPTIONS)
@@ -54,7 +52,7 @@ def fig10(bench: Bench) -> list[Row]:
             c = cluster(b, bench, level)
             for samples in spec.sketches:
                 found = refining.similarity_rows(
-                    c.features, c.scale, list(spec.groups), level, samples, c.code
+                    c.features, c.scale, list(spec.groups), level, samples
                 )
                 rows += [{"seed": seed, **row} for row in found]
     return rows
@@ -86,10 +84,9 @@ def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinemen
         c.features,
         corner.samples,
         share,
-        edge_recipe(b, bench),
+        edge_recipe(b, bench).part(HeaderSearch),
         seed,
         b.machine,
-        c.code,
     )
     rows = refining.refined_rows(
         c.features,
@@ -101,7 +98,6 @@ def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinemen
         corner.strength,
         seed,
         b.machine,
-        c.code,
     )
     return [{"seed": seed, "header": corner.header, **row} for row in rows]
 

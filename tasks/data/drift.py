@@ -1,8 +1,4 @@
-"""What a device's data looked like when its model was trained, and whether they still do.
-
-Both stay on the device: a histogram of its labels and of its images' brightness, over its train
-and val splits.
-"""
+"""Whether a device's data still look as they did when its model was trained."""
 
 from __future__ import annotations
 
@@ -11,40 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tasks.data import suite
-from tasks.errors import ValidationError
-from tasks.records import DataFacts
-from tasks.store import Ref, read_tensors
-
-BINS = 8  # of brightness, from black to white
+from tasks.data.histograms import BINS, by_chance, edges, observed
+from tasks.links.records import DataFacts
+from tasks.run.errors import ValidationError
+from tasks.run.files import Ref
 
 
 @dataclass(frozen=True)
 class Thresholds:
     """The most that a histogram may have moved, as KL divergence in nats, before it is drift; what
-    chance alone moves (:func:`by_chance`) comes on top."""
+    chance alone moves comes on top."""
 
     label_kl: float
     brightness_kl: float
 
 
-def describe(device: str, samples: Ref, classes: int) -> DataFacts:
-    """The histograms of a device's data. A little is added to every count, so that a class or a
-    brightness that turns up later is drift and not a division by zero."""
-    frame = _frame(samples)
-    labels = np.bincount(frame["label"], minlength=classes)
-    brightness, _ = np.histogram(frame["brightness"], _edges())
-    return DataFacts(device, samples.sha256, _shares(labels), _shares(brightness))
-
-
 def check(
     now: Ref, then: DataFacts, classes: Sequence[str], thresholds: Thresholds, out: Path
 ) -> dict[str, float]:
-    """Run the suite ``device`` on a device's data; leave its result and Data Docs in ``out``.
+    """Run the suite ``device`` on a device's data; leave its result and Data Docs in ``out``. Only
+    whether and how far they drifted leaves the device.
 
     Returns:
         Of each histogram that drifted, its KL divergence in nats.
@@ -52,11 +37,12 @@ def check(
     Raises:
         ValidationError: the data are not fit to train on.
     """
-    frame = _frame(now)
+    labels, brightness = observed(now)
+    frame = pd.DataFrame({"label": labels, "brightness": brightness})
     parameters = {
         "classes": list(range(len(classes))),
         "label_reference": {"values": list(range(len(classes))), "weights": list(then.labels)},
-        "brightness_reference": {"bins": _edges().tolist(), "weights": list(then.brightness)},
+        "brightness_reference": {"bins": edges().tolist(), "weights": list(then.brightness)},
         "label_kl": thresholds.label_kl + by_chance(len(classes), len(frame)),
         "brightness_kl": thresholds.brightness_kl + by_chance(BINS, len(frame)),
     }
@@ -72,30 +58,6 @@ def check(
         r["expectation_config"]["kwargs"]["column"]: float(r["result"]["observed_value"])
         for r in failed
     }
-
-
-def by_chance(bins: int, samples: int) -> float:
-    """The KL divergence in nats that 99 of 100 samples of an unchanged histogram stay below: twice
-    their number times it is about chi-squared."""
-    from scipy.stats import chi2
-
-    return float(chi2.ppf(0.99, bins - 1) / (2 * samples))
-
-
-def _frame(samples: Ref) -> pd.DataFrame:
-    tensors, _ = read_tensors(samples)
-    images = np.concatenate([tensors[f"{s}_images"].numpy() for s in ("train", "val")])
-    labels = np.concatenate([tensors[f"{s}_labels"].numpy() for s in ("train", "val")])
-    return pd.DataFrame({"label": labels, "brightness": images.mean((1, 2, 3)) / 255})
-
-
-def _edges() -> NDArray[np.float64]:
-    return np.linspace(0, 1, BINS + 1)
-
-
-def _shares(counts: NDArray[Any]) -> tuple[float, ...]:
-    smoothed = counts + 0.1
-    return tuple(float(x) for x in smoothed / smoothed.sum())
 
 
 def _is_drift(result: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tasks.data.partition import Source
 from tasks.data.sources import OWN, Images, content_hashes, image_files, read_image, subfolders
-from tasks.errors import DataError
+from tasks.run.errors import DataError
 
 Brought = dict[str, tuple[Images, NDArray[np.int64]]]
 """Images and labels of each device that brings some, by :func:`source_name`."""

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.errors import DataError, SettingsError
+from tasks.run.errors import DataError, SettingsError
 
 CLASS_FRACTION = {"C1": 0.8, "C2": 0.5, "C3": 0.3}
 COLUMNS = ["sample_id", "sha256", "label", "owner", "tier", "split", "shared_by"]

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from tasks.errors import DataError, StageError
-from tasks.store import atomic_write
+from tasks.run.errors import DataError, StageError
+from tasks.run.files import atomic_write
 
 DVC_TIMEOUT_S = 3600.0  # a large image folder is copied into the cache
 NOT_DVCS = {".dvc", ".git", ".hg"}  # folders that DVC leaves out wherever they lie

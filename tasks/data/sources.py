@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data import fashion_mnist
-from tasks.errors import DataError, SettingsError
-from tasks.store import atomic_write
+from tasks.run.errors import DataError, SettingsError
+from tasks.run.files import atomic_write
 
 Images = NDArray[np.uint8]
 """``(n, channels, height, width)``."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.store import atomic_write
+from tasks.run.files import atomic_write
 
 FOLDER = Path(__file__).parent / "expectations"
 

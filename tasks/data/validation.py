@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.data import suite
 from tasks.data.partition import COLUMNS, SHARED_RANGE, shared_bounds
-from tasks.errors import ValidationError
+from tasks.run.errors import ValidationError
 
 SAMPLE_ID = r"(?:train|test|own\d{2,})-\d{6,}"  # as in expectations/manifest.json
 REREAD = 500

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from tasks.delivery import formats, measure
-from tasks.errors import DeliveryError
-from tasks.fleet import BYTES_PER_PARAMETER, Device
-from tasks.store import Ref, read_tensors, write_json
+from tasks.run.errors import DeliveryError
+from tasks.run.files import Ref, write_json
+from tasks.run.store import read_tensors
+from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
-RUNNER = Path(__file__).parents[1] / "templates/run.py"
+RUNNER = Path(__file__).parent / "templates/run.py"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _manifest(
 HOW_TO_LOAD = {
     "onnx": "python run.py IMAGE (needs onnxruntime; Pillow for images that are not .npy)",
     "pt2": "torch.export.load('model.pt2').module()(pixels)",
-    "safetensors": "tasks.evaluation.load_shipped(Path('model.safetensors'))(pixels)",
+    "safetensors": "tasks.delivery.shipped.load_shipped(Path('model.safetensors'))(pixels)",
 }
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tasks.evaluation import load_shipped
+from tasks.delivery.shipped import load_shipped
 
 Runner = Callable[[Tensor], Tensor]
 """Pixels in 0..1 ``(n, channels, size, size)`` to logits ``(n, classes)``."""
@@ -22,7 +22,7 @@ QUANTIZED = ["MatMul", "Gemm"]  # what dynamic quantisation speeds up; convoluti
 
 
 def write(name: str, state: Path, example: Tensor, path: Path) -> None:
-    """Write the model of a state file (:func:`tasks.evaluation.ship`) to ``path``.
+    """Write the model of a state file (:func:`tasks.delivery.shipped.ship`) to ``path``.
 
     Args:
         example: a batch of at least 2 inputs: a batch of 1 would fix the batch size.

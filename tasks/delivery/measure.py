@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks.delivery.formats import Runner
-from tasks.errors import DeliveryError
+from tasks.run.errors import DeliveryError
 
 BATCHES = (1, 2, 7)  # that outputs are compared for
 TIMED = (1, 32)

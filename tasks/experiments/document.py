@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import ArtifactError
 from tasks.experiments.results import JUDGES, OUT, collect
-from tasks.store import atomic_write, read_json
+from tasks.run.errors import ArtifactError
+from tasks.run.files import atomic_write, read_json
 
 RESULTS, PAGE, README = Path("docs/results"), Path("docs/results.md"), Path("README.md")
 NOTES = "notes"  # what people wrote about an experiment: docs/results/notes/<experiment>.md

@@ -17,9 +17,15 @@ from typing import Any
 import pandas as pd
 
 from tasks.experiments import pictures
-from tasks.experiments.claims import Claim, ablation, central, grid, headers, lightweight, refining
-from tasks.store import atomic_write, read_json, write_json
-from tasks.tracking import Candidate, Lineage, Tracker
+from tasks.experiments.ablation import claims as ablation
+from tasks.experiments.central import claims as central
+from tasks.experiments.claim import Claim
+from tasks.experiments.grid import claims as grid
+from tasks.experiments.headers import claims as headers
+from tasks.experiments.lightweight import claims as lightweight
+from tasks.experiments.refining import claims as refining
+from tasks.run.files import atomic_write, read_json, write_json
+from tasks.tracking.candidates import Candidate, Lineage, Tracker
 
 OUT = Path("artifacts/evaluation")
 CLAIMS = OUT / "claims.json"

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from tasks.errors import SettingsError
 from tasks.experiments.names import SCALES
-from tasks.fields import (
+from tasks.run.errors import SettingsError
+from tasks.settings.fields import (
     Count,
     Fraction,
     Frozen,
@@ -18,7 +18,7 @@ from tasks.fields import (
     in_words,
     read_yaml,
 )
-from tasks.settings import Settings, load, merged
+from tasks.settings.params import Settings, load, merged
 
 FOLDER = Path("evaluation")
 

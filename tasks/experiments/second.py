@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tasks.experiments.scale import merged
-from tasks.store import WORK
+from tasks.run.files import WORK
 
 DIGITS = WORK / "digits"
 

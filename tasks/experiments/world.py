@@ -6,19 +6,19 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
-from prefect import task
-from prefect.cache_policies import INPUTS, TASK_SOURCE
 
 from models.backbone.features import extract
 from models.backbone.slicing import slice_variant
-from tasks.cloud import load_backbone
-from tasks.compute import Machine
 from tasks.data import pin, sources
-from tasks.options import CACHED
-from tasks.partitioning import PIN, divide
-from tasks.samples import SPLITS, DataInfo, read_info, read_split, samples_ref
-from tasks.settings import Data, Settings
-from tasks.store import WORK, Ref, put_tensors
+from tasks.data.partitioning import PIN, divide
+from tasks.data.samples import DataInfo, read_info, read_split, samples_ref
+from tasks.report.heldout import test_split
+from tasks.run.cached import KEY, cached
+from tasks.run.compute import Machine
+from tasks.run.files import WORK, Ref
+from tasks.run.modules import load_backbone, put_backbone
+from tasks.run.store import put_tensors
+from tasks.settings.params import Data, Settings
 
 FOLDER = WORK / "experiments"
 
@@ -59,11 +59,8 @@ def identity(settings: Settings, content: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-@task(
-    task_run_name="partition {key}",
-    **{**CACHED, "cache_policy": INPUTS - "settings" + TASK_SOURCE},  # `key` stands for them
-)
-def make_world(settings: Settings, content: str, key: str, code: str) -> World:
+@cached("partition {key}", cache_policy=KEY - "settings")  # `key` stands for them
+def make_world(settings: Settings, content: str, key: str) -> World:
     """Divide the raw data as the pipeline's first stage does, validated the same way."""
     out = FOLDER / f"worlds/{key}"
     divide(settings, content, out, out / "validation")
@@ -72,24 +69,21 @@ def make_world(settings: Settings, content: str, key: str, code: str) -> World:
     return World(read_info(out), owners)
 
 
-@task(task_run_name="cut width {width}, depth {depth}", **CACHED)
-def cut(elastic: Ref, width: float, depth: int, strategy: str, code: str) -> Ref:
+@cached("cut width {width}, depth {depth}")
+def cut(elastic: Ref, width: float, depth: int, strategy: str) -> Ref:
     """One variant as a real smaller module."""
-    from models.backbone.config import config_of
-
     vit = slice_variant(load_backbone(elastic), width, depth, strategy)
-    return put_tensors(FOLDER, "variant", vit.state_dict(), config_of(vit).to_dict())
+    return put_backbone(FOLDER, "variant", vit)
 
 
-@task(task_run_name="features of {name}", **CACHED)
-def embed(
-    name: str, backbone: Ref, samples: Ref, info: DataInfo, machine: Machine, code: str
-) -> Ref:
+@cached("features of {name}")
+def embed(name: str, backbone: Ref, samples: Ref, info: DataInfo, machine: Machine) -> Ref:
     """Features and labels of all splits of one owner, in half precision."""
     vit = load_backbone(backbone).to(machine.prepare())
     tensors = {}
-    for split in SPLITS:
-        images, labels = read_split(samples, split, info)
+    splits = {split: read_split(samples, split, info) for split in ("train", "val")}
+    splits["test"] = test_split(samples, info)
+    for split, (images, labels) in splits.items():
         tensors[f"{split}_features"] = extract(vit, images).half()
         tensors[f"{split}_labels"] = labels.to(torch.int16)
     return put_tensors(FOLDER, "features", tensors)

@@ -15,10 +15,10 @@ import psutil
 import pytest
 import yaml
 
-from flows import stack
-from flows.services import environment
-from tests.flows.test_stack import base_port
-from tests.flows.tiny import ROOT, bring, tiny_params
+from tasks.servers import stack
+from tasks.servers.services import environment
+from tests.tasks.servers.test_servers_stack import base_port
+from tests.tiny import ROOT, bring, tiny_params
 
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent

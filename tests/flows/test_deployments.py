@@ -17,9 +17,9 @@ from prefect.flow_runs import resume_flow_run
 from prefect.flows import load_flow_from_entrypoint
 
 from flows import hooks
-from flows.cli import STAGES
+from flows.command.names import STAGES
 from flows.weekly import TIERS, approved
-from tasks.errors import StageError
+from tasks.run.errors import StageError
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -141,7 +141,7 @@ def test_the_cache_report_names_what_was_computed(
     from prefect import task
     from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-    from tasks.options import CACHED
+    from tasks.run.cached import CACHED
 
     @task(task_run_name="double {number}", **CACHED)
     def double(number: int) -> int:

@@ -14,9 +14,9 @@ import pytest
 import torch
 import yaml
 
-from tasks.errors import DataError, StageError
-from tasks.evaluation import load_shipped
-from tasks.outputs import read_rounds, read_searches
+from tasks.delivery.shipped import load_shipped
+from tasks.report.outputs import read_rounds, read_searches
+from tasks.run.errors import DataError, StageError
 
 
 @pytest.fixture(scope="session")
@@ -202,7 +202,7 @@ def test_a_fleet_that_nothing_fits_names_the_cluster(
 def test_a_stage_without_its_inputs_says_which_to_run(
     pinned: Path, tmp_path: Path, run: Callable[..., None]
 ) -> None:
-    from tasks.errors import ArtifactError
+    from tasks.run.errors import ArtifactError
 
     root = tmp_path / "project"
     shutil.copytree(pinned, root)

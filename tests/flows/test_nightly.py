@@ -14,9 +14,9 @@ import yaml
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from tasks.data import pin
-from tasks.errors import DataError, StageError, ValidationError
-from tasks.samples import samples_ref
-from tests.flows.tiny import ROOT, bring
+from tasks.data.samples import samples_ref
+from tasks.run.errors import DataError, StageError, ValidationError
+from tests.tiny import ROOT, bring
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def project(
 
 
 def versions(root: Path) -> dict[str, int]:
-    from tasks.tracking import connect
+    from tasks.tracking.candidates import connect
 
     counts: dict[str, int] = {}
     for found in connect(root).search_model_versions():
@@ -103,7 +103,7 @@ def count_trainings(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 def newest(name: str, root: Path) -> Any:
-    from tasks.tracking import connect
+    from tasks.tracking.candidates import connect
 
     found = connect(root).search_model_versions(f"name = '{name}'")
     return max(found, key=lambda v: int(v.version))
@@ -147,13 +147,14 @@ def test_own_images_never_change_the_split_of_those_before() -> None:
 
 def test_labels_and_brightness_that_moved_are_drift(finished: Path, tmp_path: Path) -> None:
     from tasks.data import drift
-    from tasks.samples import PARTITION
-    from tasks.store import put_tensors, read_tensors
+    from tasks.data.samples import PARTITION
+    from tasks.device.drifted import describe
+    from tasks.run.store import put_tensors, read_tensors
 
     place = finished / PARTITION
     limits, classes = drift.Thresholds(0.05, 0.1), list("0123456789")
     here, there = samples_ref("device-00", place), samples_ref("device-01", place)
-    facts = drift.describe("device-00", here, 10)
+    facts = describe("device-00", here, 10)
     assert sum(facts.labels) == pytest.approx(1)
     assert drift.check(here, facts, classes, limits, tmp_path / "a") == {}
     moved = drift.check(there, facts, classes, limits, tmp_path / "b")
@@ -170,7 +171,7 @@ def test_labels_and_brightness_that_moved_are_drift(finished: Path, tmp_path: Pa
 
 
 def test_chance_alone_is_seldom_drift() -> None:
-    from tasks.data.drift import by_chance
+    from tasks.data.histograms import by_chance
 
     rng, shares = np.random.default_rng(0), np.full(10, 0.1)
     counts = rng.multinomial(200, shares, size=2000) / 200

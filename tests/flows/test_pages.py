@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.services import environment, free_port, mlflow_command, prefect_on, serving
-from tasks.tracking import candidates_page, connect
+from tasks.servers.services import environment, free_port, mlflow_command, prefect_on, serving
+from tasks.tracking.candidates import candidates_page, connect
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -133,7 +133,7 @@ def test_prefect_shows_the_deployments_and_their_form(
     import subprocess
     import sys
 
-    from tests.flows.tiny import ROOT
+    from tests.tiny import ROOT
 
     with prefect_on(free_port(), tmp_path) as api:
         env = {**environment(tmp_path), "PREFECT_API_URL": api, "PYTHONPATH": str(ROOT)}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tasks.data import fashion_mnist
-from tasks.errors import DataError
+from tasks.run.errors import DataError
 
 COUNTS = {"train": 6, "t10k": 4}
 

@@ -22,7 +22,7 @@ from tasks.data.partition import (
     shared_count,
     summary,
 )
-from tasks.errors import DataError, SettingsError
+from tasks.run.errors import DataError, SettingsError
 
 CLASSES = 10
 PLAN = Plan("C2", 0.5, 400, 100, 100, 50, 0.6, 0.2, 0.2, 0.4, 8)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.data import pin
-from tasks.errors import DataError, StageError
+from tasks.run.errors import DataError, StageError
 
 FILES = {"a/b/x": b"1", "a-b/x": b"22", "a.b/y": b"333", "ü/z": b"4444", "top": b"", ".hid": b"5"}
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tasks.data import sources
-from tasks.errors import DataError, SettingsError
+from tasks.run.errors import DataError, SettingsError
 
 OPTIONS = {"image_size": 8, "channels": 3, "seed": 0, "test_fraction": 0.25}
 

@@ -11,7 +11,7 @@ import pytest
 
 from tasks.data import validation
 from tasks.data.partition import DevicePlan, Plan, Source, partition
-from tasks.errors import ValidationError
+from tasks.run.errors import ValidationError
 
 DEVICES = [DevicePlan(i, f"device-{i:02d}", f"edge-{i // 2}", i % 2) for i in range(4)]
 PLAN = Plan("C2", 0.5, 200, 50, 50, 100, 0.6, 0.2, 0.2, 0.4, 4)

@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 
 from models.header.build import HeaderConfig, build_header, neurons, state_of
 from models.refinement.aggregation import aggregate
-from tasks.experiments import central, grid, lightweight, refining
-from tasks.experiments.claims import ablation as of_ablation
-from tasks.experiments.claims import central as of_central
-from tasks.experiments.claims import lightweight as of_lightweight
-from tasks.experiments.claims import refining as of_refining
-from tasks.records import State, Variant
-from tasks.settings import load
-from tasks.store import Ref, put_tensors
+from tasks.experiments.ablation import claims as of_ablation
+from tasks.experiments.central import cells as central
+from tasks.experiments.central import claims as of_central
+from tasks.experiments.grid import cells as grid
+from tasks.experiments.lightweight import cells as lightweight
+from tasks.experiments.lightweight import claims as of_lightweight
+from tasks.experiments.refining import cells as refining
+from tasks.experiments.refining import claims as of_refining
+from tasks.links.records import State, Variant
+from tasks.run.files import Ref
+from tasks.run.store import put_tensors
+from tasks.settings.params import load
 
 SETTINGS = load(Path("params.yaml"))
 MLP = HeaderConfig("mlp", 6, 2, 3, channels=4, hidden=10)
@@ -82,16 +86,14 @@ def test_the_shared_header_sees_shared_samples_alone(tmp_path: Path, monkeypatch
     labels = torch.randint(3, (20,), generator=stream).to(torch.int16)
     header = put_tensors(Path("x"), "header", state_of(build_header(MLP)), MLP.to_dict())
     edge = SETTINGS.edge.model_copy(update={"retrain_steps": 5})
-    from tasks.compute import Machine
+    from tasks.run.compute import Machine
 
     def trained(changed_from: int) -> Ref:
         other = features.clone()
         other[changed_from:] += 1
         tensors = {"train_features": other, "train_labels": labels}
         own = put_tensors(Path("x"), "device", tensors)
-        return refining.header_on_shared.fn(
-            header, [own], 20, 0.2, edge, 0, Machine("cpu", 1), "code"
-        )
+        return refining.header_on_shared.fn(header, [own], 20, 0.2, edge, 0, Machine("cpu", 1))
 
     assert trained(20) == trained(4), "four samples are shared; the others stay"
     assert trained(20) != trained(3)

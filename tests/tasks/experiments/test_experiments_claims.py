@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.errors import SettingsError
-from tasks.experiments import grid, paper, pictures
-from tasks.experiments.claims import Claim
-from tasks.experiments.claims import grid as of_grid
-from tasks.experiments.claims import headers as of_headers
+from tasks.experiments import paper, pictures
+from tasks.experiments.claim import Claim
+from tasks.experiments.grid import cells as grid
+from tasks.experiments.grid import claims as of_grid
+from tasks.experiments.headers import claims as of_headers
 from tasks.experiments.names import EXPERIMENTS
 from tasks.experiments.results import JUDGES, collect, publish
 from tasks.experiments.results import Circumstances as How
 from tasks.experiments.scale import load_scale, settings_of
-from tasks.records import Variant
-from tasks.settings import load, merged
+from tasks.links.records import Variant
+from tasks.run.errors import SettingsError
+from tasks.settings.params import load, merged
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_what_is_published_is_collected(tmp_path) -> None:  # type: ignore[no-un
 
 
 def test_every_experiment_has_its_flow_its_claims_and_its_picture() -> None:
-    from flows.experiments import FLOWS
+    from flows.experiments.registry import FLOWS
 
     assert set(EXPERIMENTS) == set(FLOWS) == set(JUDGES) == set(pictures.FIGURES)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.errors import ArtifactError
 from tasks.experiments import document
-from tasks.experiments.claims import Claim
+from tasks.experiments.claim import Claim
 from tasks.experiments.results import JUDGES
-from tasks.store import read_json, write_json
+from tasks.run.errors import ArtifactError
+from tasks.run.files import read_json, write_json
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / document.RESULTS

@@ -1,0 +1,1 @@
+"""The `acme` command: a module a command, heavy imports inside."""

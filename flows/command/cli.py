@@ -1,0 +1,315 @@
+"""The command line. Heavy imports happen inside the commands: ``acme --help`` is instant."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.command.names import FORMATS, SOURCES, STAGES
+from tasks.experiments.names import SCALES
+
+params_option = click.option(
+    "--params",
+    type=click.Path(path_type=Path),
+    default=Path("params.yaml"),
+    show_default=True,
+    help="The settings file.",
+)
+
+
+@click.group(context_settings={"max_content_width": 100})
+@click.version_option(package_name="acme-customization")
+def cli() -> None:
+    """Give every device of a fleet its own model, cut from one large Transformer."""
+
+
+@cli.command()
+@params_option
+def run(params: Path) -> None:
+    """Fetch the data, run every stage that is out of date, print the fleet table."""
+    from flows.command.run import run_all
+
+    run_all(params)
+
+
+@cli.command()
+@click.option("--only", multiple=True, metavar="NAME", help="An experiment, e.g. fig9; repeatable.")
+@click.option("--seeds", type=click.IntRange(1), help="How many seeds, instead of the scale's.")
+@click.option(
+    "--scale",
+    type=click.Choice(SCALES),
+    default="quick",
+    show_default=True,
+    help="Sizes: evaluation/<scale>.yaml.",
+)
+@params_option
+def evaluate(only: tuple[str, ...], seeds: int | None, scale: str, params: Path) -> None:
+    """Run the paper's experiments and judge its claims; goes on where it was stopped."""
+    from flows.command.evaluation import evaluate_paper
+
+    evaluate_paper(only, scale, seeds, params)
+
+
+@cli.command()
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("artifacts/evaluation"),
+    show_default=True,
+    help="What acme evaluate --scale default left.",
+)
+def results(folder: Path) -> None:
+    """Write docs/results.md and the README's table from an evaluation."""
+    from tasks.experiments.document import publish_page
+
+    left = publish_page(folder)
+    print("docs/results.md is written" + (f"; unchanged: {', '.join(left)}" if left else ""))
+
+
+@cli.command()
+@click.argument("name", metavar="NAME", type=click.Choice(STAGES))
+@params_option
+def stage(name: str, params: Path) -> None:
+    """Run one stage, up to date or not (what `dvc repro` calls)."""
+    from flows.command.run import run_stage
+
+    run_stage(name, params)
+
+
+@cli.command()
+@click.option(
+    "--summary",
+    type=click.Path(path_type=Path),
+    default=Path("artifacts/summary.json"),
+    show_default=True,
+    help="A run's summary.",
+)
+def fleet(summary: Path) -> None:
+    """Print the fleet table of the last run."""
+    from flows.command.table import print_fleet
+
+    print_fleet(summary)
+
+
+@cli.command()
+@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
+@click.option("--force", is_flag=True, help="Whatever the scores say; a limit is kept.")
+@params_option
+def promote(devices: tuple[str, ...], force: bool, params: Path) -> None:
+    """Make challengers champions where they fit and are not worse; all of them, or DEVICEs'."""
+    from flows.command.promotion import promote_fleet
+    from tasks.servers.services import use_environment
+
+    use_environment(Path.cwd())
+    promote_fleet(params, devices, force)
+
+
+@cli.command()
+@click.argument("device", metavar="DEVICE")
+@params_option
+def rollback(device: str, params: Path) -> None:
+    """Make the champion before the present one champion again."""
+    from flows.command.promotion import roll_back
+    from tasks.servers.services import use_environment
+
+    use_environment(Path.cwd())
+    roll_back(params, device)
+
+
+@cli.command()
+@click.argument("device", metavar="DEVICE")
+@click.option("--format", "name", type=click.Choice(FORMATS), default="onnx", show_default=True)
+@click.option("--int8", is_flag=True, help="Quantise dynamically (onnx); measures what it costs.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder; artifacts/export/...")
+@params_option
+def export(device: str, name: str, int8: bool, out: Path | None, params: Path) -> None:
+    """Write the folder that a device needs to run its champion."""
+    from flows.command.delivery import export_device
+    from tasks.servers.services import use_environment
+
+    use_environment(Path.cwd())
+    export_device(device, name, int8, out, params)
+
+
+@cli.command()
+@click.argument("device", metavar="DEVICE")
+@click.option("--port", default=5001, show_default=True)
+@params_option
+def serve(device: str, port: int, params: Path) -> None:
+    """Answer HTTP requests with a device's champion (MLflow's server) until Ctrl-C."""
+    from flows.command.delivery import serve_device
+    from tasks.servers.services import use_environment
+
+    use_environment(Path.cwd())
+    serve_device(device, port, params)
+
+
+@cli.command()
+@click.option(
+    "--id", "number", type=click.IntRange(0), default=0, show_default=True, help="The device's id."
+)
+@click.option("--storage-limit", "limit", required=True, help='Parameters, or e.g. "2 MB".')
+@click.option("--power-watt", type=click.FloatRange(0, min_open=True), help="If no counter tells.")
+@click.option("--out", type=click.Path(path_type=Path), help="A fleet file to add the device to.")
+@params_option
+def profile(
+    number: int, limit: str, power_watt: float | None, out: Path | None, params: Path
+) -> None:
+    """Measure this machine, and print it as a device of the fleet."""
+    from tasks.servers.services import use_environment
+
+    use_environment(Path.cwd())  # before torch is loaded, which reads it once
+    from flows.command.profiling import profile_machine
+
+    profile_machine(params, number, limit, power_watt, out)
+
+
+@cli.command()
+@click.option("--source", type=click.Choice(SOURCES), help="The data set.")
+@click.option("--data", type=click.Path(path_type=Path), help="Its folder.")
+@click.option("--image-size", type=click.IntRange(4), help="Else as the model or images are.")
+@click.option("--channels", type=click.Choice(["1", "3"]), help="Else as the first image is.")
+@click.option("--model", help="A timm ViT or DeiT, models:/NAME@ALIAS, or none: a small ViT.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
+@click.option("--fleet", type=click.Path(path_type=Path), help="A YAML or CSV file of devices.")
+@click.option("--devices", type=click.IntRange(1), help="Or make up so many.")
+@click.option("--clusters", type=click.IntRange(1), help="Clusters of the devices.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Write over params.yaml.")
+@click.option("--yes", is_flag=True, help="Ask nothing; take what is usual.")
+def init(channels: str | None, force: bool, yes: bool, **given: Any) -> None:
+    """Write params.yaml for your data, model and fleet."""
+    from flows.command.init import asked
+    from flows.command.init import init as write
+
+    case = asked({**given, "channels": int(channels) if channels else None}, yes)
+    write(case, Path(), force)
+
+
+@cli.command()
+@params_option
+def check(params: Path) -> None:
+    """Validate the settings file."""
+    from flows.command.run import check as checked
+
+    settings = checked(params)
+    devices = sum(len(cluster.devices) for cluster in settings.fleet)
+    print(f"{params}: {len(settings.fleet)} edge servers, {devices} devices, all settings valid")
+
+
+@cli.command()
+@click.option("--prefect-port", default=4200, show_default=True, help="Port of Prefect's page.")
+@click.option("--mlflow-port", default=5000, show_default=True, help="Port of MLflow's page.")
+def ui(prefect_port: int, mlflow_port: int) -> None:
+    """Serve the Prefect and MLflow pages on loopback until Ctrl-C."""
+    from flows.command.run import serve_pages
+
+    serve_pages(prefect_port, mlflow_port)
+
+
+@cli.group()
+def stack() -> None:
+    """The shared servers, as processes of this machine on loopback (docs/stack.md)."""
+
+
+@stack.command()
+@click.option("--base-port", default=24200, show_default=True, help="The first of five ports.")
+def up(base_port: int) -> None:
+    """Start PostgreSQL, S3, MLflow, Prefect and a worker; the password is ACME_PASSWORD."""
+    from tasks.servers.stack import up as start
+
+    start(Path.cwd(), base_port)
+    print("\nTo use them: . .acme/stack/env")
+
+
+@stack.command()
+@click.option("--delete-data", is_flag=True, help="Also delete the databases.")
+def down(delete_data: bool) -> None:
+    """Stop them; the databases stay."""
+    from tasks.servers.stack import down as stop
+
+    stop(Path.cwd(), delete_data)
+
+
+@stack.command()
+def status() -> None:
+    """Print the address of each, and whether it is up."""
+    from tasks.servers.stack import status as show
+
+    show(Path.cwd())
+
+
+@stack.command()
+def prepare() -> None:
+    """Make buckets and queues on servers that the environment names (deploy/compose.yaml does)."""
+    from tasks.servers.stack import prepare as make
+
+    make()
+
+
+@cli.group()
+def data() -> None:
+    """The raw data and its pin, data.dvc."""
+
+
+@data.command()
+@params_option
+def fetch(params: Path) -> None:
+    """Fetch the raw data that are missing, and check all of them against data.dvc."""
+    from flows.command.run import fetch_data
+
+    fetch_data(params)
+
+
+@data.command()
+@params_option
+def verify(params: Path) -> None:
+    """Check the raw data against data.dvc; name each file that differs."""
+    from flows.command.run import verify_data
+
+    verify_data(params)
+
+
+@data.command()
+@params_option
+def pin(params: Path) -> None:
+    """Accept the raw data as it lies now: write its checksums and data.dvc."""
+    from flows.command.run import pin_data
+
+    pin_data(params)
+
+
+def main() -> None:
+    """Run the command line: what a person can act on is one line and exit code 2."""
+    for sign in (signal.SIGINT, signal.SIGTERM):  # either stops the servers that we started
+        signal.signal(sign, signal.default_int_handler)
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        fail(f"{error.format_message()} See acme --help.")
+    except (click.Abort, KeyboardInterrupt):
+        fail("stopped; finished steps are kept, run the same command to go on", 130)
+    except Exception as error:
+        from tasks.run.errors import is_ours
+
+        if not is_ours(error):
+            raise
+        fail(str(error))
+
+
+def fail(message: str, code: int = 2) -> None:
+    """One line on standard error, and out."""
+    print(f"acme: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""`acme export` and `acme serve`: a device's champion, for the device and over HTTP."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows.command.table import print_rows
+from tasks.run.errors import RegistryError
+from tasks.servers.services import environment, serving, until_interrupted
+from tasks.settings.fleet import Device
+from tasks.settings.params import Settings, device_name, load
+from tasks.tracking.candidates import tracking_uri
+
+OUT = Path("artifacts/export")
+
+
+def export_device(
+    device: str, name: str, int8: bool, out: Path | None, params: Path
+) -> dict[str, Any]:
+    """Export a device's champion and print what was measured.
+
+    Raises:
+        SettingsError: the fleet has no such device.
+        RegistryError: it has no champion.
+        DeliveryError: the export is not what was trained, or too large for the device.
+    """
+    from tasks.data.samples import samples_ref
+    from tasks.delivery.export import Source, export
+    from tasks.run.compute import prepare
+    from tasks.tracking.registry import CHAMPION, Registry, device_model
+
+    settings = load(params)
+    prepare("cpu", settings.threads)
+    chosen = find_device(settings, device)
+    registry, model = Registry(Path.cwd()), device_model(chosen.name)
+    champion = registry.find(model, CHAMPION)
+    if champion is None:
+        raise RegistryError(f"{model} has no champion. Try: acme promote {chosen.name}")
+    place = out or OUT / chosen.name / (f"{name}-int8" if int8 else name)
+    with tempfile.TemporaryDirectory() as scratch:
+        state = registry.state_file(champion, Path(scratch))
+        if state is None:
+            raise RegistryError(f"{model}: version {champion.number} holds no safetensors state")
+        source = Source(chosen, model, champion.number, state, samples_ref(chosen.name))
+        manifest = export(source, name, int8, place)
+    print_manifest(manifest, place)
+    return manifest
+
+
+def find_device(settings: Settings, device: str) -> Device:
+    """A device of the fleet, by name or id. Raises SettingsError if there is none."""
+    name = device_name(settings, device)
+    return next(d for cluster in settings.fleet for d in cluster.devices if d.name == name)
+
+
+def print_manifest(manifest: dict[str, Any], place: Path) -> None:
+    """The delivered model beside torch's."""
+    measured = manifest["measured_here"]
+    rows = [
+        {
+            "": who,
+            "bytes": f"{measured[who]['bytes']:,}",
+            "val accuracy": f"{measured[who]['val_accuracy']:.4f}",
+            **{
+                f"{p} ms, batch {batch}": f"{1e3 * measured[who][f'{p}_batch{batch}_s']:.3f}"
+                for batch in (1, 32)
+                for p in ("p50", "p90")
+            },
+        }
+        for who in ("torch", "delivered")
+    ]
+    title = f"{manifest['device']}, version {manifest['version']}, as {manifest['format']}"
+    print_rows(title, rows, left=("",))
+    limit = manifest["limits"]["storage_limit_bytes"]
+    print(f"Largest difference of the logits: {measured['max_difference']:.1e}")
+    print(f"{place}: {manifest['file']} fits the device ({limit:,} bytes). Measured here.")
+
+
+def serve_device(device: str, port: int, params: Path) -> None:
+    """MLflow's model server with a device's champion, until interrupted."""
+    settings = load(params)
+    with serving_device(find_device(settings, device), port) as url:
+        size, channels = settings.data.image_size, settings.data.channels
+        print(f"{url}/invocations takes pixels in 0..1, (n, {channels}, {size}, {size}):")
+        print(f"""  curl {url}/invocations -H 'Content-Type: application/json' \\
+       -d '{{"inputs": [[[[0.0, ...]]]]}}'""")
+        until_interrupted()
+
+
+@contextmanager
+def serving_device(device: Device, port: int) -> Iterator[str]:
+    """MLflow's model server on loopback while the block runs; gives its address.
+
+    Raises:
+        RegistryError: the device has no champion.
+        StageError: the server does not start; names its log.
+    """
+    from tasks.tracking.registry import CHAMPION, Registry, device_model
+
+    root, model = Path.cwd(), device_model(device.name)
+    if Registry(root).find(model, CHAMPION) is None:
+        raise RegistryError(f"{model} has no champion. Try: acme promote {device.name}")
+    where = ["--host", "127.0.0.1", "--port", str(port), "--env-manager", "local"]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{model}@champion"]
+    env = {**environment(root), "MLFLOW_TRACKING_URI": tracking_uri(root)}
+    url, log = f"http://127.0.0.1:{port}", root / ".acme/model-server.log"
+    with serving("MLflow's model server", [*command, *where], f"{url}/ping", log, env):
+        yield url

@@ -1,0 +1,92 @@
+"""`acme evaluate`: the paper's experiments, one after the other, each resumable."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.command.run import quiet_expected_errors
+from tasks.experiments.names import EXPERIMENTS
+from tasks.run.errors import SettingsError
+from tasks.servers.services import prefect_server
+
+
+def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: Path) -> None:
+    """Run experiments, write their tables, pictures and claims, and print the verdicts.
+
+    Raises:
+        AcmeError: an unknown experiment, bad settings or data.
+    """
+    unknown = sorted(set(only) - set(EXPERIMENTS))
+    if unknown:
+        raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
+    root, chosen = Path.cwd(), [name for name in EXPERIMENTS if not only or name in only]
+    with prefect_server(root) as env:
+        os.environ.update(env)  # before anything imports Prefect, which reads it once
+        quiet_expected_errors()
+        for number, name in enumerate(chosen, 1):
+            print(f"{name} ({number} of {len(chosen)}, scale {scale})", file=sys.stderr, flush=True)
+            run_experiment(name, scale, seeds, params)
+    finish(scale)
+
+
+def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> None:
+    """One experiment's flow, and what it leaves."""
+    from flows.experiments.bench import Bench
+    from flows.experiments.registry import FLOWS
+    from tasks.experiments import results, world
+    from tasks.experiments.scale import load_scale
+    from tasks.run.compute import Machine, hardware
+    from tasks.tracking.candidates import Lineage, git_commit
+
+    bench = Bench(load_scale(scale), params, seeds)
+    start = time.monotonic()
+    rows = FLOWS[name](bench)
+    settings = bench.settings(0)
+    how = results.Circumstances(
+        scale=scale,
+        command=command_of(name, scale, seeds),
+        hardware=hardware(Machine.of(settings.compute, settings.threads)),
+        git_commit=git_commit(Path.cwd()),
+        wall_s=round(time.monotonic() - start, 1),
+    )
+    claims = results.publish(name, rows, how)
+    content = world.content_of(settings.data)
+    lineage = Lineage(settings.data.source, content, how.git_commit, scale)
+    results.log(name, rows, claims, Path.cwd(), lineage)
+
+
+def command_of(name: str, scale: str, seeds: int | None) -> str:
+    """What reproduces one experiment."""
+    words = ["acme", "evaluate", "--only", name, "--scale", scale]
+    return shlex.join(words + (["--seeds", str(seeds)] if seeds else []))
+
+
+def finish(scale: str) -> None:
+    """Collect all claims of this scale and print them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tasks.experiments import results
+
+    rows = results.collect(scale)
+    console = Console(width=None if Console().is_terminal else 150)
+    grid = Table(title=f"The paper's claims, scale {scale}", header_style="bold")
+    for column in ("id", "paper", "ours", "95 % interval", "seeds", "verdict"):
+        grid.add_column(column, justify="left" if column in ("id", "verdict") else "right")
+    for row in rows:
+        low, high = row["ours_ci95"]
+        grid.add_row(
+            row["id"],
+            "" if row["paper"] is None else f"{row['paper']:.4f}",
+            f"{row['ours_mean']:.4f}",
+            "" if low is None else f"{low:.4f} to {high:.4f}",
+            str(len(row["seeds"])),
+            row["verdict"],
+        )
+    console.print(grid)
+    print(f"\nClaims, tables and pictures: {results.OUT}")

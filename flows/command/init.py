@@ -1,0 +1,151 @@
+"""`acme init`: settings for a user's own data, model and fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import click
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from flows.command.names import SOURCES
+from flows.command.pipeline import is_code, named_files
+from tasks.cloud.registered import is_registered
+from tasks.run.errors import SettingsError
+from tasks.run.files import atomic_write
+from tasks.servers.services import use_environment
+from tasks.settings.params import load
+from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Case, changes
+
+
+def asked(given: Mapping[str, Any], quiet: bool) -> Case:
+    """The case that flags describe; what they leave open is asked for, or taken as usual where
+    ``quiet``."""
+    case = dict(given)
+
+    def ask(name: str, words: str, usual: Any, kind: Any = None) -> None:
+        if case[name] is None:
+            case[name] = usual if quiet else click.prompt(words, default=usual, type=kind)
+
+    ask("source", "Data set", SOURCES[0], click.Choice(SOURCES))
+    ask("data", "Its folder", Path("data"), click.Path(path_type=Path))
+    ask("model", "A timm ViT or DeiT, models:/NAME@ALIAS, or none for a small ViT", "none")
+    made_up = case["fleet"] is None and case["devices"] is None
+    if made_up and not quiet:
+        answer = click.prompt("A fleet file, YAML or CSV, or none to make devices up", "none")
+        case["fleet"] = None if answer == "none" else Path(answer)
+    if case["fleet"] is None:
+        ask("devices", "How many devices", DEVICES, click.IntRange(1))
+        ask("clusters", "In how many clusters", min(CLUSTERS, case["devices"]), click.IntRange(1))
+    case["model"] = None if case["model"] == "none" else case["model"]
+    return Case(**case)
+
+
+def init(case: Case, out: Path, force: bool) -> None:
+    """Write ``params.yaml`` with the shipped file's comments; ``dvc.yaml`` and ``.gitignore`` where
+    there are none.
+
+    Raises:
+        SettingsError: a file is there already, or the case is impossible; then nothing is written.
+    """
+    path = out / "params.yaml"
+    if path.exists() and not force:
+        raise SettingsError(f"{path} is there already. To write over it: acme init --force")
+    if not case.data.resolve().is_relative_to(out.resolve()):
+        raise SettingsError(f"--data {case.data}: DVC pins what lies below this folder; move it in")
+    if is_registered(case.model):
+        use_environment(out)  # MLflow draws a bar a file unless it is told not to
+    text = (SHIPPED / "settings.yaml").read_text()
+    written = edited(text, changes(case, YAML(typ="safe").load(text)))
+    kept = path.read_bytes() if path.exists() else None
+    atomic_write(path, written.encode())
+    try:
+        settings = load(path)
+    except SettingsError:
+        path.unlink() if kept is None else atomic_write(path, kept)
+        raise
+    for name, content in (
+        ("dvc.yaml", stages(YAML(typ="safe").load(written))),
+        (".gitignore", ignored(case.data)),
+    ):
+        if not (out / name).exists():
+            atomic_write(out / name, content.encode())
+    devices = sum(len(cluster.devices) for cluster in settings.fleet)
+    print(f"{path}: {len(settings.fleet)} edge servers, {devices} devices. Next:")
+    print("\n".join(f"  {step}" for step in steps(case, out)))
+
+
+def steps(case: Case, out: Path) -> list[str]:
+    """The commands that come after ``acme init``."""
+    repository = [] if (out / ".dvc").exists() else ["git init && dvc init"]
+    fetch = [] if case.source == "image-folder" else ["acme data fetch"]
+    return [*repository, *fetch, "acme data pin", "acme run"]
+
+
+def edited(text: str, overlay: Mapping[str, Any]) -> str:
+    """A YAML text with the values of ``overlay`` on top and its comments kept."""
+    yaml = _yaml()
+    content = yaml.load(text)
+    _lay(content, overlay)
+    return _dumped(yaml, content)
+
+
+def stages(values: Mapping[str, Any]) -> str:
+    """The shipped stages without their dependencies on this project's code, which is installed;
+    with those on files that the settings name."""
+    yaml = _yaml()
+    content = yaml.load((SHIPPED / "stages.yaml").read_text())
+    named = list(named_files(values))
+    for name, stage in content["stages"].items():
+        own = [d for d in stage["deps"] if not is_code(d)]
+        stage["deps"] = own + [file for of, file in named if of == name]
+    return _dumped(yaml, content)
+
+
+def ignored(data: Path) -> str:
+    """What git leaves to DVC, to MLflow and to the next run."""
+    return "".join(f"/{name}/\n" for name in (data.as_posix(), "artifacts", ".acme", "mlflow"))
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _null)  # else an empty value, which reads odd
+    return yaml
+
+
+def _null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _dumped(yaml: YAML, content: Any) -> str:
+    written = StringIO()
+    yaml.dump(content, written)
+    return written.getvalue()
+
+
+def _lay(content: Any, overlay: Mapping[str, Any]) -> None:
+    for name, value in overlay.items():
+        if isinstance(value, Mapping) and isinstance(content.get(name), Mapping):
+            _lay(content[name], value)
+        else:
+            content[name] = _styled(value)
+
+
+def _styled(value: Any) -> Any:
+    """A list of numbers and a device on one line each, as in the shipped file."""
+    if not isinstance(value, list | dict):
+        return value
+    styled: Any
+    if isinstance(value, dict):
+        styled = CommentedMap((name, _styled(item)) for name, item in value.items())
+        inner = list(value.values())
+    else:
+        styled, inner = CommentedSeq(map(_styled, value)), value
+    if not any(isinstance(item, list | dict) for item in inner):
+        styled.fa.set_flow_style()
+    return styled

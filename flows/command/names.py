@@ -1,0 +1,7 @@
+"""What the command line offers by name, cheap to import."""
+
+from __future__ import annotations
+
+SOURCES = ("image-folder", "fashion-mnist", "cifar100")
+FORMATS = ("onnx", "pt2", "safetensors")
+STAGES = ("partition", "backbone", "customize", "evaluate")  # of dvc.yaml, in order

@@ -1,0 +1,62 @@
+"""The fleet table on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks.report.summary import table
+from tasks.run.files import read_json
+
+
+def print_fleet(path: Path) -> None:
+    """Print a run's summary: a row a device, then the fleet and its links.
+
+    Raises:
+        ArtifactError: there is no summary, or it is damaged.
+    """
+    summary = read_json(path)
+    rows = table(summary)
+    left = ("device", "cluster", "backbone", "header")
+    console = print_rows(f"The fleet, seed {summary['seed']}", rows, left)
+    for line in closing_lines(summary):
+        console.print(line, highlight=False)
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]], left: Sequence[str]) -> Console:
+    """Print rows of the same columns; those of ``left`` are words, the others numbers."""
+    console = Console(width=None if Console().is_terminal else 140)
+    grid = Table(title=title, header_style="bold")
+    for column in rows[0]:
+        grid.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(str(value) for value in row.values()))
+    console.print(grid)
+    return console
+
+
+def closing_lines(summary: dict[str, Any]) -> list[str]:
+    """The fleet's accuracy and the cost of the links, in words."""
+    fleet, link = summary["fleet"], summary["link"]
+
+    def accuracy(name: str) -> str:
+        return (
+            f"{fleet[f'{name}_mean']:.3f} (worst {fleet[f'{name}_worst']:.3f}, "
+            f"spread {fleet[f'{name}_std']:.3f})"
+        )
+
+    return [
+        "Mean accuracy on the devices' own test splits: "
+        f"received {accuracy('accuracy_received')}, "
+        f"restricted to own classes {accuracy('accuracy_received_own_classes')}, "
+        f"refined {accuracy('accuracy_refined')}.",
+        f"{fleet['pruned_devices']} of {len(summary['devices'])} devices ship a pruned header.",
+        f"Uplink {link['uplink_bytes']:,} bytes, {link['uplink_ratio']:.1%} of a centralised "
+        f"system's {link['centralised_bytes']:,} ({link['uplink_ratio_with_shared']:.1%} with the "
+        f"consented shared samples); downlink {link['downlink_bytes']:,} bytes.",
+        "* energy is modelled (Eq. 1, backbone alone), not measured.",
+    ]

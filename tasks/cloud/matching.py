@@ -1,0 +1,68 @@
+"""Which variant a cluster gets (Sec. III-B2, Eq. 10-13)."""
+
+from __future__ import annotations
+
+from models.backbone.config import BackboneConfig
+from models.matching.energy import DeviceProfile, EnergyConstants, cluster_energy_joule
+from models.matching.selection import Candidate, select
+from tasks.links.link import Message, receive
+from tasks.links.records import Match, Variant
+from tasks.run.cached import retried
+from tasks.run.files import Ref
+from tasks.run.store import read_tensors
+from tasks.settings import params as settings
+
+
+@retried("cloud: match {statistics.sender}")
+def match(
+    elastic_model: Ref,
+    variants: list[Variant],
+    statistics: Message,
+    rules: settings.Matching,
+    seed: int,
+) -> Match:
+    """Pareto front grid and Eq. 13 (or another rule) for one cluster, from its statistics alone.
+
+    Raises:
+        NothingFitsError: no variant leaves room for the header budget within the cluster's limit.
+    """
+    _, values = receive(statistics)
+    devices = [
+        DeviceProfile(watt, latency_s)
+        for watt, latency_s in zip(
+            values["gpu_capacity_watt"], values["base_latency_s"], strict=True
+        )
+    ]
+    constants = EnergyConstants(**rules.energy.model_dump())
+    patches = BackboneConfig.from_dict(read_tensors(elastic_model)[1]).grid ** 2
+    candidates = [
+        Candidate(
+            v.width,
+            v.depth,
+            v.val_loss,
+            v.val_accuracy,
+            v.parameters,
+            cluster_energy_joule(devices, constants, v.width, v.depth, patches),
+        )
+        for v in variants
+    ]
+    selection = select(
+        candidates,
+        values["storage_limit"] - rules.header_budget,
+        method=rules.method,
+        window=rules.performance_window,
+        seed=seed,
+        cluster=statistics.sender,
+    )
+    best = candidates[selection.chosen]
+    return Match(
+        edge=statistics.sender,
+        width=best.width,
+        depth=best.depth,
+        limit=values["storage_limit"],
+        modelled_energy_joule=tuple(c.energy_joule for c in candidates),
+        chosen=selection.chosen,
+        fitting=selection.fitting,
+        front=selection.front,
+        search_set=selection.search_set,
+    )

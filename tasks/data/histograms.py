@@ -1,0 +1,41 @@
+"""Histograms of a device's data, by which it knows later whether they are still the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.run.files import Ref
+from tasks.run.store import read_tensors
+
+BINS = 8  # of brightness, from black to white
+
+
+def observed(samples: Ref) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and mean brightness in 0..1 ``(n,)`` of the train and val splits."""
+    tensors, _ = read_tensors(samples)
+    images = np.concatenate([tensors[f"{s}_images"].numpy() for s in ("train", "val")])
+    labels = np.concatenate([tensors[f"{s}_labels"].numpy() for s in ("train", "val")])
+    return labels, images.mean((1, 2, 3)) / 255
+
+
+def edges() -> NDArray[np.float64]:
+    """The bounds of the bins of brightness ``(BINS + 1,)``."""
+    return np.linspace(0, 1, BINS + 1)
+
+
+def shares(counts: NDArray[Any]) -> tuple[float, ...]:
+    """A histogram that adds up to 1. A little is added to every count, so that what turns up later
+    is drift and not a division by zero."""
+    smoothed = counts + 0.1
+    return tuple(float(x) for x in smoothed / smoothed.sum())
+
+
+def by_chance(bins: int, samples: int) -> float:
+    """The KL divergence in nats that 99 of 100 samples of an unchanged histogram stay below: twice
+    their number times it is about chi-squared."""
+    from scipy.stats import chi2
+
+    return float(chi2.ppf(0.99, bins - 1) / (2 * samples))

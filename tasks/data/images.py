@@ -1,0 +1,88 @@
+"""What lies in a folder of images, and what it allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.data.partition import CLASS_FRACTION
+from tasks.data.sources import class_folders, fetch, image_files
+from tasks.run.errors import SettingsError
+
+PUBLIC_TRAIN, PUBLIC_TEST = 0.5, 0.3  # of an image folder's splits, the cloud's share
+LEAST = 5  # images of a class that a device needs: 3 to train, 1 to choose, 1 to test
+
+
+def count_images(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """The images of each class, below ``train`` and, where there is such a folder, ``test``.
+
+    Raises:
+        DataError: there are no class folders.
+        SettingsError: there is one alone, or one without images.
+    """
+    fetch("image-folder", folder)
+    parts = {part: folder / part for part in ("train", "test") if (folder / part).is_dir()}
+    roots = parts if "train" in parts else {"train": folder}
+    found = {
+        part: {place.name: image_files(place) for place in class_folders(root)}
+        for part, root in roots.items()
+    }
+    empty = [name for name, files in found["train"].items() if not files]
+    if empty or len(found["train"]) < 2:
+        reason = f"no images in {empty[0]}" if empty else "fewer than two class folders"
+        raise SettingsError(f"--data {folder}: {reason}")
+    return found
+
+
+def image_shape(path: Path) -> tuple[int, int]:
+    """Pixels of the shorter side, and channels (1 grey, 3 colour), of an image."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return min(image.size), 1 if image.mode in ("1", "L", "LA", "I;16", "I", "F") else 3
+    except OSError as error:
+        raise SettingsError(f"{path}: not a readable image ({error})") from None
+
+
+def partition_of(
+    images: Mapping[str, Mapping[str, list[Path]]], slots: int, shipped: Mapping[str, Any]
+) -> dict[str, int]:
+    """Sizes that the images allow: some are public, the rest is cut into ``slots`` parts, and a
+    device asks of its part for no more than the rarest class has.
+
+    Raises:
+        SettingsError: a part is too small for a device.
+    """
+    spec, test_share = shipped["partition"], shipped["data"]["test_fraction"]
+    counts = {part: [len(files) for files in found.values()] for part, found in images.items()}
+    train = [n * (1.0 if "test" in counts else 1 - test_share) for n in counts["train"]]
+    test = counts.get("test") or [n * test_share for n in counts["train"]]
+    learns = spec["train_fraction"] + spec["val_fraction"]
+    least, least_test = stock(train, PUBLIC_TRAIN, slots), stock(test, PUBLIC_TEST, slots)
+    of_class = int(min((least - 1) / learns, least_test / (1 - learns) + 1e-9))
+    if of_class < LEAST:
+        raise SettingsError(
+            f"--data: each of {slots} parts (one a device, and some for more) gets {least} train "
+            f"and {least_test} test images of the rarest class, of which a device needs "
+            f"{LEAST} in all: more images of it, or fewer devices"
+        )
+    classes = max(2, round(CLASS_FRACTION[spec["heterogeneity"]] * len(train)))
+    public = PUBLIC_TRAIN * sum(train)
+    return {
+        "public_train": int(0.8 * public),
+        "public_val": int(0.2 * public),
+        "public_test": max(1, int(PUBLIC_TEST * sum(test))),
+        "samples_per_device": max(10, min(spec["samples_per_device"], classes * of_class)),
+        "slots": slots,
+    }
+
+
+def stock(counts: Sequence[float], public: float, slots: int) -> int:
+    """Images of the rarest class in each part of what the public set leaves. That set is drawn at
+    random; 2.5 standard deviations allow for what it may take of one class."""
+    rarest, total = min(counts), sum(counts)
+    deviation = math.sqrt(rarest * public * (1 - public) * (1 - rarest / total))
+    return max(0, int(((1 - public) * rarest - 2.5 * deviation) / slots))

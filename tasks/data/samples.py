@@ -1,0 +1,87 @@
+"""The samples of one owner, as the partition stage left them: one file per owner, so that who
+reads which data shows in the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from tasks.run.errors import ArtifactError
+from tasks.run.files import Ref, read_json, sha256_of
+from tasks.run.store import read_tensors
+
+PARTITION = Path("artifacts/partition")
+TEST = "test"
+SPLITS = ("train", "val", TEST)
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What every tier knows of the data: public facts only. Cached tasks take it, so it holds
+    nothing that another device's data change.
+
+    ``mean`` and ``std`` (one value a channel, pixels in 0..1) come from the public train split.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    image_size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def read_info(folder: Path = PARTITION) -> DataInfo:
+    """The public facts that the partition stage wrote."""
+    return TypeAdapter(DataInfo).validate_python(read_json(folder / "data.json"))
+
+
+def read_content_id(folder: Path = PARTITION) -> str:
+    """The content id of the raw data that were divided."""
+    return str(read_json(folder / "pin.json")["content_id"])
+
+
+def samples_ref(owner: str, folder: Path = PARTITION) -> Ref:
+    """The file with the samples of ``owner`` (``cloud`` or a device's name)."""
+    path = folder / "samples" / f"{owner}.safetensors"
+    return Ref(str(path), sha256_of(path))
+
+
+def as_tensors(images: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The file layout of one owner: ``<split>_images`` uint8 (n, c, h, w), ``<split>_labels``."""
+    named = {f"{split}_images": tensor for split, tensor in images.items()}
+    return named | {f"{split}_labels": tensor for split, tensor in labels.items()}
+
+
+def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 pixels to standardised float32, ``(n, channels, height, width)``."""
+    shape = (1, -1, 1, 1)
+    scaled = images.float() / 255
+    return (scaled - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+
+
+def read_split(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
+    """Standardised images and int64 labels of one owner's ``train`` or ``val`` split.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or has no such split.
+        ValueError: the test split is asked for, which :mod:`tasks.report.heldout` alone reads.
+    """
+    if split == TEST:
+        raise ValueError("the test split is read by tasks.report.heldout alone")
+    return pixels_and_labels(ref, split, info)
+
+
+def pixels_and_labels(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
+    """Any split; for :func:`read_split` and :mod:`tasks.report.heldout`."""
+    tensors, _ = read_tensors(ref)
+    try:
+        images, labels = tensors[f"{split}_images"], tensors[f"{split}_labels"]
+    except KeyError:
+        raise ArtifactError(f"{ref.path}: no split {split!r}; it has {sorted(tensors)}") from None
+    return standardise(images, info.mean, info.std), labels.long()

@@ -1,0 +1,40 @@
+"""What a device remembers of the data that its model was trained on. It stays on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from tasks.data.histograms import edges, observed, shares
+from tasks.links.records import DataFacts
+from tasks.run.files import Ref, read_json, write_json
+
+NIGHTLY = Path("artifacts/nightly")
+
+
+def describe(device: str, samples: Ref, classes: int) -> DataFacts:
+    """The histograms of a device's data."""
+    labels, brightness = observed(samples)
+    counts, _ = np.histogram(brightness, edges())
+    by_class = np.bincount(labels, minlength=classes)
+    return DataFacts(device, samples.sha256, shares(by_class), shares(counts))
+
+
+def remember(facts: DataFacts) -> None:
+    """Keep what a device's new model was trained on."""
+    write_json(NIGHTLY / facts.device / "trained_on.json", vars(facts))
+
+
+def trained_on(
+    device: str, samples_sha256: str | None, known: Sequence[DataFacts]
+) -> DataFacts | None:
+    """What the device remembers of the data with this hash, if it still does: from the last
+    customization (``known``) or from when it was refined alone."""
+    facts = [f for f in known if f.device == device]
+    own = NIGHTLY / device / "trained_on.json"
+    if own.exists():
+        facts.append(TypeAdapter(DataFacts).validate_python(read_json(own)))
+    return next((f for f in facts if f.samples_sha256 == samples_sha256), None)

@@ -1,0 +1,61 @@
+"""A device's pruning: it discards its least important neurons, and tunes what is left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.header.build import neurons, state_of
+from models.refinement import pruning
+from tasks.device.features import FOLDER
+from tasks.device.rounds import TUNING, Turn, fit, scored
+from tasks.links.link import Message, receive
+from tasks.links.records import State
+from tasks.run.compute import Machine
+from tasks.run.files import Ref
+from tasks.run.modules import load_header
+from tasks.run.store import put_tensors
+from tasks.settings.params import LocalTraining, Pruning
+
+
+def prune(
+    turn: Turn,
+    states: list[State],
+    mixed: list[Message],
+    features: list[Ref],
+    amount: Pruning,
+    recipe: LocalTraining,
+    machine: Machine,
+) -> list[State]:
+    """Every device discards its least important neurons by the set that it got back, and tunes
+    what is left. A device that got none keeps its neurons this round."""
+    received = {m.receiver: receive(m)[0]["importance"].numpy() for m in mixed}
+    pruned = [_prune_one(s, received.get(s.device), amount) for s in states]
+    apart = replace(turn, seed=turn.seed + TUNING)
+    headers, configs, _ = fit("tuning", apart, pruned, features, recipe, machine)
+    return [
+        scored(s.device, turn.round, header, config, feature)
+        for s, header, config, feature in zip(states, headers, configs, features, strict=True)
+    ]
+
+
+def _prune_one(state: State, importance: np.ndarray | None, amount: Pruning) -> State:
+    if importance is None:
+        return state
+    header, config = load_header(state.header)
+    alive = pruning.choose(
+        importance,
+        pruning.alive_of(header),
+        round_count(amount.prune_fraction, len(importance)),
+        list(neurons(header).values()),
+        amount.min_per_layer,
+    )
+    pruning.apply_masks(header, alive)
+    ref = put_tensors(FOLDER, f"pruned-{state.device}", state_of(header), config.to_dict())
+    return replace(state, header=ref)
+
+
+def round_count(fraction: float, total: int) -> int:
+    """How many neurons go in a round: a fraction of all neurons of the received header."""
+    return int(fraction * total)

@@ -1,0 +1,197 @@
+"""An edge server's coarse header (Sec. III-C): its shared set, the search, and what goes down.
+
+It sees what its devices send: attributes, consented shared samples, feature sketches, importance
+sets and scalar metrics. It never reads a device's own files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from models.backbone.config import BackboneConfig, ViT, restore
+from models.backbone.features import extract
+from models.backbone.size import backbone_parameters
+from models.header.build import HeaderConfig
+from models.header.build import restore as restore_header
+from models.header.joint import train_jointly
+from models.header.search import (
+    SampledHeader,
+    Split,
+    TrainedHeader,
+    evaluate,
+)
+from models.header.space import describe
+from tasks.data.samples import DataInfo, standardise
+from tasks.edge.recipe import header_search
+from tasks.links.link import Message, receive, send
+from tasks.links.records import Coarse, Header, Search
+from tasks.run.cached import cached
+from tasks.run.compute import Machine
+from tasks.run.files import WORK, Ref
+from tasks.run.progress import progress
+from tasks.run.store import put_tensors, read_tensors
+from tasks.settings import params as settings
+
+FOLDER = WORK / "headers"
+
+
+@cached("{edge}: features of the shared set")
+def embed_shared(
+    edge: str,
+    backbone: Message,
+    shared: list[Message],
+    info: DataInfo,
+    machine: Machine,
+) -> Ref:
+    """Features of the consented samples under the cluster's backbone, computed once."""
+    vit = _backbone(backbone).to(machine.prepare())
+    tensors: dict[str, Tensor] = {}
+    for split in ("train", "val"):
+        images, tensors[f"{split}_labels"] = _samples(shared, split, info)
+        tensors[f"{split}_features"] = extract(vit, images)
+    return put_tensors(FOLDER, f"shared-{edge}", tensors)
+
+
+@cached("{edge}: search the header")
+def search_header(
+    edge: str,
+    backbone: Message,
+    public: Message | None,
+    shared: Ref,
+    storage_limit: int,
+    recipe: settings.HeaderSearch,
+    seed: int,
+    machine: Machine,
+) -> Search:
+    """The header that suits the backbone (Sec. III-C), within what the smallest device has left."""
+    machine.prepare()
+    state, values = receive(backbone)
+    config = BackboneConfig.from_dict(values["config"])
+    own, extra = read_tensors(shared)[0], receive(public)[0] if public else {}
+    budget = storage_limit - backbone_parameters(config)
+    cls_head = (state["head.weight"], state["head.bias"])
+    search = header_search(config, recipe, budget, cls_head, seed)
+    val = Split(own["val_features"], own["val_labels"])
+    support = _public(extra, "val_") if extra else None
+    train = Split(own["train_features"], own["train_labels"])
+    with progress(f"{edge}: searching the header") as on_step:
+        result = search.run(
+            train.join(_public(extra, "") if extra else None), val, support, recipe.fixed, on_step
+        )
+    return Search(
+        edge=edge,
+        winner=result.winner,
+        headers=tuple(_header(edge, trained) for trained in result.trained),
+        sampled=tuple(_row(sampled) for sampled in result.sampled),
+        search_space=search.space.size(),
+        budget_parameters=budget,
+    )
+
+
+@cached("{search.edge}: settle backbone and header")
+def settle(
+    search: Search,
+    backbone: Message,
+    shared: list[Message],
+    info: DataInfo,
+    recipe: settings.JointTraining,
+    seed: int,
+    machine: Machine,
+) -> Coarse:
+    """The winner with its backbone, frozen or (``unfreeze_steps``) trained together on the shared
+    train samples as the paper has it. The joint result is kept if it is not worse on the shared
+    validation samples."""
+    place, winner = machine.prepare(), search.headers[search.winner]
+    state, values = receive(backbone)
+    frozen = Coarse(
+        search.edge,
+        put_tensors(FOLDER, f"backbone-{search.edge}", state, values["config"]),
+        winner.state,
+    )
+    if recipe.unfreeze_steps == 0:
+        return frozen
+    vit = _backbone(backbone).to(place)
+    header = restore_header(HeaderConfig.from_dict(winner.config), read_tensors(winner.state)[0])
+    images = {split: _samples(shared, split, info) for split in ("train", "val")}
+    with progress(f"{search.edge}: training backbone and header together") as on_step:
+        train_jointly(
+            vit,
+            header,
+            *images["train"],
+            steps=recipe.unfreeze_steps,
+            batch_size=recipe.batch_size,
+            lr=recipe.unfreeze_lr,
+            generator=torch.Generator().manual_seed(seed),
+            on_step=on_step,
+        )
+    header.cpu()
+    features = extract(vit, images["val"][0])
+    if evaluate(header, Split(features, images["val"][1]))[1] < winner.val_accuracy:
+        return frozen
+    return Coarse(
+        search.edge,
+        put_tensors(FOLDER, f"tuned-{search.edge}", vit.state_dict(), values["config"]),
+        put_tensors(FOLDER, f"tuned-header-{search.edge}", header.state_dict(), winner.config),
+    )
+
+
+@cached("{coarse.edge}: send the model to {device}")
+def send_model(coarse: Coarse, device: str, shared: Ref) -> Message:
+    """The cluster's backbone and header go down, with the scale of its features on shared data:
+    every device standardises its sketch in the same way."""
+    weights, backbone = read_tensors(coarse.backbone)
+    state, header = read_tensors(coarse.header)
+    tokens = read_tensors(shared)[0]["train_features"][:, 0, 0]
+    tensors = {f"backbone.{k}": v for k, v in weights.items()}
+    tensors |= {f"header.{k}": v for k, v in state.items()}
+    tensors |= {"scale.mean": tokens.mean(0), "scale.std": tokens.std(0) + 1e-6}
+    configs = {"backbone": backbone, "header": header}
+    return send(
+        "customized_model",
+        sender=coarse.edge,
+        receiver=device,
+        tensors=tensors,
+        values={"config": configs},
+    )
+
+
+def _backbone(message: Message) -> ViT:
+    state, values = receive(message)
+    return restore(BackboneConfig.from_dict(values["config"]), state)
+
+
+def _samples(shared: list[Message], split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
+    """All consented samples of a split: standardised images and labels."""
+    images, labels = [], []
+    for message in shared:
+        tensors, values = receive(message)
+        cut = values["train_count"]
+        part = slice(None, cut) if split == "train" else slice(cut, None)
+        images.append(standardise(tensors["images"][part], info.mean, info.std))
+        labels.append(tensors["labels"][part].long())
+    return torch.cat(images), torch.cat(labels)
+
+
+def _public(tensors: dict[str, Tensor], prefix: str) -> Split:
+    return Split(tensors[f"{prefix}features"].float(), tensors[f"{prefix}labels"].long())
+
+
+def _header(edge: str, trained: TrainedHeader) -> Header:
+    config = trained.config.to_dict()
+    return Header(
+        name=trained.name,
+        kind=trained.config.kind,
+        config=config,
+        state=put_tensors(FOLDER, f"{edge}-{trained.name}", trained.state, config),
+        parameters=trained.parameters,
+        flops=trained.flops,
+        val_loss=trained.val_loss,
+        val_accuracy=trained.val_accuracy,
+    )
+
+
+def _row(sampled: SampledHeader) -> dict[str, object]:
+    return {**asdict(sampled), "architecture": describe(sampled.architecture)}

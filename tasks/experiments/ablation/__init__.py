@@ -1,0 +1,1 @@
+"""What we changed against the letter of the paper."""

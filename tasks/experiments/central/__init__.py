@@ -1,0 +1,1 @@
+"""Table I: ACME against a centralised system."""

@@ -1,0 +1,190 @@
+"""Table I: a centralised system that gets every device's raw data, and what ACME is scored by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.backbone.config import ViT, config_of
+from models.backbone.features import extract
+from models.backbone.size import backbone_parameters
+from models.backbone.slicing import slice_variant
+from models.baselines.central import JointSearch, Part
+from models.header.search import Split
+from models.refinement.rounds import best_round
+from models.refinement.training import DeviceData, evaluate_devices
+from tasks.data.samples import DataInfo, as_tensors, read_split
+from tasks.edge.recipe import header_config, search_recipe, space_of
+from tasks.experiments.refining.cells import mean_accuracy, tuned_alone
+from tasks.links.link import Message, receive, send
+from tasks.links.records import Coarse, State
+from tasks.report.heldout import test_split
+from tasks.run.cached import cached
+from tasks.run.compute import Machine
+from tasks.run.files import WORK, Ref
+from tasks.run.modules import load_backbone, load_header
+from tasks.run.progress import progress
+from tasks.run.store import put_tensors, read_tensors
+from tasks.settings import params as settings
+
+Row = dict[str, Any]
+FOLDER = WORK / "experiments"
+TRAINED_ON = ("train", "val")  # of a device; its test split is touched once, at the end
+
+
+@cached("{device}: upload all raw data")
+def upload(device: str, samples: Ref) -> Message:
+    """Train before validation samples, as a centralised system needs them."""
+    tensors, _ = read_tensors(samples)
+    return send(
+        "central_upload",
+        sender=device,
+        receiver="cloud",
+        tensors={
+            "images": torch.cat([tensors[f"{s}_images"] for s in TRAINED_ON]),
+            "labels": torch.cat([tensors[f"{s}_labels"] for s in TRAINED_ON]).to(torch.int16),
+        },
+        values={"train_count": len(tensors["train_labels"])},
+        flow="centralised",
+    )
+
+
+@cached("pool the uploads")
+def pool(public: Ref, uploads: list[Message]) -> Ref:
+    """One data set: the public one and all uploads, their train and validation parts apart."""
+    mine, _ = read_tensors(public)
+    images: dict[str, list[Tensor]] = {s: [mine[f"{s}_images"]] for s in TRAINED_ON}
+    labels: dict[str, list[Tensor]] = {s: [mine[f"{s}_labels"]] for s in TRAINED_ON}
+    for message in uploads:
+        tensors, values = receive(message)
+        cut = values["train_count"]
+        for split, part in (("train", slice(None, cut)), ("val", slice(cut, None))):
+            images[split].append(tensors["images"][part])
+            labels[split].append(tensors["labels"][part].to(mine[f"{split}_labels"].dtype))
+    joined = as_tensors(
+        {s: torch.cat(x) for s, x in images.items()}, {s: torch.cat(y) for s, y in labels.items()}
+    )
+    return put_tensors(FOLDER, "pooled", joined)
+
+
+@cached("search backbone and header together, {limit} parameters")
+def search_jointly(
+    elastic: Ref,
+    pooled: Ref,
+    public: Ref,
+    info: DataInfo,
+    grid: settings.Grid,
+    recipe: settings.HeaderSearch,
+    public_samples: int,
+    limit: int,
+    seed: int,
+    machine: Machine,
+) -> Coarse:
+    """The best backbone and header of at most ``limit`` parameters in one search, on as many
+    public samples as an edge gets (``public_samples``) and all uploaded ones. Named by its width
+    and depth."""
+    vit, place = load_backbone(elastic), machine.prepare()
+    points = [(w, d) for w in grid.widths for d in grid.depths]
+    skipped = len(read_tensors(public)[0]["train_labels"]) - public_samples
+    data = {
+        "train": tuple(x[max(0, skipped) :] for x in read_split(pooled, "train", info)),
+        "val": read_split(pooled, "val", info),
+    }
+    parts = []
+    for width, depth in points:
+        small = slice_variant(vit, width, depth, grid.depth_strategy).to(place)
+        train, val = (Split(extract(small, x), y) for x, y in data.values())
+        parts.append(Part(train, val, limit - backbone_parameters(config_of(small))))
+    search = JointSearch(
+        header_config(config_of(vit), recipe),
+        space_of(recipe),
+        search_recipe(recipe),
+        (vit.head.weight.detach(), vit.head.bias.detach()),
+        seed,
+    )
+    with progress("centralised: one search for backbone and header") as on_step:
+        found = search.run(parts, on_step)
+    chosen = slice_variant(vit, *points[found.part], grid.depth_strategy)
+    return Coarse(
+        "{:g}x{}".format(*points[found.part]),
+        put_tensors(FOLDER, "central", chosen.state_dict(), config_of(chosen).to_dict()),
+        put_tensors(FOLDER, "header", found.header.state, found.header.config.to_dict()),
+    )
+
+
+@cached("centralised: tune for {coarse.edge}")
+def tune_centrally(
+    coarse: Coarse,
+    devices: Mapping[str, Ref],
+    info: DataInfo,
+    recipe: settings.Refinement,
+    seed: int,
+    machine: Machine,
+) -> dict[str, Ref]:
+    """A header a device, tuned on the device's uploaded data for as many steps as ACME's loop;
+    kept where it is not worse on the device's validation samples."""
+    vit = load_backbone(coarse.backbone).to(machine.prepare())
+    data = {
+        split: [_features(vit, read_split(ref, split, info)) for ref in devices.values()]
+        for split in TRAINED_ON
+    }
+    received = [load_header(coarse.header)[0].eval() for _ in devices]
+    tuned = tuned_alone(received, data["train"], recipe, seed)
+    before, after = (evaluate_devices(h, data["val"]) for h in (received, tuned))
+    kept = [
+        t if b[1] <= a[1] else r for r, t, b, a in zip(received, tuned, before, after, strict=True)
+    ]
+    config = read_tensors(coarse.header)[1]
+    return {
+        name: put_tensors(FOLDER, "tuned", header.state_dict(), config)
+        for name, header in zip(devices, kept, strict=True)
+    }
+
+
+@cached("score {coarse.edge}'s devices")
+def score_devices(
+    coarse: Coarse,
+    headers: dict[str, Ref],
+    devices: Mapping[str, Ref],
+    info: DataInfo,
+    machine: Machine,
+) -> list[Row]:
+    """Test accuracy of every device's header, and what it received restricted to its classes."""
+    vit = load_backbone(coarse.backbone).to(machine.prepare())
+    received, rows = load_header(coarse.header)[0].eval(), []
+    for name, ref in devices.items():
+        own, test = (
+            _features(vit, read_split(ref, "train", info)),
+            _features(vit, test_split(ref, info)),
+        )
+        header = load_header(headers[name])[0].eval()
+        rows.append(
+            {
+                "device": name,
+                "received": mean_accuracy([received], [test]),
+                "received_own_classes": mean_accuracy([received], [test], [own]),
+                "accuracy": mean_accuracy([header], [test]),
+                "accuracy_own_classes": mean_accuracy([header], [test], [own]),
+            }
+        )
+    return rows
+
+
+def joint_space(grid: settings.Grid, recipe: settings.HeaderSearch) -> int:
+    """How many pairs of a variant and a header there are (Eq. 14 times the grid)."""
+    variants = len(grid.widths) * len(grid.depths)
+    return variants * space_of(recipe).size()
+
+
+def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:
+    """Every device's header of the round that its validation split prefers."""
+    by_device = zip(*rounds, strict=True)
+    return {states[0].device: states[best_round(states)].header for states in by_device}
+
+
+def _features(vit: ViT, split: tuple[Tensor, Tensor]) -> DeviceData:
+    images, labels = split
+    return DeviceData(extract(vit, images), labels)

@@ -1,0 +1,1 @@
+"""Fig. 1 and Fig. 9: the grid of variants."""

@@ -1,0 +1,1 @@
+"""Fig. 7b, 8, 12 and 13b: searched and fixed headers."""

@@ -1,0 +1,1 @@
+"""Fig. 7a and 13a: ACME against lightweight models."""

@@ -1,0 +1,201 @@
+"""Fig. 7a and 13a: ACME's best model within a size against lightweight models from scratch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.backbone.size import parameter_count
+from models.backbone.training import fit, scores
+from models.baselines.devit import DeViT
+from models.baselines.families import Padded, build_baseline
+from models.header.build import SEARCHED
+from models.header.fixed import LinearHeader
+from models.progress import OnStep
+from models.refinement.training import DeviceData
+from tasks.data.samples import DataInfo, read_split
+from tasks.experiments.refining.cells import mean_accuracy, tuned_alone
+from tasks.report.heldout import test_split
+from tasks.run.cached import cached
+from tasks.run.compute import Machine
+from tasks.run.files import Ref
+from tasks.run.modules import load_header
+from tasks.run.progress import progress
+from tasks.run.store import read_tensors
+from tasks.settings import params as settings
+
+Row = dict[str, Any]
+ACME = "ACME"
+LONGER = "ACME, longer pre-training"  # a control: not at equal training
+LARGE = "the large model itself"  # a control: not within the limit
+
+
+def equal_steps(spec: settings.Backbone, edge: settings.Edge, public_train: int) -> int:
+    """Optimizer steps of ACME's whole training: reference, distillation, search and header."""
+    reference = spec.training.epochs * (public_train // spec.training.batch_size)
+    distillation = spec.distillation.width_steps + spec.distillation.depth_steps
+    return reference + distillation + edge.epochs * edge.weight_steps + edge.retrain_steps
+
+
+@cached("baseline {family}")
+def baseline(
+    family: str,
+    parameters: int,
+    public: Ref,
+    devices: list[Ref],
+    info: DataInfo,
+    patch_size: int,
+    steps: int,
+    training: settings.Training,
+    lr: float,
+    pretrained: bool,
+    refinement: settings.Refinement,
+    seed: int,
+    machine: Machine,
+) -> Row:
+    """One family trained (from scratch, unless ``pretrained``) on the public train split with
+    ACME's data, number of steps, batch size and augmentation; then its classifier tuned on every
+    device for as many steps as ACME's header. Nothing is chosen by any score."""
+    place = machine.prepare()
+    model = build_baseline(
+        family,
+        parameters,
+        image_size=info.image_size,
+        patch_size=patch_size,
+        channels=info.channels,
+        classes=len(info.classes),
+        seed=seed,
+        pretrained=pretrained,
+    ).to(place)
+    images, labels = read_split(public, "train", info)
+    with progress(f"baseline {family}") as on_step:
+        _train(model, images, labels, steps, training, lr, seed, on_step)
+    val = _evaluated(model, read_split(public, "val", info))
+    test = _evaluated(model, test_split(public, info))
+    return {
+        "model": family,
+        "parameters": parameter_count(model),
+        "val_accuracy": val,
+        "test_accuracy": test,
+        **_on_devices(model, devices, info, refinement, seed),
+    }
+
+
+def acme_row(cells: Sequence[tuple[Ref, list[Row]]], limit: int) -> tuple[Ref, Row] | None:
+    """The searched header and backbone of at most ``limit`` parameters that validation prefers."""
+    fitting = [
+        (backbone, row)
+        for backbone, rows in cells
+        for row in rows
+        if row["header"] == SEARCHED and row["total_parameters"] <= limit
+    ]
+    if not fitting:
+        return None
+    return min(fitting, key=lambda pair: (-pair[1]["val_accuracy"], pair[1]["val_loss"]))
+
+
+@cached("ACME's model on the devices")
+def acme_on_devices(
+    header: Ref,
+    features: list[Ref],
+    refinement: settings.Refinement,
+    seed: int,
+    machine: Machine,
+) -> dict[str, float]:
+    """The same tuning for ACME's model: its header, on every device, without pruning."""
+    machine.prepare()
+    own = [read_tensors(ref)[0] for ref in features]
+    train = [_data(t, "train") for t in own]
+    test = [_data(t, "test") for t in own]
+    headers = [load_header(header)[0].eval() for _ in own]
+    return _scores(headers, tuned_alone(headers, train, refinement, seed), train, test)
+
+
+def _train(
+    model: Padded,
+    images: Tensor,
+    labels: Tensor,
+    steps: int,
+    training: settings.Training,
+    lr: float,
+    seed: int,
+    on_step: OnStep,
+) -> None:
+    each = len(images) // min(training.batch_size, len(images))
+    run = partial(
+        fit,
+        batch_size=training.batch_size,
+        lr=lr,
+        weight_decay=training.weight_decay,
+        generator=torch.Generator().manual_seed(seed),
+        on_step=on_step,
+    )
+    epochs = math.ceil(steps / each)
+    if not isinstance(model.model, DeViT):
+        run(model, images, labels, epochs=epochs)
+        return
+    # a part costs its share of a step; half of all the work goes to the parts, half to the fusion
+    for part, vit in enumerate(model.model.parts):
+        targets = model.model.part_targets(labels, part)
+        run(Padded(vit, model.size), images, targets, epochs=max(1, epochs // 2))
+    run(model, images, labels, epochs=max(1, epochs - epochs // 2))
+
+
+@torch.no_grad()
+def _evaluated(model: nn.Module, split: tuple[Tensor, Tensor]) -> float:
+    place = next(model.parameters()).device
+    model.eval()
+    logits = [model(chunk.to(place)).cpu() for chunk in split[0].split(256)]
+    return scores(torch.cat(logits), split[1])[1]
+
+
+def _on_devices(
+    model: Padded,
+    devices: Sequence[Ref],
+    info: DataInfo,
+    refinement: settings.Refinement,
+    seed: int,
+) -> dict[str, float]:
+    train = [_pooled(model, read_split(ref, "train", info)) for ref in devices]
+    test = [_pooled(model, test_split(ref, info)) for ref in devices]
+    headers = [_linear(model.classifier()) for _ in devices]
+    return _scores(headers, tuned_alone(headers, train, refinement, seed), train, test)
+
+
+@torch.no_grad()
+def _pooled(model: Padded, split: tuple[Tensor, Tensor]) -> DeviceData:
+    """Features before the classifier, in the place that a linear header reads."""
+    place = next(model.parameters()).device
+    features = [model.pooled(chunk.to(place)).cpu() for chunk in split[0].split(256)]
+    return DeviceData(torch.cat(features)[:, None, None], split[1])
+
+
+def _linear(classifier: nn.Linear) -> LinearHeader:
+    header = LinearHeader(dim=classifier.in_features, classes=classifier.out_features)
+    with torch.no_grad():
+        header.skip.weight.copy_(classifier.weight)
+        header.skip.bias.copy_(classifier.bias)
+    return header
+
+
+def _scores(
+    received: Sequence[nn.Module],
+    tuned: Sequence[nn.Module],
+    train: Sequence[DeviceData],
+    test: Sequence[DeviceData],
+) -> dict[str, float]:
+    return {
+        "device_received": mean_accuracy(received, test),
+        "device_own_classes": mean_accuracy(received, test, train),
+        "device_tuned": mean_accuracy(tuned, test),
+        "device_tuned_own_classes": mean_accuracy(tuned, test, train),
+    }
+
+
+def _data(tensors: dict[str, Tensor], split: str) -> DeviceData:
+    return DeviceData(tensors[f"{split}_features"].float(), tensors[f"{split}_labels"].long())

@@ -1,0 +1,222 @@
+"""Fig. 10 and Fig. 11: whose data are alike, and what listening to alike devices is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.backbone.features import extract
+from models.backbone.training import restricted_accuracy, scores
+from models.header.build import HeaderConfig, build_header, neurons, restore, state_of
+from models.header.search import Split, train_header
+from models.refinement.aggregation import METHODS, mixing_weights, row_weights
+from models.refinement.loop import LoopRecipe, Way, refine
+from models.refinement.similarity import (
+    Matrix,
+    debiased,
+    distances,
+    jensen_shannon,
+    similarity,
+    wasserstein,
+)
+from models.refinement.training import DeviceData
+from models.statistics import cluster_purity, rank_agreement
+from tasks.data.samples import DataInfo, read_split
+from tasks.run.cached import cached
+from tasks.run.compute import Machine
+from tasks.run.files import WORK, Ref
+from tasks.run.modules import load_backbone
+from tasks.run.progress import progress
+from tasks.run.store import put_tensors, read_tensors
+from tasks.settings import params as settings
+
+Row = dict[str, Any]
+FOLDER = WORK / "experiments"
+LITERAL, RANDOM, TUNED = "literal Eq. 20", "random pruning", "fine-tuning alone"
+DISTANCES = {"wasserstein": wasserstein, "js": jensen_shannon}
+
+
+@cached("scale of the features")
+def feature_scale(
+    backbone: Ref, public: Ref, info: DataInfo, samples: int, machine: Machine
+) -> Ref:
+    """Mean and deviation of [CLS] on public train samples: what every device standardises by."""
+    vit = load_backbone(backbone).to(machine.prepare())
+    images, _ = read_split(public, "train", info)
+    tokens = extract(vit, images[:samples])[:, 0, 0]
+    return put_tensors(FOLDER, "scale", {"mean": tokens.mean(0), "std": tokens.std(0) + 1e-6})
+
+
+@cached("similarity, {level}, {samples} samples")
+def similarity_rows(
+    features: list[Ref], scale: Ref, groups: Sequence[int], level: str, samples: int
+) -> list[Row]:
+    """Distances by Wasserstein and Jensen-Shannon, literal and debiased, against the true groups:
+    devices of one group hold the same classes. ``weights`` are Eq. 20's."""
+    sketches = sketches_of(features, scale, samples)
+    rows = []
+    for name, distance in DISTANCES.items():
+        raw = distances(sketches, distance)
+        for debias, matrix in ((False, raw), (True, debiased(sketches, distance))):
+            rows.append(
+                {
+                    "level": level,
+                    "samples": samples,
+                    "distance": name,
+                    "debiased": debias,
+                    "rank_agreement": rank_agreement(matrix, groups),
+                    "purity": cluster_purity(matrix, groups),
+                    "weights": row_weights(similarity(matrix), 0.1 if debias else 1.0).tolist(),
+                }
+            )
+    return rows
+
+
+@cached("header on shared samples, {samples} a device")
+def header_on_shared(
+    header: Ref,
+    features: list[Ref],
+    samples: int,
+    share: float,
+    recipe: settings.HeaderSearch,
+    seed: int,
+    machine: Machine,
+) -> Ref:
+    """What the paper's edge sends down: the architecture of ``header``, trained from scratch on
+    nothing but the ``share`` of their samples that the devices gave to their edge."""
+    machine.prepare()
+    _, config = read_tensors(header)
+    parts = [_part(read_tensors(ref)[0], "train", int(share * samples)) for ref in features]
+    shared = Split(torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]))
+    module = build_header(HeaderConfig.from_dict(config), seed)
+    train_header(
+        module,
+        shared,
+        steps=recipe.retrain_steps,
+        batch_size=min(recipe.batch_size, len(shared.labels)),
+        lr=recipe.lr,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return put_tensors(FOLDER, "shared-header", state_of(module), config)
+
+
+@cached("refine, {level}, {samples} samples, {strength} pruned")
+def refined_rows(
+    features: list[Ref],
+    scale: Ref,
+    header: Ref,
+    recipe: settings.Refinement,
+    level: str,
+    samples: int,
+    strength: float,
+    seed: int,
+    machine: Machine,
+) -> list[Row]:
+    """Alg. 2 by every method on one cluster, from the same header and batches; means over the
+    devices of accuracy on their own test splits, after the last pruning and after tuning."""
+    place = machine.prepare()
+    state, config = read_tensors(header)
+    own = [read_tensors(ref)[0] for ref in features]
+    train = [DeviceData(*_part(t, "train", samples)) for t in own]
+    test = [DeviceData(*_part(t, "test", None)) for t in own]
+    received = [restore(HeaderConfig.from_dict(config), state).to(place) for _ in own]
+    sketches = sketches_of(features, scale, min(recipe.sketch_samples, samples))
+    common = {
+        "level": level,
+        "samples": samples,
+        "strength": strength,
+        "received": mean_accuracy(received, test),
+        "own_classes": mean_accuracy(received, test, train),
+    }
+    fraction = strength / recipe.rounds
+    ways = {
+        method: Way(weights, fraction) for method, weights in _weights(sketches, recipe).items()
+    }
+    ways |= {RANDOM: Way(None, fraction), TUNED: Way(np.eye(len(own)), 0.0)}
+    with progress(f"refining, {level}, {samples} samples, {strength} pruned") as on_round:
+        outcomes = refine(received, train, list(ways.values()), loop_recipe(recipe), seed, on_round)
+    return [
+        {
+            **common,
+            "method": method,
+            "after_pruning": mean_accuracy(outcome.pruned, test),
+            "after_tuning": mean_accuracy(outcome.tuned, test),
+            "after_tuning_own_classes": mean_accuracy(outcome.tuned, test, train),
+        }
+        for method, outcome in zip(ways, outcomes, strict=True)
+    ]
+
+
+def set_bytes(header: Ref, rounds: int) -> dict[str, int]:
+    """What importance sets cost a device going up: a float32 a neuron, or a parameter."""
+    state, values = read_tensors(header)
+    module = restore(HeaderConfig.from_dict(values), state)
+    parameters = sum(p.numel() for p in module.parameters())
+    return {
+        "neuron": 4 * rounds * sum(neurons(module).values()),
+        "parameter": 4 * rounds * parameters,
+    }
+
+
+def sketches_of(features: Sequence[Ref], scale: Ref, samples: int) -> list[np.ndarray]:
+    """The first ``samples`` standardised [CLS] features of every device's train split."""
+    of_public, _ = read_tensors(scale)
+    return [
+        (
+            (read_tensors(ref)[0]["train_features"][:samples, 0, 0].float() - of_public["mean"])
+            / of_public["std"]
+        ).numpy()
+        for ref in features
+    ]
+
+
+def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[str, Matrix]:
+    def by(method: str, temperature: float, debias: bool) -> Matrix:
+        return mixing_weights(method, sketches, temperature=temperature, debias=debias)[1]
+
+    ours = {m: by(m, recipe.temperature, recipe.debias) for m in METHODS}
+    return {**ours, LITERAL: by("wasserstein", 1.0, False)}
+
+
+def loop_recipe(recipe: settings.Refinement) -> LoopRecipe:
+    """The settings' loop."""
+    return LoopRecipe(**recipe.model_dump(include=set(LoopRecipe.__dataclass_fields__)))
+
+
+def tuned_alone(
+    headers: Sequence[nn.Module],
+    train: Sequence[DeviceData],
+    recipe: settings.Refinement,
+    seed: int,
+) -> list[nn.Module]:
+    """Every header tuned on its own device as long as in the loop, without pruning."""
+    [outcome] = refine(headers, train, [Way(np.eye(len(headers)), 0.0)], loop_recipe(recipe), seed)
+    return outcome.tuned
+
+
+def _part(tensors: dict[str, Tensor], split: str, count: int | None) -> tuple[Tensor, Tensor]:
+    return (
+        tensors[f"{split}_features"][:count].float(),
+        tensors[f"{split}_labels"][:count].long(),
+    )
+
+
+@torch.no_grad()
+def mean_accuracy(
+    headers: Sequence[nn.Module],
+    test: Sequence[DeviceData],
+    own: Sequence[DeviceData] | None = None,
+) -> float:
+    """Mean over devices; with ``own`` each may answer the classes of its train split alone."""
+    found = []
+    for i, (header, data) in enumerate(zip(headers, test, strict=True)):
+        logits = header(data.features.to(next(header.parameters()).device)).cpu()
+        if own is None:
+            found.append(scores(logits, data.labels)[1])
+        else:
+            found.append(restricted_accuracy(logits, data.labels, own[i].labels.unique()))
+    return float(np.mean(found))

@@ -1,0 +1,123 @@
+"""One way across a tier: :func:`send` checks a message against the declared schema of its kind,
+writes it as one file and counts that file's bytes; :func:`receive` reads it back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tasks.links.kinds import KINDS, Direction, Kind
+from tasks.run.errors import LinkError
+from tasks.run.files import WORK, put
+from tasks.run.store import decode, encode
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sent message: a row of the ledger, and where its file lies."""
+
+    kind: str
+    sender: str
+    receiver: str
+    direction: Direction
+    round: int
+    bytes: int
+    sha256: str
+    path: str
+
+
+def send(
+    kind: str,
+    *,
+    sender: str,
+    receiver: str,
+    folder: Path = WORK / "messages",
+    tensors: Mapping[str, Tensor] | None = None,
+    values: Mapping[str, Any] | None = None,
+    round: int = 0,
+    flow: str = "customize",
+) -> Message:
+    """Write one message file below ``folder`` and return its ledger row.
+
+    A message is one safetensors file whose metadata hold the JSON values, or one JSON file where
+    there are no tensors. ``round`` 0 is before the first round.
+
+    Raises:
+        LinkError: the kind is not declared, not for this flow, or breaks its schema; or a tensor
+            that could be raw samples or labels is in a kind that is not declared to carry them.
+    """
+    declared = KINDS.get(kind)
+    if declared is None:
+        raise LinkError(f"{sender} -> {receiver}: message kind {kind!r} is not declared in KINDS")
+    where = f"{kind} from {sender} to {receiver}"
+    if declared.only_flow not in (None, flow):
+        raise LinkError(f"{where}: only the {declared.only_flow} flow may send it, not {flow}")
+    _check_values(where, declared, values or {})
+    _check_tensors(where, declared, tensors or {})
+    name = f"{kind}/{sender}-to-{receiver}-{round}"
+    if tensors:
+        payload, suffix = encode(tensors, values or {}), "safetensors"
+    else:
+        payload, suffix = json.dumps(values, sort_keys=True).encode(), "json"
+    file = put(folder, name, payload, suffix)
+    return Message(
+        kind, sender, receiver, declared.direction, round, len(payload), file.sha256, file.path
+    )
+
+
+def receive(message: Message) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a message back: its tensors and its values.
+
+    Raises:
+        LinkError: the file is missing or is not what was sent.
+    """
+    try:
+        payload = Path(message.path).read_bytes()
+    except OSError as error:
+        raise LinkError(
+            f"{message.kind} from {message.sender}: {message.path}: {error.strerror}"
+        ) from None
+    if hashlib.sha256(payload).hexdigest() != message.sha256:
+        raise LinkError(f"{message.kind} from {message.sender}: {message.path} is damaged")
+    if message.path.endswith(".json"):
+        return {}, json.loads(payload)
+    return decode(payload)
+
+
+def _check_values(where: str, kind: Kind, values: Mapping[str, Any]) -> None:
+    if set(values) != set(kind.values):
+        raise LinkError(f"{where}: values {sorted(values)}, declared {sorted(kind.values)}")
+    if kind.tensors is None:
+        return  # a model's configuration: weights travel the same way
+    for name, value in values.items():
+        items = value if isinstance(value, list) else [value]
+        if len(items) > 1024 or not all(isinstance(i, int | float | str) for i in items):
+            raise LinkError(f"{where}: {name} must be a number, a text, or a short list of them")
+
+
+def _check_tensors(where: str, kind: Kind, tensors: Mapping[str, Tensor]) -> None:
+    if kind.tensors is None:
+        raw = [n for n, t in tensors.items() if t.dtype in (torch.uint8, torch.int8)]
+        if raw:
+            raise LinkError(f"{where}: {raw[0]} looks like raw data; weights are floating point")
+        return
+    if set(tensors) != set(kind.tensors):
+        raise LinkError(f"{where}: tensors {sorted(tensors)}, declared {sorted(kind.tensors)}")
+    for name, tensor in tensors.items():
+        declared = kind.tensors[name]
+        if tensor.dtype != declared.dtype or tensor.dim() != declared.dims:
+            raise LinkError(
+                f"{where}: {name} is {tensor.dtype} with {tensor.dim()} dimensions, "
+                f"declared {declared.dtype} with {declared.dims}"
+            )
+        if tensor.numel() > declared.most:
+            raise LinkError(
+                f"{where}: {name} has {tensor.numel():,} values, most {declared.most:,}"
+            )

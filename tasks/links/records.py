@@ -1,0 +1,131 @@
+"""The records that tasks exchange: small, frozen, JSON-able; tensors lie in files they refer to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.links.link import Message
+from tasks.run.files import Ref
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One scored point of the width x depth grid, with its reference header.
+
+    ``parameters`` counts the backbone alone; ``zeta`` is Eq. 3's approximation of it. Loss and
+    accuracy are on the public validation split.
+    """
+
+    width: float
+    depth: int
+    val_loss: float
+    val_accuracy: float
+    parameters: int
+    zeta: float
+    flops: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """The variant that a cluster gets, and what it was chosen among (indices into the grid).
+
+    ``limit`` is the cluster's smallest storage limit in parameters; ``modelled_energy_joule`` is
+    Eq. 10's largest over the devices, one value a variant.
+    """
+
+    edge: str
+    width: float
+    depth: int
+    limit: int
+    modelled_energy_joule: tuple[float, ...]
+    chosen: int
+    fitting: tuple[int, ...]
+    front: tuple[int, ...]
+    search_set: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that was trained to a comparison, scored on the edge's shared validation samples.
+
+    ``name`` tells the headers of a search apart; ``kind`` is a fixed header's name or ``searched``.
+    """
+
+    name: str
+    kind: str
+    config: dict[str, Any]
+    state: Ref
+    parameters: int
+    flops: int
+    val_loss: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """What an edge's search returned: ``headers[winner]`` goes down; ``sampled`` are the rows of
+    the headers that were only scored with shared weights."""
+
+    edge: str
+    winner: int
+    headers: tuple[Header, ...]
+    sampled: tuple[dict[str, Any], ...]
+    search_space: int
+    budget_parameters: int
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """What an edge sends down: its cluster's backbone and the winner's header."""
+
+    edge: str
+    backbone: Ref
+    header: Ref
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Who listens to whom in a cluster: matrices over ``devices`` in order (Eq. 19-20)."""
+
+    edge: str
+    devices: tuple[str, ...]
+    distances: tuple[tuple[float, ...], ...]
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """One round's outcome at the edge: a message a device present, a reason a device left out."""
+
+    messages: tuple[Message, ...]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
+class State:
+    """A device's header after a round: weights and masks at full shape. ``parameters`` counts the
+    header as it would ship, without removed neurons; ``neurons`` those alive of
+    ``neurons_received``. Scores are on the device's val split."""
+
+    device: str
+    round: int
+    header: Ref
+    importance: Ref | None
+    parameters: int
+    neurons: int
+    neurons_received: int
+    val_loss: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a device remembers of the data that its model was trained on (train and val splits):
+    the hash of its samples' file and the shares of its labels and of brightness bins, smoothed.
+    It stays on the device."""
+
+    device: str
+    samples_sha256: str
+    labels: tuple[float, ...]
+    brightness: tuple[float, ...]

@@ -1,0 +1,1 @@
+"""What a run came to: test scores, summary, pictures, page."""

@@ -1,0 +1,248 @@
+"""The final evaluation, on test splits, after every choice is made.
+
+It also measures latency. Measured times differ from run to run, so nothing that an earlier stage
+decides depends on what is written here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.backbone.config import BackboneConfig, ViT, config_of
+from models.backbone.features import FeatureExtractor, extract
+from models.backbone.size import flops as backbone_flops
+from models.backbone.size import parameter_count
+from models.backbone.slicing import slice_variant
+from models.backbone.training import evaluate, restricted_accuracy, scores
+from models.header.build import header_flops, slim
+from models.matching.energy import DeviceProfile, EnergyConstants, modelled_energy_joule
+from models.refinement.rounds import best_round
+from tasks.data.samples import DataInfo, read_split
+from tasks.delivery.shipped import MODELS, ship
+from tasks.links.records import Match, Search, State, Variant
+from tasks.report.heldout import test_split
+from tasks.report.outputs import backbone_of, cut_backbone
+from tasks.run.cached import retried
+from tasks.run.compute import Machine
+from tasks.run.files import Ref
+from tasks.run.modules import load_backbone, load_header
+from tasks.run.store import read_tensors
+from tasks.settings import params as settings
+from tasks.settings.fleet import Device
+
+LATENCY_BATCH, LATENCY_REPEATS = 32, 9
+
+Row = dict[str, Any]
+
+
+@torch.no_grad()
+def latency_s(module: nn.Module, example: Tensor) -> float:
+    """Median measured seconds of a forward pass over ``example``, after a warm-up."""
+    times = []
+    for _ in range(LATENCY_REPEATS + 2):
+        start = time.perf_counter()
+        module(example)
+        if example.is_cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return median(times[2:])
+
+
+@retried("evaluate the variants")
+def score_variants(
+    elastic: Path,
+    variants: list[Variant],
+    matches: list[Match],
+    strategy: str,
+    public: Ref,
+    info: DataInfo,
+    machine: Machine,
+) -> list[Row]:
+    """Every variant on the public test split, with its measured latency, as a table row."""
+    place = machine.prepare()
+    vit = load_backbone(elastic)
+    images, labels = test_split(public, info)
+    rows = []
+    for index, variant in enumerate(variants):
+        small = slice_variant(vit, variant.width, variant.depth, strategy).to(place)
+        loss, accuracy = evaluate(small, images, labels)
+        rows.append(
+            {
+                "width": variant.width,
+                "depth": variant.depth,
+                "parameters": variant.parameters,
+                "zeta": variant.zeta,
+                "flops": variant.flops,
+                "val_loss": variant.val_loss,
+                "val_accuracy": variant.val_accuracy,
+                "test_loss": loss,
+                "test_accuracy": accuracy,
+                "bytes": 4 * variant.parameters,
+                "latency_s": latency_s(small, images[:LATENCY_BATCH].to(place)),
+                "modelled_energy_joule": {m.edge: m.modelled_energy_joule[index] for m in matches},
+            }
+        )
+    return rows
+
+
+@retried("evaluate the headers of {search.edge}")
+def score_headers(
+    search: Search, match: Match, public: Ref, info: DataInfo, machine: Machine
+) -> list[Row]:
+    """Every trained header with its cluster's backbone on the public test split."""
+    place = machine.prepare()
+    vit = load_backbone(cut_backbone(search.edge)).to(place)
+    images, labels = test_split(public, info)
+    features = extract(vit, images)
+    fixed = _backbone_columns(vit, match)
+    rows = []
+    for index, header in enumerate(search.headers):
+        module = load_header(header.state)[0].eval()
+        with torch.no_grad():
+            loss, accuracy = scores(module(features), labels)
+        model = nn.Sequential(FeatureExtractor(vit), module).to(place)
+        rows.append(
+            {
+                **fixed,
+                "edge": search.edge,
+                "name": header.name,
+                "kind": header.kind,
+                "winner": index == search.winner,
+                "parameters": header.parameters,
+                "bytes": 4 * header.parameters,
+                "flops": fixed["backbone_flops"] + header.flops,
+                "header_flops": header.flops,
+                "val_loss": header.val_loss,
+                "val_accuracy": header.val_accuracy,
+                "test_loss": loss,
+                "test_accuracy": accuracy,
+                "latency_s": latency_s(model, images[:LATENCY_BATCH].to(place)),
+            }
+        )
+    return rows
+
+
+@retried("evaluate {device.name}")
+def score_device(
+    device: Device,
+    match: Match,
+    header_name: str,
+    rounds: list[State],
+    samples: Ref,
+    info: DataInfo,
+    constants: settings.Energy,
+    machine: Machine,
+    folder: Path = MODELS,
+) -> Row:
+    """A device's rounds on its own test split; ships the round that its val split chose.
+
+    Returns:
+        The device's row of the summary, with ``rounds``: one row a round.
+    """
+    place = machine.prepare()
+    vit = load_backbone(backbone_of(match.edge)).to(place)
+    images, labels = test_split(samples, info)
+    own_classes = read_split(samples, "train", info)[1].unique()
+    features = extract(vit, images)
+    energy = _energy(device, match, constants, config_of(vit))
+    kept, flops = best_round(rounds), backbone_flops(config_of(vit))
+    rows = [
+        _round_row(state, t == kept, flops, features, labels, own_classes)
+        for t, state in enumerate(rounds)
+    ]
+    model, file = ship(
+        folder / device.name, load_backbone(backbone_of(match.edge)), rounds[kept], info
+    )
+    pixels = images[:LATENCY_BATCH]
+    return {
+        "device": device.name,
+        "samples_sha256": samples.sha256,
+        "cluster": match.edge,
+        "width": match.width,
+        "depth": match.depth,
+        "header": header_name,
+        "params": parameter_count(model),
+        "header_params_received": rounds[0].parameters,
+        "header_params_refined": rounds[kept].parameters,
+        "round_kept": kept,
+        "bytes": file.stat().st_size,
+        "storage_limit": device.storage_limit,
+        "modelled_energy_joule": energy,
+        "flops": rows[kept]["flops"],
+        "latency_s": latency_s(model.to(place), pixels.to(place)),
+        "val_accuracy_received": rounds[0].val_accuracy,
+        "val_accuracy_refined": rounds[kept].val_accuracy,
+        "accuracy_received": rows[0]["test_accuracy"],
+        "accuracy_received_own_classes": rows[0]["test_accuracy_own_classes"],
+        "accuracy_refined": rows[kept]["test_accuracy"],
+        "accuracy_refined_own_classes": rows[kept]["test_accuracy_own_classes"],
+        "rounds": rows,
+    }
+
+
+def centralised_bytes(devices: Sequence[Ref]) -> int:
+    """What a centralised system would upload: every device's train and val samples as
+    uncompressed pixels, and a byte for each label."""
+    total = 0
+    for ref in devices:
+        tensors, _ = read_tensors(ref)
+        for split in ("train", "val"):
+            total += tensors[f"{split}_images"].numel() + len(tensors[f"{split}_labels"])
+    return total
+
+
+def _round_row(
+    state: State,
+    kept: bool,
+    flops: int,
+    features: Tensor,
+    labels: Tensor,
+    own_classes: Tensor,
+) -> Row:
+    header, shape = load_header(state.header)
+    header.eval()
+    with torch.no_grad():
+        logits = header(features)
+    loss, accuracy = scores(logits, labels)
+    small = slim(header, shape)
+    of_header = header_flops(small, shape)
+    return {
+        "round": state.round,
+        "kept": kept,
+        "parameters": state.parameters,
+        "bytes": 4 * state.parameters,
+        "neurons": state.neurons,
+        "flops": flops + of_header,
+        "header_flops": of_header,
+        "val_loss": state.val_loss,
+        "val_accuracy": state.val_accuracy,
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+        "test_accuracy_own_classes": restricted_accuracy(logits, labels, own_classes),
+        "latency_s": latency_s(small, features[:LATENCY_BATCH]),
+    }
+
+
+def _energy(
+    device: Device, match: Match, constants: settings.Energy, config: BackboneConfig
+) -> float:
+    profile = DeviceProfile(device.gpu_capacity_watt, device.base_latency_s)
+    of_eq2 = EnergyConstants(**constants.model_dump())
+    return modelled_energy_joule(profile, of_eq2, match.width, match.depth, config.grid**2)
+
+
+def _backbone_columns(vit: ViT, match: Match) -> Row:
+    return {
+        "width": match.width,
+        "depth": match.depth,
+        "backbone_parameters": parameter_count(vit) - parameter_count(vit.head),  # type: ignore[arg-type]
+        "backbone_flops": backbone_flops(config_of(vit)),
+        "modelled_energy_joule": match.modelled_energy_joule[match.chosen],
+    }

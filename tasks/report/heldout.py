@@ -1,0 +1,18 @@
+"""The one reader of test splits. A contract keeps it from all that choose and train, so that
+nothing is reported on what it was chosen by."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from tasks.data.samples import TEST, DataInfo, pixels_and_labels
+from tasks.run.files import Ref
+
+
+def test_split(samples: Ref, info: DataInfo) -> tuple[Tensor, Tensor]:
+    """Standardised images ``(n, channels, height, width)`` and int64 labels that an owner held out.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or has no such split.
+    """
+    return pixels_and_labels(samples, TEST, info)

@@ -1,0 +1,1 @@
+"""How tasks run: cached, where they compute, what they store, how they fail."""

@@ -1,0 +1,158 @@
+"""How Prefect runs our tasks: what is retried, what is cached and by which key.
+
+Prefect owns reuse *inside* a stage (a killed stage continues where it stopped); DVC owns reuse
+between stages. A cached task's key is made of all that its result is made of: its inputs (they are
+references, never tensors), the content of files that an input names, the code of its module and of
+what that imports, and the versions of the libraries that compute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import INPUTS, CachePolicy
+from prefect.context import TaskRunContext
+from prefect.tasks import exponential_backoff
+from pydantic import BaseModel
+
+from tasks.run.closure import code_version
+from tasks.run.errors import AcmeError
+
+LIBRARIES = (  # those whose next version may compute or write something else
+    "great_expectations",
+    "numpy",
+    "pandas",
+    "pillow",
+    "POT",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "timm",
+    "torch",
+    "torchvision",
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def worth_retrying(task: Any, run: Any, state: Any) -> bool:
+    """Whether a failed task may succeed when tried again.
+
+    Errors that ACME raises on purpose, wrong values and programming errors fail the same way
+    again; what the machine or the network did (OSError, time-outs, lost connections) may pass.
+    """
+    try:
+        state.result()
+    except (AcmeError, ValueError, TypeError, LookupError, AttributeError, AssertionError):
+        return False
+    except FileNotFoundError:
+        return False
+    except Exception:
+        return True
+    return False
+
+
+_ended: dict[Any, list[tuple[str, bool]]] = defaultdict(list)
+
+
+def note_end(task: Any, run: Any, state: Any) -> None:
+    """Remember that a cacheable task ended, and whether its result was reused. (Prefect's server
+    learns of it some time after the flow has ended.)"""
+    _ended[run.flow_run_id].append((run.name, state.name == "Cached"))
+
+
+def take_ended(flow_run_id: Any) -> list[tuple[str, bool]]:
+    """The cacheable tasks of a flow run that ended: their names, and whether they were reused."""
+    return _ended.pop(flow_run_id, [])
+
+
+class Code(CachePolicy):
+    """Which function a task runs, its code (:mod:`tasks.run.closure`), and the versions of
+    :data:`LIBRARIES`."""
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: Any, **_: Any
+    ) -> str:
+        function = task_ctx.task.fn
+        name = f"{function.__module__}.{function.__qualname__}"
+        return f"{name}-{code_version(function.__module__)}-{libraries()}"
+
+
+class NamedFiles(CachePolicy):
+    """The content of every file whose path is an input, or part of one: another file at the same
+    path is another input."""
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: Any, **_: Any
+    ) -> str | None:
+        named = sorted({path for path in _paths(inputs) if path.is_file()})
+        return "-".join(_file_hash(path) for path in named) or None
+
+
+@cache
+def libraries() -> str:
+    """Hash of the installed versions of :data:`LIBRARIES`."""
+    return hashlib.sha256("\n".join(map(_version, LIBRARIES)).encode()).hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """All paths in a value: in records, settings, mappings and sequences."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _paths(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _paths(item)
+    elif isinstance(value, BaseModel) or dataclasses.is_dataclass(value):
+        yield from _paths(list(vars(value).values()))
+
+
+RETRIED: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=2),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": worth_retrying,
+    "timeout_seconds": 3600,
+}
+KEY = INPUTS + NamedFiles() + Code()
+CACHED: dict[str, Any] = {
+    **RETRIED,
+    "on_completion": [note_end],
+    "cache_policy": KEY,
+    "persist_result": True,
+    "result_serializer": "json",
+}
+
+
+def retried(name: str, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function with effects a Prefect task; ``name`` is its run's, with fields of the
+    arguments. Used as a decorator, or by a flow on a plain function."""
+    return task(task_run_name=name, **{**RETRIED, **options})
+
+
+def cached(name: str, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """:func:`retried`, for a function whose result is made of its inputs alone; the result, which
+    must be JSON, is reused where all of :data:`KEY` is the same."""
+    return task(task_run_name=name, **{**CACHED, **options})

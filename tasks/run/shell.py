@@ -1,0 +1,49 @@
+"""Commands that a deployment's flow runs: they start Prefect flows of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from prefect.settings import PREFECT_API_URL
+
+from tasks.run.cached import retried
+from tasks.run.errors import StageError
+from tasks.run.stages import stage_command
+
+LAST_WORDS = 500  # characters of a command's errors that are passed on
+
+
+@retried("bring {stage} up to date", timeout_seconds=None)
+def reproduce(
+    stage: str, params: Path, environment: Mapping[str, str], again: bool = False
+) -> None:
+    """Bring one stage of dvc.yaml, and what it depends on, up to date.
+
+    Args:
+        params: the settings; with others than DVC knows, the stage alone is run.
+        environment: what the stage's processes run with, but for this run's Prefect server.
+        again: run this stage alone, up to date or not.
+
+    Raises:
+        StageError: it failed; says why.
+    """
+    _run(stage_command(stage, params, again), environment)
+
+
+@retried("acme", timeout_seconds=None)
+def run_acme(words: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run an `acme` command. Raises StageError if it fails; says why."""
+    _run([sys.executable, "-m", "flows.command.cli", *words], environment)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    env = {**environment, "PREFECT_API_URL": str(PREFECT_API_URL.value() or "")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    print(done.stdout, end="", flush=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("acme: ")]
+        words = " ".join(said) or done.stderr[-LAST_WORDS:]
+        raise StageError(f"{' '.join(command[2:])} failed: {words}")

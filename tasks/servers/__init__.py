@@ -1,0 +1,1 @@
+"""The servers of a run and of the shared stack."""

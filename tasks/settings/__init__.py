@@ -1,0 +1,1 @@
+"""The settings file and the fleet, read into frozen records."""

@@ -1,0 +1,48 @@
+"""What settings are made of: frozen records, ranges of numbers, and errors in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.run.errors import SettingsError
+
+F = TypeVar("F", bound="Frozen")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Width = Annotated[float, Field(gt=0, le=1)]
+
+
+class Frozen(BaseModel):
+    """Unknown names are refused: a typing error must not pass as a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def part(self, kind: type[F]) -> F:
+        """Those of these settings that ``kind``, one of the bases, names: a task that is given no
+        more than it reads is not run again for what it does not read."""
+        return kind.model_validate({name: getattr(self, name) for name in kind.model_fields})
+
+
+def read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}. Is this the project's folder?") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def in_words(error: ValidationError) -> str:
+    """Every complaint on one line: where it is, what is wrong."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+        for item in error.errors()
+    )

@@ -1,0 +1,152 @@
+"""Fleet files, YAML or CSV: rows with the lines that they stand on, and one device more."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from tasks.run.errors import SettingsError
+from tasks.run.files import atomic_write
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The devices of a file, each with its line and, where it has one, its ``edge``; ``clusters``
+    as the file says."""
+
+    devices: tuple[tuple[int, Row], ...]
+    clusters: Any = None
+
+
+def read_rows(path: Path) -> Rows:
+    """What a fleet file says, unchecked but for its form: a list of devices, one of ``{edge,
+    devices}``, or ``{clusters, devices}``; in CSV, a row a device.
+
+    Raises:
+        SettingsError: the file is missing, empty or of another form; names the line.
+    """
+    text = _text(path)
+    if is_csv(path):
+        return _csv_rows(path, text)
+    content: Any = _yaml(path, text)
+    clusters = None
+    if isinstance(content, Mapping):
+        _only(path, content, {"clusters", "devices"}, 1)
+        content, clusters = content.get("devices"), content.get("clusters")
+    if not isinstance(content, list) or not content:
+        raise SettingsError(f"{path}: expected a list of clusters or of devices")
+    found: list[tuple[int, Row]] = []
+    for index, row in enumerate(content):
+        line = content.lc.item(index)[0] + 1  # type: ignore[attr-defined]
+        found += (
+            _of_cluster(path, line, row) if "devices" in _named(path, line, row) else [(line, row)]
+        )
+    return Rows(tuple((line, dict(_named(path, line, row))) for line, row in found), clusters)
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Add a device to a fleet file, which keeps its comments, or start one.
+
+    Raises:
+        SettingsError: it has a device of this id, or its devices name their edges.
+    """
+    present = read_rows(path) if path.exists() else Rows(())
+    if any(str(known.get("id")) == str(row["id"]) for _, known in present.devices):
+        raise SettingsError(f"{path} has a device {row['id']} already. Give another: --id")
+    if any("edge" in known for _, known in present.devices):
+        raise SettingsError(f"{path}: its devices name their edges; add the line to one by hand")
+    text = _text(path) if present.devices else ""
+    written = _csv_with(text, row) if is_csv(path) else _yaml_with(text, row)
+    atomic_write(path, written.encode())
+
+
+def is_csv(path: Path) -> bool:
+    """Whether a file is CSV by its name; else it is YAML."""
+    return path.suffix.lower() == ".csv"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")  # spreadsheets write a mark before the first name
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}. Check the path given as `fleet`.") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not a text file in UTF-8") from None
+
+
+def _csv_rows(path: Path, text: str) -> Rows:
+    reader = csv.DictReader(io.StringIO(text))
+    found = []
+    try:
+        for row in reader:
+            if None in row:
+                raise SettingsError(f"{path}, line {reader.line_num}: more values than columns")
+            filled = {name: value for name, value in row.items() if value not in ("", None)}
+            found.append((reader.line_num, filled))
+    except csv.Error as error:
+        raise SettingsError(f"{path}, line {reader.line_num}: {error}") from None
+    if not found:
+        raise SettingsError(f"{path}: expected a list of clusters or of devices")
+    return Rows(tuple(found))
+
+
+def _csv_with(text: str, row: Row) -> str:
+    header = next(csv.reader(io.StringIO(text)), list(row))
+    written = io.StringIO()
+    writer = csv.DictWriter(written, header, extrasaction="ignore", lineterminator="\n")
+    if not text:
+        writer.writeheader()
+    writer.writerow(row)
+    return text + ("" if not text or text.endswith("\n") else "\n") + written.getvalue()
+
+
+def _yaml(path: Path, text: str) -> Any:
+    try:
+        return YAML().load(text)
+    except YAMLError as error:
+        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _yaml_with(text: str, row: Row) -> str:
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 120
+    content = yaml.load(text) if text else {"devices": []}
+    added = yaml.map(**row)
+    added.fa.set_flow_style()
+    (content["devices"] if isinstance(content, Mapping) else content).append(added)
+    written = io.StringIO()
+    yaml.dump(content, written)
+    return written.getvalue()
+
+
+def _of_cluster(path: Path, line: int, cluster: Mapping[str, Any]) -> list[tuple[int, Row]]:
+    _only(path, cluster, {"edge", "devices"}, line)
+    devices = cluster["devices"]
+    if not cluster.get("edge") or not isinstance(devices, list) or not devices:
+        raise SettingsError(f"{path}, line {line}: a cluster needs an edge and a list of devices")
+    lines = [devices.lc.item(index)[0] + 1 for index in range(len(devices))]  # type: ignore[attr-defined]
+    return [
+        (at, {**_named(path, at, device), "edge": cluster["edge"]})
+        for at, device in zip(lines, devices, strict=True)
+    ]
+
+
+def _named(path: Path, line: int, row: Any) -> Mapping[str, Any]:
+    if not isinstance(row, Mapping):
+        raise SettingsError(f"{path}, line {line}: expected a device by field, found {row!r}")
+    return row
+
+
+def _only(path: Path, content: Mapping[str, Any], names: set[str], line: int) -> None:
+    unknown = sorted(set(map(str, content)) - names)
+    if unknown:
+        raise SettingsError(f"{path}, line {line}: {unknown[0]}: unknown beside a list of devices")

@@ -1,0 +1,256 @@
+"""The one module that reads ``params.yaml``, into frozen and validated settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from tasks.run.errors import SettingsError
+from tasks.settings.fields import (
+    Count,
+    Fraction,
+    Frozen,
+    NonNegative,
+    Positive,
+    PositiveFloat,
+    Width,
+    in_words,
+    read_yaml,
+)
+from tasks.settings.fleet import Cluster, read_fleet
+
+
+class Data(Frozen):
+    source: Literal["fashion-mnist", "cifar100", "image-folder"]
+    folder: Path
+    origin: Path | None = None
+    image_size: Positive
+    channels: Literal[1, 3]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class Partition(Frozen):
+    heterogeneity: Literal["iid", "C1", "C2", "C3", "dirichlet"]
+    dirichlet_alpha: PositiveFloat
+    public_train: Positive
+    public_val: Positive
+    public_test: Positive
+    samples_per_device: Annotated[int, Field(ge=10)]
+    train_fraction: Annotated[float, Field(gt=0, lt=1)]
+    val_fraction: Annotated[float, Field(gt=0, lt=1)]
+    shared_fraction: Annotated[float, Field(ge=0.1, le=0.2)]
+    shared_val_fraction: Annotated[float, Field(gt=0, lt=1)]
+    slots: Positive
+
+    @model_validator(mode="after")
+    def _leaves_a_test_split(self) -> Partition:
+        if self.train_fraction + self.val_fraction >= 1:
+            raise ValueError("train_fraction + val_fraction leave nothing for the test split")
+        return self
+
+
+class Reference(Frozen):
+    name: str | None = None
+    pretrained: bool = False
+    checkpoint: Path | None = None
+    patch_size: Positive
+    dim: Positive
+    depth: Positive
+    heads: Positive
+    mlp_ratio: PositiveFloat
+
+    @model_validator(mode="after")
+    def _weights_have_a_model(self) -> Reference:
+        if self.pretrained and self.name is None:
+            raise ValueError("pretrained needs the `name` of a timm model")
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
+        return self
+
+
+class Training(Frozen):
+    epochs: Count
+    batch_size: Positive
+    lr: PositiveFloat
+    weight_decay: NonNegative
+
+
+class Distillation(Frozen):
+    width_steps: Count
+    depth_steps: Count
+    batch_size: Positive
+    lr: PositiveFloat
+    logits_weight: NonNegative
+    embeddings_weight: NonNegative
+    hidden_weight: NonNegative
+    label_weight: NonNegative
+
+
+class Grid(Frozen):
+    """The variants: every width with every depth."""
+
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)]
+    depths: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    depth_strategy: Literal["first", "even"]
+
+
+class Backbone(Grid):
+    reference: Reference
+    training: Training
+    importance_samples: Positive
+    distillation: Distillation
+
+    @model_validator(mode="after")
+    def _depths_exist(self) -> Backbone:
+        if self.reference.name is None and max(self.depths) > self.reference.depth:
+            raise ValueError(
+                f"depths {list(self.depths)}: the reference has {self.reference.depth} layers"
+            )
+        return self
+
+
+class Energy(Frozen):
+    power_growth: NonNegative
+    batch_power: NonNegative
+    latency_growth: NonNegative
+    epochs: Positive
+
+
+class Matching(Frozen):
+    method: Literal["pareto", "greedy-accuracy", "greedy-size", "random"]
+    performance_window: PositiveFloat
+    header_budget: Positive
+    energy: Energy
+
+
+class HeaderSearch(Frozen):
+    """The headers that may be found, those they are compared with, and how they are trained."""
+
+    blocks: Positive
+    repeats: Positive
+    operations: Annotated[tuple[str, ...], Field(min_length=1)]
+    channels: Positive
+    hidden: Positive
+    fixed: tuple[str, ...]
+    epochs: Positive
+    weight_steps: Positive
+    controller_steps: Positive
+    children: Positive
+    finalists: Positive
+    retrain_steps: Positive
+    batch_size: Positive
+    lr: PositiveFloat
+    controller_lr: PositiveFloat
+
+
+class JointTraining(Frozen):
+    """Of backbone and winner, where the backbone is not frozen."""
+
+    unfreeze_steps: Count
+    unfreeze_lr: PositiveFloat
+    batch_size: Positive
+
+
+class Edge(HeaderSearch, JointTraining):
+    public_features: Count
+
+
+class Likeness(Frozen):
+    """How devices' data are compared, and who listens to whom (Eq. 19-20)."""
+
+    method: Literal["wasserstein", "js", "average", "alone"]
+    temperature: PositiveFloat
+    debias: bool
+
+
+class LocalTraining(Frozen):
+    """A device's optimizer."""
+
+    batch_size: Positive
+    lr: PositiveFloat
+    weight_decay: NonNegative
+
+
+class Pruning(Frozen):
+    """What a device discards in a round."""
+
+    prune_fraction: Annotated[float, Field(ge=0, lt=1)]
+    min_per_layer: Positive
+
+
+class Refinement(Likeness, LocalTraining, Pruning):
+    rounds: Positive
+    steps: Positive
+    tuning_steps: Positive
+    joint: Literal["group", "sum"]
+    sketch_samples: Annotated[int, Field(ge=2)]
+    quorum: Fraction
+
+
+class Settings(Frozen):
+    seed: Count
+    compute: Literal["auto", "cpu", "cuda"]
+    threads: Positive
+    data: Data
+    partition: Partition
+    backbone: Backbone
+    matching: Matching
+    edge: Edge
+    refinement: Refinement
+    fleet: Annotated[tuple[Cluster, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        ids = [device.id for cluster in self.fleet for device in cluster.devices]
+        edges = [cluster.edge for cluster in self.fleet]
+        for what, values in (("device id", list(map(str, ids))), ("edge", edges)):
+            twice = sorted({v for v in values if values.count(v) > 1})
+            if twice:
+                raise ValueError(f"fleet: {what} {', '.join(twice)} appears more than once")
+        if max(ids) >= self.partition.slots:
+            raise ValueError(
+                f"fleet: device id {max(ids)} needs partition.slots > {max(ids)} "
+                f"(it is {self.partition.slots}; raising it reshuffles every device's data)"
+            )
+        return self
+
+
+def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Settings:
+    """Read and validate the settings file, with the values of ``overlay`` (nested) on top.
+
+    Raises:
+        SettingsError: the file is missing, not YAML, or a value is impossible; each is named.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected settings by name, found {type(values).__name__}")
+    if isinstance(values.get("fleet"), str):
+        values["fleet"] = read_fleet(path.parent / values["fleet"])
+    values = merged(values, overlay or {})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {in_words(error)}") from None
+
+
+def device_name(settings: Settings, device: str) -> str:
+    """A device's name from its name or id. Raises SettingsError if the fleet has no such device."""
+    names = [d.name for cluster in settings.fleet for d in cluster.devices]
+    name = f"device-{int(device):02d}" if device.isdigit() else device
+    if name not in names:
+        raise SettingsError(f"{device}: no such device. The fleet has: {', '.join(names)}")
+    return name
+
+
+def merged(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with those of ``overlay`` on top; mappings merge, everything else is replaced."""
+    result = dict(values)
+    for name, value in overlay.items():
+        below = result.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            value = merged(below, value)
+        result[name] = value
+    return result

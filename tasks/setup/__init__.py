@@ -1,0 +1,1 @@
+"""What `acme init` and `acme profile` find out."""

@@ -1,0 +1,203 @@
+"""What a user's own data, model and fleet change in the shipped settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.backbone.config import BackboneConfig, config_of
+from models.backbone.elastic import kept, variant_config
+from models.backbone.size import backbone_parameters
+from tasks.cloud.registered import bring, is_registered
+from tasks.data.images import count_images, image_shape, partition_of
+from tasks.run.errors import SettingsError
+from tasks.run.store import read_tensors
+from tasks.settings.fleet import read_fleet
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Links to the project's own settings and stages, by names that DVC does not take for stages."""
+
+Values = dict[str, Any]
+OF_SOURCES = {"fashion-mnist": (28, 1), "cifar100": (32, 3)}  # image size and channels
+LARGEST = 32  # pixels a side that the small ViT gets unless more are asked for
+DEVICES, CLUSTERS = 12, 3  # of a made-up fleet
+FINE_TUNING_LR = 1.0e-4  # of weights that are trained already
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is special about a user's case; None takes what fits the rest."""
+
+    source: str
+    data: Path
+    image_size: int | None = None
+    channels: int | None = None
+    model: str | None = None
+    checkpoint: Path | None = None
+    fleet: Path | None = None
+    devices: int | None = None
+    clusters: int | None = None
+    seed: int = 0
+
+
+def changes(case: Case, shipped: Mapping[str, Any]) -> Values:
+    """The settings that differ from the ``shipped`` ones, nested.
+
+    Raises:
+        SettingsError: the model, its checkpoint or the fleet is impossible, or too few images.
+        DataError: there are no images.
+    """
+    images = count_images(case.data) if case.source == "image-folder" else None
+    config = reference_config(case, images, shipped["backbone"]["reference"])
+    backbone = of_small(case, config) if case.model is None else of_model(case, config)
+    budget = shipped["matching"]["header_budget"] * max(1, config.dim // 64)
+    grid = {**shipped["backbone"], **backbone}
+    fleet = of_fleet(case, variant_range(config, grid), budget)
+    slots = slots_of(case, fleet)
+    data = {"source": case.source, "folder": str(case.data)}
+    partition = {"slots": max(slots, shipped["partition"]["slots"])}
+    if images:
+        partition = partition_of(images, slots, shipped)
+    return {
+        "seed": case.seed,
+        "data": {**data, "image_size": config.image_size, "channels": config.channels},
+        "partition": partition,
+        "backbone": backbone,
+        "matching": {"header_budget": budget},
+        "fleet": fleet,
+    }
+
+
+def reference_config(
+    case: Case, images: Mapping[str, Any] | None, small: Mapping[str, Any]
+) -> BackboneConfig:
+    """The reference model's shape, with the image size and channels that the case has.
+
+    Raises:
+        SettingsError: there is no such model, or one that cannot be sliced.
+    """
+    side, channels = OF_SOURCES.get(case.source, (0, 0))
+    if images:
+        side, channels = image_shape(next(iter(images["train"].values()))[0])
+        side = max(4, min(LARGEST, side // 4 * 4))
+    channels = case.channels or channels
+    if case.model is None:
+        return _small(case.image_size or side, channels, small)
+    if is_registered(case.model):
+        _, values = read_tensors(bring.fn(case.model, Path.cwd()))
+        return BackboneConfig.from_dict(values)
+    return _by_timm(case, channels)
+
+
+def _by_timm(case: Case, channels: int) -> BackboneConfig:
+    import timm
+    import torch
+
+    size: Values = {"img_size": case.image_size} if case.image_size else {}  # else its own
+    try:
+        with torch.device("meta"):
+            return config_of(timm.create_model(str(case.model), in_chans=channels, **size))
+    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise SettingsError(f"--model {case.model}: not a ViT of timm ({error})") from None
+
+
+def _small(side: int, channels: int, small: Mapping[str, Any]) -> BackboneConfig:
+    """The shipped small ViT, with the largest patches that leave at least 4 x 4 of them."""
+    patch = max(p for p in range(1, side // 4 + 1) if side % p == 0)
+    dim, heads = small["dim"], small["heads"]
+    hidden = int(dim * small["mlp_ratio"])
+    return BackboneConfig(
+        side, patch, channels, 1, dim, small["depth"], heads, dim // heads, hidden
+    )
+
+
+def of_small(case: Case, config: BackboneConfig) -> Values:
+    """Settings of the small ViT."""
+    return {"reference": {"patch_size": config.patch_size, **of_checkpoint(case)}}
+
+
+def of_checkpoint(case: Case) -> Values:
+    """The file of weights, where one is given. Raises SettingsError if it is not there."""
+    if case.checkpoint is None:
+        return {}
+    if not case.checkpoint.is_file():
+        raise SettingsError(f"--checkpoint {case.checkpoint}: no such file")
+    return {"checkpoint": str(case.checkpoint)}
+
+
+def of_model(case: Case, config: BackboneConfig) -> Values:
+    """Settings of a model with weights: depths of its own, widths of whole heads, and steps that
+    do not undo what it learned."""
+    hub = case.checkpoint is None and not is_registered(case.model)
+    heads = {kept(share, config.heads) for share in (0.25, 0.5, 0.75, 1.0)}
+    depths = {max(1, round(config.depth * share)) for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}
+    return {
+        "reference": {"name": case.model, "pretrained": hub, **of_checkpoint(case)},
+        "widths": [int(1000 * count / config.heads) / 1000 for count in sorted(heads)],
+        "depths": sorted(depths),
+        "training": {"lr": FINE_TUNING_LR},
+        "distillation": {"lr": FINE_TUNING_LR},
+    }
+
+
+def variant_range(config: BackboneConfig, grid: Mapping[str, Any]) -> tuple[int, int]:
+    """Parameters of the smallest and the largest variant of a grid."""
+    small = variant_config(config, min(grid["widths"]), min(grid["depths"]))
+    large = variant_config(config, max(grid["widths"]), max(grid["depths"]))
+    return backbone_parameters(small), backbone_parameters(large)
+
+
+def of_fleet(case: Case, sizes: tuple[int, int], budget: int) -> Any:
+    """The fleet's file, its devices clustered as asked, or a made-up fleet.
+
+    Raises:
+        SettingsError: the file is wrong, a device holds no variant, there are more clusters than
+            devices, or both a file and a number of devices are asked for.
+    """
+    if case.fleet is None:
+        return made_up_fleet(case.devices or DEVICES, case.clusters, sizes, budget)
+    if case.devices is not None:
+        raise SettingsError("--devices is for a made-up fleet; --fleet names its own")
+    clustered = read_fleet(case.fleet, case.clusters)
+    needed = budget + sizes[0]
+    for device in (d for cluster in clustered for d in cluster["devices"]):
+        if device["storage_limit"] < needed:
+            raise SettingsError(
+                f"{case.fleet}: device {device['id']} holds {device['storage_limit']:,} parameters,"
+                f" the smallest variant with its header needs {needed:,}: try a smaller --model"
+            )
+    return str(case.fleet) if case.clusters is None else clustered
+
+
+def made_up_fleet(
+    devices: int, clusters: int | None, sizes: tuple[int, int], budget: int
+) -> list[Values]:
+    """Devices that the variants of ``sizes`` fit with their headers, to be replaced by real ones
+    (``acme profile`` measures one)."""
+    count = min(CLUSTERS, devices) if clusters is None else clusters
+    if count > devices:
+        raise SettingsError(f"--clusters {count}: there are {devices} devices")
+    rows = []
+    for number in range(devices):
+        share = number / max(1, devices - 1)
+        limit = budget + sizes[0] + (0.2 + 0.8 * share) * (sizes[1] - sizes[0])
+        rows.append(
+            {
+                "id": number,
+                "group": number % 4,
+                "storage_limit": 1000 * round(limit / 1000 + 0.5),
+                "gpu_capacity_watt": round(5 + 20 * share),
+                "base_latency_s": round(2.0 - 1.4 * share, 2),
+            }
+        )
+    bounds = [round(k * devices / count) for k in range(count + 1)]
+    return [{"edge": f"edge-{k}", "devices": rows[bounds[k] : bounds[k + 1]]} for k in range(count)]
+
+
+def slots_of(case: Case, fleet: Any) -> int:
+    """A part of the private data for each device, and a quarter more to be added later."""
+    clusters = read_fleet(case.fleet) if case.fleet and isinstance(fleet, str) else fleet
+    most = 1 + max(device["id"] for cluster in clusters for device in cluster["devices"])
+    return most + max(1, most // 4)

@@ -1,0 +1,1 @@
+"""Candidates and models in MLflow: the one room that imports it."""

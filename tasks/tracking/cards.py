@@ -1,0 +1,63 @@
+"""Model cards: what the registry says of a model, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.data.samples import DataInfo
+from tasks.links.records import Match
+from tasks.tracking.candidates import Lineage
+
+Row = Mapping[str, Any]
+INPUT = "float32 pixels in 0..1, `(n, {channels}, {size}, {size})`; the output is logits"
+
+
+def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo) -> str:
+    """The card of a device's model."""
+    return "\n".join(
+        [
+            f"**Model of {row['device']}** in cluster {row['cluster']}: backbone of width "
+            f"{row['width']} and depth {row['depth']}, header `{row['header']}`.",
+            "",
+            "| | |",
+            "|---|---|",
+            f"| accuracy on the device's own test split | {row['accuracy_refined']:.3f} |",
+            f"| the same, as received | {row['accuracy_received']:.3f} |",
+            "| received, answers limited to the device's classes | "
+            f"{row['accuracy_received_own_classes']:.3f} |",
+            f"| parameters | {row['params']:,} of at most {row['storage_limit']:,} |",
+            f"| bytes on disk | {row['bytes']:,} |",
+            f"| modelled energy (Eq. 1, backbone alone) | {row['modelled_energy_joule']:.0f} J |",
+            f"| measured latency of a batch, where it was evaluated | {row['latency_s']:.4f} s |",
+            f"| intended data | {lineage.source}, as this device sees it |",
+            f"| classes | {', '.join(info.classes)} |",
+            f"| input | {_input(info)} |",
+            f"| data hash, git commit | `{lineage.data_id}`, `{lineage.git_commit}` |",
+            "",
+            "Comes from: " + _joined(links),
+        ]
+    )
+
+
+def backbone(match: Match, winner: Row, links: Mapping[str, str], info: DataInfo) -> str:
+    """The card of a cluster's backbone."""
+    return "\n".join(
+        [
+            f"**Backbone of cluster {match.edge}** with its reference header: width {match.width}, "
+            f"depth {match.depth}, {winner['backbone_parameters']:,} parameters of at most "
+            f"{match.limit:,}; modelled energy (Eq. 1) {winner['modelled_energy_joule']:.0f} J.",
+            "",
+            f"Input: {_input(info)}. Classes: {', '.join(info.classes)}.",
+            "",
+            "Comes from: " + _joined(links),
+        ]
+    )
+
+
+def _input(info: DataInfo) -> str:
+    return INPUT.format(channels=info.channels, size=info.image_size)
+
+
+def _joined(links: Mapping[str, str]) -> str:
+    return ", ".join(f"[{words}]({where})" for words, where in links.items())

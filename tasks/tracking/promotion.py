@@ -1,0 +1,124 @@
+"""Which challenger becomes champion: one that fits the device and is not worse on its data.
+
+Champion and challenger are scored on the same validation split, as it is now: a score from the
+time when the champion was trained would compare two models on two data sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.backbone.training import scores
+from tasks.data.samples import samples_ref
+from tasks.run.cached import retried
+from tasks.run.files import Ref
+from tasks.run.store import read_tensors
+from tasks.settings.params import Settings
+from tasks.tracking.registry import (
+    CHALLENGER,
+    CHAMPION,
+    ROLLED_BACK,
+    Registry,
+    backbone_model,
+    device_model,
+)
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A version's size in parameters and its accuracy on the validation split of its owner."""
+
+    number: str
+    parameters: int
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of a model's challenger, and why."""
+
+    model: str
+    challenger: str
+    promoted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whom a registered model is for: a device, or a cluster with the cloud's validation data."""
+
+    model: str
+    samples: str
+    storage_limit: int
+
+
+def owners(settings: Settings) -> Iterator[Owner]:
+    """Every model of the fleet, backbones first."""
+    for cluster in settings.fleet:
+        yield Owner(backbone_model(cluster.edge), "cloud", cluster.storage_limit)
+    for cluster in settings.fleet:
+        for device in cluster.devices:
+            yield Owner(device_model(device.name), device.name, device.storage_limit)
+
+
+def judge(challenger: Standing, champion: Standing | None, limit: int) -> tuple[bool, str]:
+    """Whether to promote, and why. ``limit`` is the device's, in parameters."""
+    if challenger.parameters > limit:
+        return False, f"{challenger.parameters:,} parameters, the limit is {limit:,}"
+    if champion is None:
+        return True, f"fits ({challenger.parameters:,} of {limit:,} parameters), and is the first"
+    if champion.parameters > limit:
+        return True, f"fits; the champion (version {champion.number}) no longer does"
+    words = (
+        f"{challenger.val_accuracy:.4f} on validation, "
+        f"the champion (version {champion.number}) has {champion.val_accuracy:.4f}"
+    )
+    return challenger.val_accuracy >= champion.val_accuracy, words
+
+
+@retried("promote {owner.model}")
+def promote(root: Path, owner: Owner, force: bool = False) -> Decision | None:
+    """Decide on a model's challenger; None where there is none.
+
+    Args:
+        force: promote whatever the scores say (a limit is kept all the same).
+    """
+    registry = Registry(root)
+    challenger = registry.find(owner.model, CHALLENGER)
+    if challenger is None:
+        return None
+    champion = registry.find(owner.model, CHAMPION)
+    samples = samples_ref(owner.samples)
+    ours = _standing(registry, challenger, samples)
+    theirs = _standing(registry, champion, samples) if champion else None
+    promoted, reason = judge(ours, theirs, owner.storage_limit)
+    if challenger.tags.get(ROLLED_BACK) and not force:
+        promoted, reason = False, "it was rolled back before; promote it by name with --force"
+    elif force and ours.parameters <= owner.storage_limit:
+        promoted, reason = True, f"forced; {reason}"
+    (registry.promote if promoted else registry.hold)(challenger, reason)
+    return Decision(owner.model, challenger.number, promoted, reason)
+
+
+def any_known(root: Path, models: Iterable[Owner]) -> bool:
+    """Whether the registry has a version of any of these models. A new server has none, though the
+    outcome that it should hold may be here and up to date."""
+    registry = Registry(root)
+    return any(registry.find(o.model, a) for o in models for a in (CHAMPION, CHALLENGER))
+
+
+def _standing(registry: Registry, version: Any, samples: Ref) -> Standing:
+    module = registry.load(version)
+    tensors, _ = read_tensors(samples)
+    pixels, labels = tensors["val_images"].float() / 255, tensors["val_labels"].long()
+    with torch.no_grad():
+        logits = torch.cat([module(part) for part in pixels.split(BATCH)])
+    size = sum(p.numel() for p in module.parameters())
+    return Standing(version.number, size, scores(logits, labels)[1])

@@ -1,0 +1,220 @@
+"""The model registry: versions come in as ``challenger`` and are promoted to ``champion``.
+
+One registered model a device (``acme-device-<id>``) and a cluster's backbone
+(``acme-backbone-<edge>``). What was decided of a version, and why, is in its tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.run.errors import RegistryError
+from tasks.tracking.candidates import connect, metric_list, run_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from torch import Tensor, nn
+
+MODELS = "models:/"
+CHAMPION, CHALLENGER = "champion", "challenger"
+SAMPLES = "samples_sha256"  # the tag of a version: the hash of the device's samples
+REASON, REPLACED, ROLLED_BACK = "acme.reason", "acme.replaced", "acme.rolled_back"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model; ``sha256`` is that of its state."""
+
+    name: str
+    number: str
+    sha256: str
+    run_id: str
+    tags: Mapping[str, str]
+
+
+def device_model(device: str) -> str:
+    """The registered model of a device."""
+    return f"acme-device-{device.removeprefix('device-')}"
+
+
+def backbone_model(edge: str) -> str:
+    """The registered model of a cluster's backbone."""
+    return f"acme-backbone-{edge}"
+
+
+class Registry:
+    """The registered models of one MLflow store."""
+
+    def __init__(self, root: Path) -> None:
+        self.client: MlflowClient = connect(root)
+
+    def register(
+        self,
+        name: str,
+        module: nn.Module,
+        example: Tensor,
+        *,
+        run_id: str,
+        sha256: str,
+        tags: Mapping[str, str],
+        card: str,
+        files: Sequence[Path],
+        metrics: Mapping[str, float],
+    ) -> Version:
+        """Make ``module`` the challenger of the registered model ``name``.
+
+        The model is stored as a ``torch.export`` program (loads without this code or pickle) with
+        ``files`` (its safetensors state and configuration) beside it. Content that is registered
+        already gets no second version, and a champion is not made its own challenger.
+
+        Args:
+            example: a batch of at least 2 inputs: a batch of 1 would fix the batch size.
+            card: the model card, in Markdown.
+        """
+        number = self._number_with(name, sha256)
+        if number is None:
+            model = _log(module, example, run_id, files, {**tags, "sha256": sha256})
+            # not by log_model's registered_model_name, which prints two lines a model
+            if not self.client.search_registered_models(f"name = '{name}'"):
+                self.client.create_registered_model(name)
+            created = self.client.create_model_version(
+                name, model.model_uri, run_id, model_id=model.model_id
+            )
+            number = str(created.version)
+            self.client.log_batch(run_id, metrics=metric_list(metrics, model.model_id))
+        self.tag(name, number, {**tags, "sha256": sha256})
+        self.client.update_registered_model(name, card)
+        self.client.update_model_version(name, number, card)
+        champion = self.find(name, CHAMPION)
+        if champion is None or champion.number != number:
+            self.client.set_registered_model_alias(name, CHALLENGER, number)
+        return self.version(name, number)
+
+    def find(self, name: str, alias: str) -> Version | None:
+        """The version that an alias is of, if any."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        return _as_version(found)
+
+    def made_from(self, name: str, samples_sha256: str) -> tuple[Version | None, bool]:
+        """A model's champion, and whether it or the challenger was made from these samples."""
+        champion, challenger = self.find(name, CHAMPION), self.find(name, CHALLENGER)
+        seen = [v.tags.get(SAMPLES) == samples_sha256 for v in (champion, challenger) if v]
+        return champion, any(seen)
+
+    def version(self, name: str, number: str) -> Version:
+        """One version of a model."""
+        return _as_version(self.client.get_model_version(name, number))
+
+    def load(self, version: Version) -> Any:
+        """A version's module: pixels in 0..1 ``(n, channels, size, size)`` to logits."""
+        import mlflow.pytorch
+
+        return mlflow.pytorch.load_model(f"{MODELS}{version.name}/{version.number}")
+
+    def named(self, uri: str) -> Version:
+        """The version of ``models:/<name>/<number>`` or ``models:/<name>@<alias>``.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        from mlflow.exceptions import MlflowException
+
+        name, _, alias = uri.removeprefix(MODELS).partition("@")
+        name, _, number = name.partition("/")
+        try:
+            found = self.find(name, alias) if alias else self.version(name, number)
+        except MlflowException as error:
+            raise RegistryError(f"{uri}: {error.message}") from None
+        if found is None:
+            raise RegistryError(f"{uri}: the registry has no such model or alias")
+        return found
+
+    def state_file(self, version: Version, folder: Path) -> Path | None:
+        """Bring a version's safetensors state, with its configuration inside, into ``folder``;
+        None where it has none."""
+        from mlflow.artifacts import download_artifacts
+
+        uri = f"{MODELS}{version.name}/{version.number}"
+        found = Path(download_artifacts(uri, dst_path=str(folder)))
+        return next(iter(sorted(found.rglob("*.safetensors"))), None)
+
+    def promote(self, challenger: Version, reason: str) -> None:
+        """The challenger becomes champion; the version remembers whom it replaced."""
+        before = self.find(challenger.name, CHAMPION)
+        replaced = before.number if before else ""
+        self.tag(challenger.name, challenger.number, {REASON: reason, REPLACED: replaced})
+        self.client.set_registered_model_alias(challenger.name, CHAMPION, challenger.number)
+        self.client.delete_registered_model_alias(challenger.name, CHALLENGER)
+
+    def hold(self, challenger: Version, reason: str) -> None:
+        """The challenger stays what it is, and says why."""
+        self.tag(challenger.name, challenger.number, {REASON: reason})
+
+    def rollback(self, name: str) -> tuple[Version, Version]:
+        """The champion's predecessor is champion again; the other is never promoted by itself.
+
+        Returns:
+            The version that was rolled back, and the champion now.
+
+        Raises:
+            RegistryError: there is no champion, or it replaced none.
+        """
+        champion = self.find(name, CHAMPION)
+        if champion is None:
+            raise RegistryError(f"{name} has no champion. Try: acme promote")
+        before = champion.tags.get(REPLACED)
+        if not before:
+            raise RegistryError(
+                f"{name}: version {champion.number} replaced no other; there is none to go back to"
+            )
+        self.client.set_registered_model_alias(name, CHAMPION, before)
+        self.tag(name, champion.number, {REASON: f"rolled back to version {before}"})
+        self.tag(name, champion.number, {ROLLED_BACK: "true"})
+        return champion, self.version(name, before)
+
+    def tag(self, name: str, number: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, number, key, value)
+
+    def _number_with(self, name: str, sha256: str) -> str | None:
+        versions = self.client.search_model_versions(f"name = '{name}'")
+        return next((str(v.version) for v in versions if v.tags.get("sha256") == sha256), None)
+
+
+def _log(
+    module: nn.Module,
+    example: Tensor,
+    run_id: str,
+    files: Sequence[Path],
+    tags: Mapping[str, str],
+) -> Any:
+    import mlflow.pytorch
+    from mlflow.models import infer_signature
+
+    with run_of(run_id):
+        return mlflow.pytorch.log_model(
+            module,
+            name="model",
+            signature=infer_signature(example.numpy(), module(example).detach().numpy()),
+            input_example=example.numpy(),
+            pip_requirements=["torch"],
+            extra_files=[str(file) for file in files],
+            serialization_format="pt2",
+            tags=dict(tags),
+        )
+
+
+def _as_version(found: Any) -> Version:
+    tags = dict(found.tags)
+    return Version(found.name, str(found.version), tags.get("sha256", ""), found.run_id, tags)

@@ -1,0 +1,225 @@
+"""Settings for a user's own case, and a registered model as reference."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import yaml
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from flows.command import cli
+from models.backbone.config import BackboneConfig, config_of
+from models.backbone.elastic import kept, variant_config
+from models.backbone.size import backbone_parameters
+from tasks.experiments.second import write_digits
+from tasks.run.errors import AcmeError, RegistryError, SettingsError
+from tasks.settings.params import Settings, load
+from tasks.setup.defaults import Case, reference_config
+
+ROOT = Path(cli.__file__).parents[2]
+HEAD = "id,storage_limit,gpu_capacity_watt,base_latency_s\n"
+FOLDERS = ("flows", "tasks", "models")
+FILES = ("pyproject.toml", "README.md", "LICENSE", "params.yaml", "dvc.yaml")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def ask(*arguments: str, answers: str = "") -> Result:
+    return CliRunner().invoke(cli.cli, ["init", *arguments], input=answers)
+
+
+def smallest_fits(settings: Settings, config: BackboneConfig) -> bool:
+    """Whether every cluster has room for a variant and its header."""
+    small = variant_config(config, min(settings.backbone.widths), min(settings.backbone.depths))
+    needed = backbone_parameters(small) + settings.matching.header_budget
+    return all(cluster.storage_limit >= needed for cluster in settings.fleet)
+
+
+@pytest.mark.parametrize("with_test", [False, True])
+def test_a_folder_of_images_gives_settings_by_which_it_can_be_divided(
+    here: Path, with_test: bool
+) -> None:
+    from tasks.data.partitioning import divide
+
+    write_digits(here / "mine/train" if with_test else here / "mine")
+    if with_test:
+        for file in sorted((here / "mine/train").rglob("*[05].png")):
+            moved = here / "mine/test" / file.relative_to(here / "mine/train")
+            moved.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(moved)
+    done = ask("--data", "mine", "--devices", "4", "--clusters", "2", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "git init && dvc init\n  acme data pin\n  acme run" in done.output
+    text = (here / "params.yaml").read_text()
+    assert "name: null           # a timm model, e.g. vit_base_patch16_224" in text
+    settings = load(here / "params.yaml")
+    assert (settings.data.image_size, settings.data.channels) == (8, 1)
+    assert [len(c.devices) for c in settings.fleet] == [2, 2]
+    counts = divide(settings, "content", here / "out", here / "report")
+    assert counts["device"] > 0.9 * 4 * settings.partition.samples_per_device > 4 * 30
+    again = ask("--data", "mine", "--yes").exception
+    assert isinstance(again, SettingsError)
+    assert "is there already" in str(again)
+
+
+def test_what_is_not_given_is_asked_for(here: Path) -> None:
+    done = ask(answers="fashion-mnist\ndata\nnone\nnone\n6\n2\n")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("[") == 6
+    assert [len(c.devices) for c in load(here / "params.yaml").fleet] == [3, 3]
+
+
+def test_nothing_is_asked_when_flags_say_all(here: Path) -> None:
+    done = ask(
+        *("--source", "cifar100", "--data", "data", "--model", "none", "--seed", "3"),
+        *("--devices", "5", "--clusters", "1"),
+    )
+    assert done.exit_code == 0, done.output
+    settings = load(here / "params.yaml")
+    assert (settings.seed, settings.data.image_size, settings.data.channels) == (3, 32, 3)
+    assert "acme data fetch" in done.output
+
+
+@pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "vit_base_patch16_224"])
+def test_a_timm_model_gives_its_grid_and_a_fleet_that_it_fits(here: Path, name: str) -> None:
+    assert ask("--source", "cifar100", "--model", name, "--yes").exit_code == 0
+    settings = load(here / "params.yaml")
+    assert (settings.data.image_size, settings.backbone.depths) == (224, (4, 6, 8, 10, 12))
+    assert settings.backbone.reference.pretrained
+    with torch.device("meta"):
+        config = config_of(timm.create_model(name))
+    heads = [kept(width, config.heads) for width in settings.backbone.widths]
+    assert heads == sorted(set(heads)), "widths of the same heads"
+    assert smallest_fits(settings, config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--model", "resnet18"], "--model resnet18: not a ViT"),
+        (["--model", "vit_of_the_future"], "vit_of_the_future"),
+        (["--checkpoint", "no.pth"], "--checkpoint no.pth: no such file"),
+        (["--devices", "2", "--clusters", "3"], "--clusters 3: there are 2 devices"),
+        (["--fleet", "none.csv"], r"none\.csv"),
+        (["--fleet", "fleet.csv"], r"device 3 holds 25,000 parameters, the smallest variant"),
+        (["--fleet", "fleet.csv", "--devices", "2"], "--devices is for a made-up fleet"),
+        (["--data", "/elsewhere"], "DVC pins what lies below this folder"),
+        (["--source", "image-folder", "--data", "few"], "images of the rarest class"),
+        (["--source", "image-folder", "--data", "."], "no images in few|fewer than two"),
+    ],
+)
+def test_an_impossible_case_is_one_line_and_writes_nothing(
+    here: Path, arguments: list[str], named: str
+) -> None:
+    (here / "params.yaml").write_text("kept: true\n")
+    (here / "fleet.csv").write_text(f"{HEAD}3,0.1 MB,5,1\n")
+    for name in "ab":
+        (here / "few" / name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(here / "few" / name / "1.png")
+    error = ask("--source", "fashion-mnist", "--force", "--yes", *arguments).exception
+    assert isinstance(error, AcmeError)
+    assert re.search(named, str(error))
+    assert (here / "params.yaml").read_text() == "kept: true\n"
+    assert not (here / "dvc.yaml").exists()
+
+
+def test_a_fleet_file_is_named_or_clustered_into_the_settings(here: Path) -> None:
+    rows = [f"{i},{100 + i % 3}000,{5 + i % 3},1\n" for i in range(30)]
+    (here / "fleet.csv").write_text(HEAD + "".join(rows))
+    flags = ["--source", "fashion-mnist", "--fleet", "fleet.csv", "--yes", "--force"]
+    assert ask(*flags).exit_code == 0
+    assert "fleet: fleet.csv" in (here / "params.yaml").read_text()
+    stages = yaml.safe_load((here / "dvc.yaml").read_text())["stages"]
+    assert all("fleet.csv" in stage["deps"] for stage in stages.values())
+    assert load(here / "params.yaml").partition.slots > 30
+    assert ask(*flags, "--clusters", "2").exit_code == 0
+    assert [c.edge for c in load(here / "params.yaml").fleet] == ["edge-0", "edge-1"]
+
+
+def test_a_photo_becomes_a_small_image(here: Path) -> None:
+    assert image_images(here, (3000, 2001), "RGB") == (32, 3)
+    assert image_images(here, (31, 40), "L") == (28, 1)
+
+
+def image_images(here: Path, size: tuple[int, int], mode: str) -> tuple[int, int]:
+    Image.new(mode, size).save(here / "one.png")
+    found = {"train": {"a": [here / "one.png"]}}
+    config = reference_config(Case("image-folder", here), found, SMALL)
+    assert config.image_size % config.patch_size == 0
+    return config.image_size, config.channels
+
+
+SMALL = {"dim": 64, "depth": 6, "heads": 4, "mlp_ratio": 2.0}
+
+
+@pytest.mark.parametrize(("size", "patch"), [(8, 2), (28, 7), (32, 8), (224, 56), (30, 6)])
+def test_a_patch_divides_the_image(here: Path, size: int, patch: int) -> None:
+    case = Case("fashion-mnist", here, image_size=size)
+    assert reference_config(case, None, SMALL).patch_size == patch
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_shipped_settings(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, source / folder, symlinks=True)
+    for file in FILES:
+        shutil.copy(ROOT / file, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "."]
+    subprocess.run([*command, "-w", str(tmp_path)], cwd=source, check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        for name in ("params.yaml", "dvc.yaml"):
+            assert content.read(f"tasks/shipped/{name}") == (ROOT / name).read_bytes()
+
+
+def test_a_registered_model_is_the_reference(here: Path) -> None:
+    """A whole timm ViT that somebody logged; an alias that moves is another input."""
+    import mlflow.pytorch
+
+    from models.backbone.config import BackboneConfig, build
+    from tasks.cloud.reference import reference_model
+    from tasks.cloud.registered import bring
+    from tasks.data.samples import DataInfo
+    from tasks.tracking.registry import Registry
+
+    registry = Registry(here)
+    info = DataInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
+    spec = load(Path(cli.__file__).parents[2] / "params.yaml").backbone.reference
+    refs = []
+    for seed in (1, 2):
+        vit = build(BackboneConfig(8, 2, 1, 5, 16, 2, 2, 8, 32), seed)
+        with mlflow.start_run():
+            mlflow.pytorch.log_model(
+                vit,
+                name="model",
+                registered_model_name="my-vit",
+                serialization_format="pickle",
+                pip_requirements=["torch"],
+            )
+        registry.client.set_registered_model_alias("my-vit", "best", str(seed))
+        refs.append(bring.fn("models:/my-vit@best", here))
+        loaded = reference_model(spec, info, 0, refs[-1])
+        assert torch.equal(loaded.blocks[0].attn.qkv.weight, vit.blocks[0].attn.qkv.weight)
+        assert loaded.head.out_features == 3
+    assert refs[0].sha256 != refs[1].sha256
+    assert bring.fn("models:/my-vit/2", here) == refs[1]
+    with pytest.raises(SettingsError, match="takes 1 x 8 x 8 pixels"):
+        reference_model(spec, DataInfo("test", ("a",), 28, 1, (0.5,), (0.5,)), 0, refs[0])
+    for uri in ("models:/my-vit@worst", "models:/my-vit/9", "models:/yours@best"):
+        with pytest.raises(RegistryError, match=uri.split("/")[1]):
+            bring.fn(uri, here)

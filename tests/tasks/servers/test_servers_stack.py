@@ -1,0 +1,347 @@
+"""The shared servers: what is remembered, what is stopped, and the whole of them for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tasks.run.errors import StageError
+from tasks.servers import postgres, services, stack
+from tasks.servers.topology import Service, Topology
+
+ROOT = Path(__file__).parents[3]
+PARENT = """
+import subprocess, sys
+command = [sys.executable, "-c", "import time; time.sleep(60)"]
+subprocess.Popen(command, start_new_session=sys.argv[1] == "own").wait()
+"""
+
+
+def base_port() -> int:
+    """The first of five ports that are free, below those that the system hands out."""
+    while True:
+        first = 20000 + secrets.randbelow(4000)
+        try:
+            stack.check_ports(Topology("acme", "", first))
+        except StageError:
+            continue
+        return first
+
+
+@pytest.fixture(params=["shared", "own"])
+def sleeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """A server with a child in the same process group, or in one of its own like a flow run."""
+    command = [sys.executable, "-c", PARENT, request.param]
+    process = services.launch(command, tmp_path / "log", dict(os.environ))
+    while not psutil.Process(process.pid).children():
+        time.sleep(0.02)
+    (child,) = psutil.Process(process.pid).children()
+    yield process
+    with suppress(psutil.NoSuchProcess):
+        child.kill()
+    process.kill()
+    process.wait()
+
+
+def remember(root: Path, pid: int, shift_s: float = 0.0) -> None:
+    """A state file that says that ``pid`` is our S3, started ``shift_s`` later than it was."""
+    stack.record(root, Topology("acme", ""), "s3", pid)
+    path = root / ".acme/stack/state.json"
+    state = json.loads(path.read_text())
+    state["processes"]["s3"]["created"] += shift_s
+    path.write_text(json.dumps(state))
+
+
+def test_a_server_is_stopped_with_its_children(tmp_path: Path, sleeper: subprocess.Popen) -> None:
+    remember(tmp_path, sleeper.pid)
+    children = psutil.Process(sleeper.pid).children()
+    assert stack.states(tmp_path)["s3"] == "up"
+    stack.stop_all(tmp_path)
+    assert not [c for c in children if c.is_running()]
+    assert stack.states(tmp_path)["s3"] == "down"
+
+
+@pytest.mark.parametrize("sleeper", ["shared"], indirect=True)
+def test_the_children_of_a_server_that_died_are_stopped(
+    tmp_path: Path, sleeper: subprocess.Popen
+) -> None:
+    remember(tmp_path, sleeper.pid)
+    children = psutil.Process(sleeper.pid).children()
+    sleeper.kill()
+    sleeper.wait()
+    assert stack.states(tmp_path)["s3"] == "ended"
+    assert children[0].is_running()
+    stack.stop_all(tmp_path)
+    psutil.wait_procs(children, 5)
+    assert not children[0].is_running()
+
+
+def test_a_pid_that_is_anothers_now_is_left_alone(
+    tmp_path: Path, sleeper: subprocess.Popen
+) -> None:
+    remember(tmp_path, sleeper.pid, shift_s=-60)
+    assert stack.states(tmp_path)["s3"] == "ended"
+    stack.stop_all(tmp_path)
+    assert sleeper.poll() is None
+
+
+def test_a_secret_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    folder = tmp_path / "stack"
+    stack.write_private(folder, "env", "old")
+    (folder / "env").chmod(0o644)
+    stack.write_private(folder, "env", "new")
+    assert [oct(p.stat().st_mode & 0o777) for p in (folder, folder / "env")] == ["0o700", "0o600"]
+    assert [(p.name, p.read_text()) for p in folder.iterdir()] == [("env", "new")]
+
+
+def test_down_with_nothing_up_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.down(tmp_path)
+    assert capsys.readouterr().out == "The stack is not up; nothing to stop.\n"
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_PASSWORD", secrets.token_hex(16))
+    first = base_port()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first + 3))
+        other.listen()
+        with pytest.raises(StageError, match=rf"port {first + 3} \(s3\) is taken.*--base-port"):
+            stack.up(tmp_path, first)
+
+
+def test_preparing_without_servers_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    with pytest.raises(StageError, match="AWS_ENDPOINT_URL_S3 is not set"):
+        stack.prepare()
+
+
+def test_ports_beyond_the_last_are_refused() -> None:
+    with pytest.raises(StageError, match=r"port 65536 .* --base-port"):
+        stack.check_ports(Topology("acme", "", 65533))
+
+
+def test_a_server_that_fails_stops_the_others_and_names_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = base_port()
+    web = [sys.executable, "-m", "http.server", str(first), "--bind", "127.0.0.1"]
+    good = Service("s3", web, f"http://127.0.0.1:{first}")
+    bad = Service("mlflow", [sys.executable, "-c", "raise SystemExit(3)"], "http://127.0.0.1:9")
+    monkeypatch.setenv("ACME_PASSWORD", secrets.token_hex(16))
+    monkeypatch.setattr(stack, "services", lambda topology, folder: [good, bad])
+    monkeypatch.setattr(postgres, "start", lambda *arguments: None)
+    with pytest.raises(StageError, match=r"mlflow ended while starting: see .*mlflow\.log"):
+        stack.up(tmp_path, first)
+    assert set(stack.states(tmp_path).values()) == {"down"}
+    stack.check_ports(Topology("acme", "", first))
+    assert sorted(p.name for p in (tmp_path / ".acme/stack").iterdir()) == ["mlflow.log", "s3.log"]
+
+
+def test_a_stack_with_data_is_not_taken_for_a_passing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "folder", lambda root: tmp_path)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(StageError, match="has a stack already"), stack.stack(tmp_path):
+        pass
+    assert (tmp_path / "data").exists()
+
+
+def test_a_machine_without_postgres_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr(postgres.pwd, "getpwnam", nobody)
+    monkeypatch.setattr(postgres, "installed", lambda: [])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert set(stack.states(tmp_path).values()) == {"down"}
+    with pytest.raises(StageError, match=r"PostgreSQL is missing: apt install postgresql"):
+        postgres.start(tmp_path, 1, "acme", "password")
+    assert list(postgres.folder(tmp_path).iterdir()) == []  # no password left behind
+
+
+# The whole stack, for real
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git knows of this project, where PostgreSQL is installed."""
+    if not postgres.installed() and not shutil.which("initdb"):
+        pytest.skip("no PostgreSQL here")
+    root = tmp_path_factory.mktemp("stack") / "project"
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
+    for name in filter(None, listed.splitlines()):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, root / name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def servers(project: Path) -> Iterator[dict[str, str]]:
+    """The variables of a running stack."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACME_PASSWORD", f"%40:/'{secrets.token_hex(12)}")
+        with stack.stack(project, base_port()) as variables:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            yield variables
+
+
+def of_stack(root: Path) -> list[str]:
+    """The command lines of all processes that run in ``root`` or over its databases."""
+    data = str(postgres.folder(root))
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = " ".join(process.cmdline())
+            if process.pid != os.getpid() and (process.cwd() == str(root) or data in command):
+                found.append(command)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_mlflow_and_prefect_answer_only_with_the_password(servers: dict[str, str]) -> None:
+    user, password = servers["PREFECT_API_AUTH_STRING"].split(":", 1)
+    experiments = f"{servers['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search"
+    for url in (experiments, f"{servers['PREFECT_API_URL']}/flows/filter"):
+        assert httpx.post(url, json={"max_results": 5}).status_code == 401, url
+        assert httpx.post(url, json={}, auth=(user, "wrong-password")).status_code == 401, url
+        limit = {"max_results": 5} if url == experiments else {}
+        assert httpx.post(url, json=limit, auth=(user, password)).status_code == 200, url
+
+
+@pytest.mark.slow
+def test_the_worker_serves_the_queues_of_the_tiers(servers: dict[str, str]) -> None:
+    account = tuple(servers["PREFECT_API_AUTH_STRING"].split(":", 1))
+    pool = f"{servers['PREFECT_API_URL']}/work_pools/acme"
+    queues = httpx.post(f"{pool}/queues/filter", json={}, auth=account).json()
+    assert {queue["name"] for queue in queues} >= {"cloud", "edge", "device"}
+    deadline = time.monotonic() + 30
+    workers: list[dict[str, str]] = []
+    while not workers and time.monotonic() < deadline:  # until its first heartbeat
+        workers = httpx.post(f"{pool}/workers/filter", json={}, auth=account).json()
+    assert [worker["status"] for worker in workers] == ["ONLINE"]
+
+
+@pytest.mark.slow
+def test_preparing_again_changes_nothing(servers: dict[str, str]) -> None:
+    stack.prepare()
+
+
+@pytest.mark.slow
+def test_both_servers_keep_their_records_in_postgres(servers: dict[str, str]) -> None:
+    import psycopg2
+
+    user, password = servers["PREFECT_API_AUTH_STRING"].split(":", 1)
+    port = int(servers["PREFECT_API_URL"].split(":")[2].split("/")[0]) + 2
+    for database, table in (("prefect", "flow_run"), ("mlflow", "runs"), ("mlflow_auth", "users")):
+        where = {"host": "127.0.0.1", "port": port, "user": user, "dbname": database}
+        server = psycopg2.connect(**where, password=password)
+        with server.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            assert table in {name for (name,) in cursor.fetchall()}
+        server.close()
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            psycopg2.connect(**where, password="wrong-password")
+
+
+@pytest.mark.slow
+def test_an_artifact_logged_through_mlflow_lies_in_the_bucket(servers: dict[str, str]) -> None:
+    import boto3
+    from mlflow import MlflowClient
+
+    client = MlflowClient(servers["MLFLOW_TRACKING_URI"])
+    run = client.create_run(client.create_experiment("stack"))
+    client.log_text(run.info.run_id, "kept", "note.txt")
+    s3 = boto3.client("s3")
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket="mlflow")["Contents"]]
+    (key,) = [key for key in keys if key.endswith(f"{run.info.run_id}/artifacts/note.txt")]
+    assert s3.get_object(Bucket="mlflow", Key=key)["Body"].read() == b"kept"
+
+
+@pytest.mark.slow
+def test_dvc_pushes_here_and_pulls_in_another_clone(
+    servers: dict[str, str], tmp_path: Path
+) -> None:
+    def run(where: Path, *command: str) -> None:
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    here, there, dvc = tmp_path / "here", tmp_path / "there", (sys.executable, "-m", "dvc")
+    run(tmp_path, "git", "init", "-q", str(here))
+    run(here, *dvc, "init", "-q")
+    run(here, *dvc, "remote", "add", "-q", "-d", "stack", "s3://dvc/files")
+    run(here, *dvc, "remote", "modify", "stack", "endpointurl", servers["AWS_ENDPOINT_URL_S3"])
+    (here / "tiny.txt").write_text("eight devices")
+    run(here, *dvc, "add", "-q", "tiny.txt")
+    run(here, *dvc, "push", "-q")
+    run(here, "git", "add", "-A")
+    run(here, "git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a file")
+    run(tmp_path, "git", "clone", "-q", str(here), str(there))
+    run(there, *dvc, "pull", "-q")
+    assert (there / "tiny.txt").read_text() == "eight devices"
+
+
+@pytest.mark.slow
+def test_no_secret_is_in_a_log_or_on_a_command_line(project: Path, servers: dict[str, str]) -> None:
+    password = servers["MLFLOW_TRACKING_PASSWORD"]
+    unquoted = password[-24:]  # has no character that an address would escape
+    logs = list((project / ".acme/stack").glob("*.log"))
+    assert len(logs) == 4
+    assert not [log for log in logs if unquoted in log.read_text()]
+    assert not [command for command in of_stack(project) if unquoted in command]
+    env = project / ".acme/stack/env"
+    assert env.stat().st_mode & 0o777 == 0o600
+    shown = ["sh", "-c", '. "$0"; printf %s "$MLFLOW_TRACKING_PASSWORD"', str(env)]
+    assert subprocess.run(shown, capture_output=True, text=True, env={}).stdout == password
+
+
+@pytest.mark.slow
+def test_the_stack_outlives_its_command_recovers_and_goes(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(project, root, ignore=shutil.ignore_patterns(".acme"))
+    env = {**os.environ, "PYTHONPATH": str(root), "ACME_PASSWORD": secrets.token_hex(16)}
+
+    def acme(*arguments: str) -> str:
+        command = [sys.executable, "-m", "flows.command.cli", "stack", *arguments]
+        done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = base_port()
+    try:
+        assert f"http://127.0.0.1:{first + 1}" in acme("up", "--base-port", str(first))
+        before = stack.states(root)
+        assert set(before.values()) == {"up"}
+        running = sorted(of_stack(root))
+        assert len(running) >= 5
+        assert "nothing is changed" in acme("up")
+        assert sorted(of_stack(root)) == running
+        state = json.loads((root / ".acme/stack/state.json").read_text())
+        psutil.Process(state["processes"]["mlflow"]["pid"]).kill()
+        assert "mlflow    ended" in acme("status")
+        acme("up", "--base-port", str(first))
+        assert set(stack.states(root).values()) == {"up"}
+        assert "is stopped" in acme("down")
+        assert of_stack(root) == []
+        assert (postgres.folder(root) / "data").exists()
+    finally:
+        acme("down", "--delete-data")
+    assert not postgres.folder(root).exists()
