@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test test-slow lint bench ui stack stack-down clean constraints deps
+.PHONY: run test test-models test-slow lint bench ui stack stack-down clean constraints deps
 
 run: $(VENV)/installed
 	$(ACME) run
 
 test: $(VENV)/installed
 	$(VENV)/bin/pytest -m "not slow"
+
+test-models: $(VENV)/installed
+	$(VENV)/bin/pytest -m "not slow" tests/models
 
 test-slow: $(VENV)/installed
 	$(VENV)/bin/pytest -m slow

@@ -232,7 +232,7 @@ def test_distillation_brings_small_variants_nearer_to_the_teacher() -> None:
         weights=LossWeights(1.0, 0.1, 0.1, 0.0),
         generator=torch.Generator().manual_seed(0),
     )
-    assert distance() < 0.5 * before
+    assert distance() < 0.5 * before  # .011 of it with each of three kinds of kernels
 
 
 def test_training_learns_and_is_reproducible() -> None:
