@@ -1,0 +1,1 @@
+"""Order: who calls whom, a page each."""

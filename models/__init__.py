@@ -1,0 +1,1 @@
+"""Meaning: the equations, on plain tensors, arrays and numbers."""

@@ -1,0 +1,1 @@
+"""Effects: a room per tier, and one per thing they need."""

@@ -86,11 +86,24 @@ def candidates_page(client: MlflowClient, experiment: str) -> str:
     return f"#/experiments/{number}/runs?{urlencode(search, quote_via=quote)}"
 
 
+NOT_MADE_FROM = ("**/dvc.lock", "**/*.md", "docs/**")
+"""Tracked files that no result is made from: a run writes the lock, `acme results` the pages."""
+
+
 def git_commit(root: Path) -> str:
-    """The checked-out commit, with ``-dirty`` if tracked files differ; ``unknown`` outside git."""
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """The checked-out commit, with ``-dirty`` if code or settings differ from it; ``unknown``
+    outside git."""
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()
+    if not commit:
+        return "unknown"
+    rest = [f":(top,exclude,glob){pattern}" for pattern in NOT_MADE_FROM]
+    differs = _git(root, "diff", "--quiet", "HEAD", "--", ":(top)", *rest).returncode
+    return f"{commit}-dirty" if differs else commit
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def dvc_experiment() -> str | None:

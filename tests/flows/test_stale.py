@@ -1,0 +1,346 @@
+"""What a change makes stale, and that it makes nothing else stale: an edit of each module, and
+another value of each setting. Keys are computed, nothing is run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grimp
+import pytest
+import yaml
+from prefect import Task
+
+from flows.command.names import STAGES
+from tasks.run import closure
+from tasks.run.cached import KEY
+from tasks.run.closure import PACKAGES, code_version
+from tests.tiny import ROOT, tiny_params
+
+TASK_MODULES = (
+    "flows.on_device",
+    "tasks.cloud.backbone",
+    "tasks.cloud.reference",
+    "tasks.edge.header",
+    "tasks.edge.mixing",
+)
+
+
+# ---- an edit of each module ----
+
+
+@pytest.fixture(scope="module")
+def imports() -> Callable[[str], set[str]]:
+    """What a module imports in turn, by import-linter's reader, with the packages it lies in."""
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
+
+    def upstream(module: str) -> set[str]:
+        found, grown = {module}, set[str]()
+        while found != grown:
+            grown = set(found)
+            for name in grown:
+                found |= graph.find_upstream_modules(name)
+            for parts in [name.split(".") for name in set(found)]:
+                found |= {".".join(parts[:i]) for i in range(1, len(parts))}
+        return found
+
+    return upstream
+
+
+def modules() -> list[str]:
+    files = [f for package in PACKAGES for f in sorted((ROOT / package).rglob("*.py"))]
+    named = [f.relative_to(ROOT).with_suffix("").as_posix() for f in files]
+    return [name.removesuffix("/__init__").replace("/", ".") for name in named]
+
+
+def cached_tasks() -> dict[str, Task]:
+    """The pipeline's cached tasks by name."""
+    found = {}
+    for module in map(import_module, TASK_MODULES):
+        values = [v for v in vars(module).values() if isinstance(v, Task)]
+        found |= {t.fn.__name__: t for t in values if t.cache_policy is KEY}
+    return found
+
+
+@pytest.fixture
+def edited(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes a module's source look as if it had been edited."""
+    real = closure._content_hash
+
+    def edit(module: str) -> None:
+        file = closure._source(module)
+        monkeypatch.setattr(closure, "_content_hash", lambda f: "edited" if f == file else real(f))
+
+    return edit
+
+
+def test_an_edit_makes_those_stages_and_tasks_stale_that_import_it(
+    edited: Callable[[str], None], imports: Callable[[str], set[str]]
+) -> None:
+    tasks = {name: task.fn.__module__ for name, task in cached_tasks().items()}
+    assert len(tasks) > 12
+    entries = {f"flows.{stage}" for stage in STAGES} | set(tasks.values())
+    before = {entry: code_version(entry) for entry in entries}
+    needed = {entry: imports(entry) for entry in entries}
+    for module in modules():
+        edited(module)
+        stale = {entry for entry in entries if code_version(entry) != before[entry]}
+        assert stale == {entry for entry in entries if module in needed[entry]}, module
+
+
+@pytest.mark.parametrize(
+    ("module", "stale"),
+    [
+        ("tasks/run/compute.py", {"backbone", "customize", "evaluate"}),
+        ("models/matching/selection.py", set(STAGES)),  # the command line's errors name it
+        ("tasks/edge/mixing.py", {"customize"}),
+        ("tasks/report/figures.py", {"evaluate"}),
+    ],
+)
+def test_dvc_says_so_too(module: str, stale: set[str], locked: Path) -> None:
+    path = locked / module
+    kept = path.read_bytes()
+    path.write_bytes(kept + b"# an edit\n")
+    try:
+        assert stale_stages(locked) == stale
+    finally:
+        path.write_bytes(kept)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this project whose stages DVC takes for done, on outputs that say nothing."""
+    root = tmp_path_factory.mktemp("locked")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in (n for n in listed.stdout.splitlines() if (ROOT / n).is_file()):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, root / name)
+    (root / "dvc.lock").unlink(missing_ok=True)
+    for stage in yaml.safe_load((root / "dvc.yaml").read_text())["stages"].values():
+        for kind in ("outs", "metrics", "plots"):
+            for out in stage.get(kind, []):
+                path = root / (out if isinstance(out, str) else next(iter(out)))
+                file = path if path.suffix else path / "file"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text("made")
+    for name in ("data.json", "samples/cloud.safetensors"):
+        (root / "artifacts/partition" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "artifacts/partition" / name).write_text("made")
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *STAGES], cwd=root, check=True)
+    assert stale_stages(root) == set()
+    return root
+
+
+def stale_stages(root: Path) -> set[str]:
+    command = [sys.executable, "-m", "dvc", "status", "--json", *STAGES]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+# ---- another value of each setting ----
+
+READ_BY: dict[str, set[str]] = {
+    "seed": {"train_reference", "distil", "search_header", "settle", "send_sketch", "train"}
+    | {"prune"},
+    "compute": set(),  # auto and cpu are the same here: the key holds what was found
+    "threads": {"train_reference", "rank", "distil", "score", "send_public_features"}
+    | {"embed_shared", "search_header", "settle", "embed", "receive_model", "train", "prune"},
+    "data": set(),  # by the partition stage, which caches nothing
+    "partition": set(),
+    "backbone.reference": {"train_reference"},
+    "backbone.training": {"train_reference"},
+    "backbone.importance_samples": {"rank"},
+    "backbone.widths": {"distil", "score"},
+    "backbone.depths": {"distil", "score"},
+    "backbone.depth_strategy": {"distil", "score", "cut"},
+    "backbone.distillation": {"distil"},
+    "matching": set(),  # by the choice of a variant, which takes no time and is not cached
+    "edge": {"search_header"},
+    "edge.public_features": {"send_public_features"},
+    "edge.batch_size": {"search_header", "settle"},
+    "edge.unfreeze_steps": {"settle"},
+    "edge.unfreeze_lr": {"settle"},
+    "refinement.method": {"compare"},
+    "refinement.temperature": {"compare"},
+    "refinement.debias": {"compare"},
+    "refinement.rounds": set(),  # by the flow: another number of rounds, each the same
+    "refinement.quorum": set(),
+    "refinement.steps": {"train"},
+    "refinement.joint": {"train"},
+    "refinement.tuning_steps": {"prune"},
+    "refinement.prune_fraction": {"prune"},
+    "refinement.min_per_layer": {"prune"},
+    "refinement.batch_size": {"train", "prune"},
+    "refinement.lr": {"train", "prune"},
+    "refinement.weight_decay": {"train", "prune"},
+    "refinement.sketch_samples": {"send_sketch"},
+    "fleet.storage_limit": {"search_header"},  # the smallest of the cluster
+    "fleet.gpu_capacity_watt": set(),
+    "fleet.base_latency_s": set(),
+    "fleet.group": set(),
+    "fleet.id": {"send_shared", "send_model", "embed", "receive_model", "send_sketch"},
+    "fleet.edge": {"send_backbone", "send_public_features", "embed_shared"}
+    | {"search_header", "send_shared", "send_sketch", "compare", "train", "prune"},
+}
+"""Which cached tasks read a setting, by the longest name that fits."""
+
+OTHER: dict[str, Any] = {  # where adding a little is no valid value
+    "compute": "cpu",
+    "data.source": "cifar100",
+    "data.folder": "elsewhere",
+    "data.origin": "elsewhere",
+    "data.channels": 3,
+    "partition.heterogeneity": "iid",
+    "partition.shared_fraction": 0.15,
+    "backbone.reference.name": "vit_tiny_patch16_224",
+    "backbone.reference.pretrained": None,  # with a name alone
+    "backbone.reference.checkpoint": "weights.safetensors",
+    "backbone.reference.dim": 18,
+    "backbone.reference.heads": 4,
+    "backbone.widths": [0.5],
+    "backbone.depths": [2],
+    "backbone.depth_strategy": "even",
+    "matching.method": "greedy-size",
+    "edge.operations": ["conv1", "identity"],
+    "edge.fixed": ["mlp"],
+    "refinement.method": "average",
+    "refinement.joint": "sum",
+    "fleet.edge": "west",
+    "fleet.id": 4,
+}
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting with its dotted name; of the fleet, its first edge and first device's."""
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        if path == "fleet":
+            yield "fleet.edge", value[0]["edge"]
+            yield from ((f"fleet.{k}", v) for k, v in value[0]["devices"][0].items())
+        elif isinstance(value, Mapping):
+            yield from leaves(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def changed(path: str) -> Any:
+    """The tiny settings with another value of one."""
+    from tasks.settings.params import Settings
+
+    params = tiny_params()
+    *parents, last = path.split(".")
+    place: Any = params
+    for part in parents:
+        place = place[part]
+    if path == "fleet.edge":
+        place = place[0]
+    elif path.startswith("fleet."):
+        place = place[0]["devices"][0]
+    value = OTHER.get(path, place[last])
+    if value == place[last]:
+        value = not value if isinstance(value, bool) else value + type(value)(1)
+        value = value / 10 if isinstance(value, float) else value
+    place[last] = value
+    if path == "backbone.reference.pretrained":
+        place |= {"name": "vit_tiny_patch16_224", "pretrained": True}
+    return Settings.model_validate(params)
+
+
+class Replay:
+    """Runs the flows' functions with every task answered from a first run, in which tasks ran as
+    plain functions; keeps the key of each cached task by its run's name."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.results: dict[tuple[str, str], Any] = {}
+        self.keys: dict[tuple[str, str], str | None] = {}
+        self.recording = True
+        replay = self
+
+        def call(task: Task, *args: Any, return_state: bool = False, **options: Any) -> Any:
+            result = replay.answer(task, *args, **options)
+            done = SimpleNamespace(is_completed=lambda: True, result=lambda: result)
+            return done if return_state else result
+
+        patch.setattr(Task, "__call__", call)
+
+    def answer(self, task: Task, *args: Any, **options: Any) -> Any:
+        bound = inspect.signature(task.fn).bind(*args, **options)
+        bound.apply_defaults()
+        name = task.fn.__name__
+        run = (name, str(task.task_run_name).format(**bound.arguments))
+        if task.cache_policy is KEY:
+            self.keys[run] = KEY.compute_key(SimpleNamespace(task=task), bound.arguments, {})
+        if self.recording:
+            self.results[run] = task.fn(*args, **options)
+        # a device or an edge of another name, or a further round, answers as one that was there
+        others = [result for (of, _), result in self.results.items() if of == name]
+        return self.results.get(run, others[0] if others else None)
+
+    def run(self, settings: Any) -> dict[tuple[str, str], str | None]:
+        """The keys of all cached tasks of both phases."""
+        from flows.backbone import cluster_backbone, elastic_backbone, scored_grid
+        from flows.customize import customize_cluster
+        from tasks.data.samples import read_info, samples_ref
+        from tasks.run.compute import Machine
+
+        self.keys = {}
+        info, machine = read_info(), Machine.of(settings.compute, settings.threads)
+        elastic = elastic_backbone(settings, samples_ref("cloud"), info, machine)
+        variants = scored_grid(settings, elastic, samples_ref("cloud"), info, machine)
+        for cluster in settings.fleet[:1]:
+            names = ["cloud", *(d.name for d in cluster.devices)]
+            there = [n if n != "device-04" else "device-00" for n in names]  # the data stay
+            samples = {n: samples_ref(t) for n, t in zip(names, there, strict=True)}
+            _, cut = cluster_backbone(settings, cluster, elastic, variants, [])
+            customize_cluster(settings, cluster, cut, samples, info, machine, [])
+        return dict(self.keys)
+
+
+@pytest.fixture(scope="module")
+def replay(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
+    from tasks.settings.params import load
+
+    root = tmp_path_factory.mktemp("replay") / "project"
+    shutil.copytree(finished, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        Path("weights.safetensors").write_bytes(b"weights")
+        replay = Replay(patch)
+        base = replay.run(load(Path("params.yaml")))
+        assert {name for name, _ in base} == set(cached_tasks())
+        replay.recording = False
+        assert replay.run(load(Path("params.yaml"))) == base
+        replay.base = base  # type: ignore[attr-defined]
+        yield replay
+
+
+@pytest.mark.parametrize("path", [path for path, _ in leaves(tiny_params())])
+def test_a_setting_changes_the_keys_of_the_tasks_that_read_it(path: str, replay: Replay) -> None:
+    base: dict[tuple[str, str], str | None] = replay.base  # type: ignore[attr-defined]
+    keys = replay.run(changed(path))
+    differing = {name for (name, run), key in keys.items() if base.get((name, run), key) != key}
+    if path in ("fleet.id", "fleet.edge"):  # under other names, so other runs
+        differing = {name for name, run in set(keys) - set(base)}
+        differing |= {n for (n, r), key in keys.items() if base.get((n, r), key) != key}
+    fitting = [name for name in READ_BY if f"{path}.".startswith(f"{name}.")]
+    assert differing == READ_BY[max(fitting, key=len)]
+
+
+def test_every_setting_of_the_shipped_file_is_tried() -> None:
+    shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert {path for path, _ in leaves(shipped)} == {path for path, _ in leaves(tiny_params())}
