@@ -7,14 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from models.statistics import interval
+from tasks.experiments.fleet.claims import fleet_claims
+from tasks.experiments.fleet.claims import fleet_table as table_of
 from tasks.experiments.results import JUDGES, OUT, collect
 from tasks.run.errors import ArtifactError
 from tasks.run.files import atomic_write, read_json
 
 RESULTS, PAGE, README = Path("docs/results"), Path("docs/results.md"), Path("README.md")
 NOTES = "notes"  # what people wrote about an experiment: docs/results/notes/<experiment>.md
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+PARTS = ("fleet", "results")
+"""Of the README, each between two marks: the default fleet's table, and the headlines."""
 TITLES = {
+    "fleet": "The default fleet",
     "table1": "Table I: against a centralised system",
     "fig1": "Fig. 1: accuracy and energy against depth",
     "fig7a": "Fig. 7a: against lightweight models",
@@ -28,7 +36,8 @@ TITLES = {
     "fig13b": "Fig. 13b: headers, second data set",
     "ablation": "Ablation: what we changed",
 }
-HEADLINES = (  # of the README: one claim an experiment
+HEADLINES = (  # of the README
+    "fleet.over-own-classes",
     "table1.upload",
     "table1.search-space",
     "table1.accuracy",
@@ -69,7 +78,7 @@ def publish_page(out: Path = OUT, root: Path = Path()) -> list[str]:
     collect("default", target)
     atomic_write(root / PAGE, render(target).encode())
     readme = (root / README).read_text()
-    atomic_write(root / README, with_table(readme, headlines(target)).encode())
+    atomic_write(root / README, with_tables(readme, target).encode())
     return [name for name in JUDGES if name not in chosen]
 
 
@@ -90,17 +99,53 @@ def headlines(folder: Path) -> str:
     return _table([rows[id] for id in HEADLINES if id in rows])
 
 
-def with_table(readme: str, table: str) -> str:
-    """The README with ``table`` between its two marks.
+def with_tables(readme: str, folder: Path) -> str:
+    """The README with what the results in ``folder`` say between its marks.
 
     Raises:
-        ArtifactError: the marks are not there.
+        ArtifactError: marks are not there.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ArtifactError(f"README.md: the marks {BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    tables = {"fleet": fleet(folder), "results": headlines(folder)}
+    for part in PARTS:
+        begin, end = (f"<!-- {part}: {word} -->" for word in ("begin", "end"))
+        before, found, rest = readme.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ArtifactError(f"README.md: the marks {begin} and {end} are missing")
+        if tables[part]:
+            readme = f"{before}{begin}\n{tables[part]}\n{end}{after}"
+    return readme
+
+
+def fleet(folder: Path) -> str:
+    """The default fleet's accuracies, and what 100 test samples can tell."""
+    path = folder / "fleet.csv"
+    if not path.exists():
+        return ""
+    frame = pd.read_csv(path)
+    lines = ["| accuracy of | mean over the devices | worst device |", "|---|---|---|"]
+    lines += [f"| {w} | {_with_interval(m)} | {_with_interval(o)} |" for w, m, o in table_of(frame)]
+    seeds, samples = frame.seed.nunique(), int(frame.test_samples.median())
+    error = 100 * (frame.accuracy.mean() * (1 - frame.accuracy.mean()) / samples) ** 0.5
+    up = {claim.id: np.mean(list(claim.values.values())) for claim in fleet_claims(frame)}
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Means of {seeds} seeds with 95 % intervals (Student's t). A device's test split has "
+            f"{samples} samples: one is {100 / samples:.2g} points, and the standard error of one "
+            f"device's accuracy in one run is {error:.1f} points, so single devices differ by more "
+            "than they are apart, and the worst of them is partly the unluckiest. Devices send up "
+            f"{up['fleet.upload']:.1%} of the bytes of their raw data (paper: 6 %), "
+            f"{up['fleet.upload-with-shared']:.1%} with the samples that they consented to share.",
+        ]
+    )
+
+
+def _with_interval(values: pd.Series) -> str:
+    bounds = interval(values.tolist())
+    mean = f"{values.mean():.3f}"
+    return mean if bounds is None else f"{mean} ({bounds[0]:.3f} to {bounds[1]:.3f})"
 
 
 def _head(runs: dict[str, Row]) -> str:

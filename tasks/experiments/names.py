@@ -1,6 +1,7 @@
 """The experiments by name, cheap to import: what the command line offers."""
 
 EXPERIMENTS = (  # in the order in which they run: those that share work stand together
+    "fleet",
     "fig1",
     "fig9",
     "fig8",

@@ -10,12 +10,14 @@ import pandas as pd
 
 from tasks.experiments.ablation import picture as ablation
 from tasks.experiments.central import picture as central
+from tasks.experiments.fleet import picture as fleet
 from tasks.experiments.grid import picture as grid
 from tasks.experiments.headers import picture as headers
 from tasks.experiments.lightweight import picture as lightweight
 from tasks.experiments.refining import picture as refining
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "fleet": fleet.fleet,
     "table1": central.table1,
     "fig1": grid.fig1,
     "fig7a": lightweight.fig7a,

@@ -20,6 +20,7 @@ from tasks.experiments import pictures
 from tasks.experiments.ablation import claims as ablation
 from tasks.experiments.central import claims as central
 from tasks.experiments.claim import Claim
+from tasks.experiments.fleet import claims as fleet
 from tasks.experiments.grid import claims as grid
 from tasks.experiments.headers import claims as headers
 from tasks.experiments.lightweight import claims as lightweight
@@ -32,6 +33,7 @@ CLAIMS = OUT / "claims.json"
 Row = dict[str, Any]
 
 JUDGES = {
+    "fleet": fleet.fleet_claims,
     "table1": central.table1_claims,
     "fig1": grid.fig1_claims,
     "fig7a": lightweight.fig7a_claims,

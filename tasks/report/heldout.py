@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tasks.data.samples import TEST, DataInfo, pixels_and_labels
 from tasks.run.files import Ref
+from tasks.run.store import read_tensors
 
 
 def test_split(samples: Ref, info: DataInfo) -> tuple[Tensor, Tensor]:
@@ -16,3 +17,8 @@ def test_split(samples: Ref, info: DataInfo) -> tuple[Tensor, Tensor]:
         ArtifactError: the file is missing or damaged, or has no such split.
     """
     return pixels_and_labels(samples, TEST, info)
+
+
+def test_count(samples: Ref) -> int:
+    """How many samples an owner held out."""
+    return len(read_tensors(samples)[0][f"{TEST}_labels"])

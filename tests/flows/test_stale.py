@@ -141,7 +141,9 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "artifacts/partition" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "artifacts/partition" / name).write_text("made")
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *STAGES], cwd=root, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *STAGES], cwd=root, check=True
+    )
     assert stale_stages(root) == set()
     return root
 

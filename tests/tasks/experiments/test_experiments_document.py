@@ -43,7 +43,7 @@ def test_the_page_and_the_readme_are_what_the_results_say() -> None:
     assert read_json(RESULTS / "claims.json") == claims
     assert (ROOT / document.PAGE).read_text() == document.render(RESULTS)
     readme = (ROOT / document.README).read_text()
-    assert readme == document.with_table(readme, document.headlines(RESULTS))
+    assert readme == document.with_tables(readme, RESULTS)
     assert {id for id in document.HEADLINES} <= {claim["id"] for claim in claims}
 
 
@@ -56,7 +56,10 @@ def left(folder: Path, name: str, scale: str) -> None:
 
 
 def test_a_run_is_published_and_older_results_stay(tmp_path: Path) -> None:
-    readme = f"# x\n{document.BEGIN}\nold\n{document.END}\nrest\n"
+    readme = "# x\n" + "".join(
+        f"<!-- {part}: begin -->\nold\n<!-- {part}: end -->\n" for part in document.PARTS
+    )
+    readme += "rest\n"
     (tmp_path / "README.md").write_text(readme)
     left(tmp_path / "out", "fig9", "default")
     left(tmp_path / "out", "fig1", "quick")
@@ -76,4 +79,4 @@ def test_nothing_to_publish_is_said(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no results at scale default"):
         document.publish_page(tmp_path, tmp_path)
     with pytest.raises(ArtifactError, match="marks"):
-        document.with_table("no marks", "")
+        document.with_tables("no marks", tmp_path)

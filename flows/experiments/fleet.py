@@ -1,0 +1,39 @@
+"""The default run, over several seeds."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.backbone import cluster_backbone
+from flows.customize import customize_cluster
+from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
+from tasks.experiments.central import cells as central
+from tasks.experiments.fleet.cells import costs
+from tasks.links.link import Message
+from tasks.settings.fleet import Cluster
+
+
+@flow(name="fleet", **OPTIONS)
+def fleet(bench: Bench) -> list[Row]:
+    """A row a seed and device: accuracy on its own test split, and the bytes it sent."""
+    rows = []
+    for seed in bench.cheap():
+        b = base(bench.settings(seed))
+        for cluster in b.settings.fleet:
+            rows += [{"seed": seed, **row} for row in of_cluster(b, cluster)]
+    return rows
+
+
+def of_cluster(b: Base, cluster: Cluster) -> list[Row]:
+    """Both phases for one cluster; its devices' rows."""
+    messages: list[Message] = []
+    data, info = b.world, b.world.info
+    _, cut = cluster_backbone(b.settings, cluster, b.elastic, b.variants, messages)
+    done = customize_cluster(b.settings, cluster, cut, data.samples, info, b.machine, messages)
+    own = {device.name: data.samples[device.name] for device in cluster.devices}
+    headers = central.kept_headers(done.rounds)
+    scored = central.score_devices(done.coarse, headers, own, info, b.machine)
+    return [
+        {"cluster": cluster.edge, **row, **costs(row["device"], own[row["device"]], messages)}
+        for row in scored
+    ]

@@ -1,0 +1,1 @@
+"""The default run over several seeds: what its devices get, and what they send."""

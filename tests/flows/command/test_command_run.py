@@ -1,0 +1,117 @@
+"""`acme run`: with DVC's settings or with others, here or in a second clone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.command import run
+from flows.command.init import stages
+from flows.command.names import STAGES
+from flows.command.pipeline import require_declared
+from tasks.run.errors import SettingsError, StageError
+from tests.tiny import tiny_params
+
+DVC = (sys.executable, "-m", "dvc")
+ACME = (sys.executable, "-m", "flows.command.cli")
+ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+
+
+def call(root: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.fixture
+def first(finished: Path, tmp_path: Path) -> Path:
+    """A project whose stages DVC knows to be done, with all committed and pushed to a remote."""
+    root = tmp_path / "first"
+    shutil.copytree(finished, root)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    (root / "dvc.yaml").write_text(stages(params))
+    (root / ".gitignore").write_text("/data/\n/artifacts/\n/.acme/\n/mlflow/\n")
+    call(root, *DVC, "commit", "--quiet", "--force", *STAGES)
+    call(root, *DVC, "remote", "add", "--quiet", "-d", "there", str(tmp_path / "remote"))
+    call(root, "git", "add", "-A")
+    call(root, "git", *ME, "commit", "-qm", "a run")
+    call(root, *DVC, "push", "--quiet")
+    return root
+
+
+def test_a_second_clone_pulls_and_has_nothing_to_do(first: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    call(tmp_path, "git", "clone", "-q", str(first), str(second))
+    call(second, *DVC, "pull", "--quiet")
+    assert json.loads(call(second, *DVC, "status", "--json")) == {}
+    said = call(second, *ACME, "run")
+    assert "All stages are up to date." in said
+    assert call(first, *ACME, "fleet").strip() in said
+    assert not (second / ".acme/prefect-server.log").exists(), "no server was needed"
+    assert call(second, "git", "status", "--porcelain") == ""
+
+
+def test_other_settings_run_every_stage_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "_call", lambda root, env, command: ran.append(command[1:]))
+    run.bring_up_to_date(tmp_path, Path("other.yaml"), {})
+    stage = ["-m", "flows.command.cli", "stage"]
+    assert ran == [[*stage, name, "--params", "other.yaml"] for name in STAGES]
+    ran.clear()
+    run.bring_up_to_date(tmp_path, tmp_path / "params.yaml", {})
+    assert ran == [["-m", "dvc", "repro"]]
+
+
+def test_a_failed_stage_stops_those_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "_call", lambda root, env, command: ran.append(command) or 2)
+    with pytest.raises(StageError, match="a stage failed"):
+        run.bring_up_to_date(tmp_path, Path("other.yaml"), {})
+    assert len(ran) == 1
+
+
+@pytest.mark.parametrize("key", ["checkpoint", "fleet"])
+def test_a_file_that_settings_name_must_be_known_to_dvc(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params: dict[str, Any] = tiny_params()
+    if key == "fleet":
+        params["fleet"] = "own.yaml"
+    else:
+        params["backbone"]["reference"]["checkpoint"] = "own.yaml"
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    require_declared(Path("params.yaml"))  # there are no stages yet
+    Path("dvc.yaml").write_text(stages(tiny_params()))
+    with pytest.raises(SettingsError, match=r"names own\.yaml, .*in dvc\.yaml does not know"):
+        require_declared(Path("params.yaml"))
+    require_declared(Path("own-params.yaml"))  # no stage of DVC's reads it
+    Path("dvc.yaml").write_text(stages(params))
+    require_declared(Path("params.yaml"))
+
+
+@pytest.mark.slow
+def test_a_run_with_other_settings_leaves_their_outcome(first: Path) -> None:
+    params = yaml.safe_load((first / "params.yaml").read_text())
+    before = json.loads((first / "artifacts/summary.json").read_text())
+    (first / "other.yaml").write_text(yaml.safe_dump(params | {"seed": 7}))
+    said = call(first, *ACME, "run", "--params", "other.yaml")
+    assert "The fleet, seed 7" in said
+    assert json.loads((first / "artifacts/summary.json").read_text())["seed"] == 7
+    assert "modified" in call(first, *DVC, "status")
+    said = call(first, *ACME, "run")
+    assert "The fleet, seed 0" in said
+    assert json.loads((first / "artifacts/summary.json").read_text()) == before
