@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # see flows.services
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # see tasks.servers.services
 
 import resource
 import time

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import os
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # see flows.services
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # see tasks.servers.services
 
 import time
 from collections.abc import Callable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -40,7 +41,6 @@ class Customized:
     coarse: Coarse
     mixing: Mixing
     rounds: tuple[tuple[State, ...], ...]
-    left_out: tuple[dict[str, str], ...]
 
 
 @flow(
@@ -93,10 +93,10 @@ def customize_cluster(
     search, coarse, shared = search_at_edge(
         settings, cluster, cut, samples, info, machine, messages
     )
-    mixing, rounds, left_out = refine_on_devices(
+    mixing, rounds = refine_on_devices(
         settings, cluster, coarse, shared, samples, info, machine, messages
     )
-    return Customized(search, coarse, mixing, tuple(map(tuple, rounds)), tuple(left_out))
+    return Customized(search, coarse, mixing, tuple(map(tuple, rounds)))
 
 
 def refine_on_devices(
@@ -108,7 +108,7 @@ def refine_on_devices(
     info: DataInfo,
     machine: Machine,
     messages: list[Message],
-) -> tuple[Mixing, list[list[State]], list[dict[str, str]]]:
+) -> tuple[Mixing, list[list[State]]]:
     """The model goes down to every device; then they refine it with their edge."""
     name, recipe = cluster.edge, settings.refinement
     models = [header.send_model(coarse, d.name, shared) for d in cluster.devices]
@@ -123,8 +123,7 @@ def refine_on_devices(
         )
     mixing = compare(name, sketches, recipe.part(Likeness))
     messages.extend([*models, *sketches])
-    rounds, left_out = refine(settings, name, received, features, mixing, machine, messages)
-    return mixing, rounds, left_out
+    return mixing, refine(settings, name, received, features, mixing, machine, messages)
 
 
 def search_at_edge(
@@ -172,14 +171,15 @@ def refine(
     machine: Machine,
     messages: list[Message],
     kept: Mapping[int, Sequence[Message]] | None = None,
-) -> tuple[list[list[State]], list[dict[str, str]]]:
-    """Alg. 2: T rounds, or until no device gains on its validation split.
+) -> list[list[State]]:
+    """Alg. 2: T rounds, or until no device gains on its validation split. A device that is left out
+    of a round is named.
 
     ``kept`` holds, by round, the importance sets of peers that do not take part this time.
     """
     recipe, seed = settings.refinement, settings.seed
     local, amount = recipe.part(LocalTraining), recipe.part(Pruning)
-    rounds, left_out = [received], []
+    rounds = [received]
     for t in range(1, recipe.rounds + 1):
         turn = Turn(edge, t, recipe.steps, seed)
         trained = on_device.train(turn, rounds[-1], features, local, recipe.joint, machine)
@@ -189,10 +189,11 @@ def refine(
         tuning, answers = Turn(edge, t, recipe.tuning_steps, seed), list(mixed.messages)
         rounds.append(on_device.prune(tuning, trained, answers, features, amount, local, machine))
         messages.extend([*sets, *metrics, *mixed.messages])
-        left_out.append(mixed.left_out)
+        for device, reason in mixed.left_out.items():
+            print(f"{edge}, round {t}: {device} is left out: {reason}", file=sys.stderr)
         if not any(gained(before, after) for before, after in zip(*rounds[-2:], strict=True)):
             break
-    return rounds, left_out
+    return rounds
 
 
 def report(name: str, trained: list[State]) -> tuple[list[Message], list[Message]]:

@@ -170,7 +170,7 @@ def refined_rounds(
     )
     mixing = compare(edge, [sketch, *kept.sketches], recipe.part(Likeness))
     messages = [sketch]
-    rounds, _ = refine(settings, edge, [received], [features], mixing, machine, messages, kept.sets)
+    rounds = refine(settings, edge, [received], [features], mixing, machine, messages, kept.sets)
     return [state for [state] in rounds], [
         m for m in messages if device.name in (m.sender, m.receiver)
     ]

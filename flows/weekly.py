@@ -16,7 +16,7 @@ from tasks.run.compute import Machine
 from tasks.run.shell import reproduce, run_acme
 from tasks.run.stages import PARAMS
 from tasks.servers.services import environment
-from tasks.settings.params import load
+from tasks.settings.params import Settings, load
 from tasks.tracking.promotion import Decision, any_known, owners, promote
 
 StageName = Literal["partition", "backbone", "customize", "evaluate"]
@@ -56,7 +56,7 @@ def customization(
         if by_tier:
             run_elsewhere(f"stage/{tier}", {"name": stage, "params": str(params)})
         else:
-            reproduce(stage, params, environment(Path.cwd()))
+            reproduce(stage, params, environment(Path.cwd()), again=is_again(stage, settings))
     if not any_known(Path.cwd(), owners(settings)):  # a new server: nothing was logged there yet
         reproduce("evaluate", params, environment(Path.cwd()), again=True)
     if approval and not approved(approval_timeout_s):
@@ -80,7 +80,13 @@ def approved(timeout_s: int) -> bool:
 @flow(name="stage", flow_run_name="stage {name}", **HOOKS)
 def stage(name: StageName, params: Path = PARAMS) -> None:
     """One stage of dvc.yaml, and what it depends on, where this queue's worker runs."""
-    reproduce(name, params, environment(Path.cwd()))
+    reproduce(name, params, environment(Path.cwd()), again=is_again(name, load(params)))
+
+
+def is_again(stage: StageName, settings: Settings) -> bool:
+    """Whether a stage must be run though DVC finds it up to date: DVC compares the names of
+    references, and an alias may mean another model than before."""
+    return stage == "backbone" and settings.backbone.reference.moves
 
 
 @flow(name="evaluation", flow_run_name="the paper's experiments, {scale}", **HOOKS)

@@ -36,15 +36,15 @@ def run_all(params: Path) -> None:
     """
     from flows.command.table import print_fleet
 
-    check(params)
+    moves = check(params).backbone.reference.moves
     fetch_data(params)
     root = Path.cwd()
     start = time.monotonic()
-    if is_pipelines(params) and up_to_date(root):
+    if is_pipelines(params) and not moves and up_to_date(root):
         print("All stages are up to date.")
     else:
         with prefect_server(root) as env:
-            bring_up_to_date(root, params, env)
+            bring_up_to_date(root, params, env, moves)
         from flows.command.promotion import promote_fleet
 
         use_environment(root)
@@ -60,13 +60,19 @@ def up_to_date(root: Path) -> bool:
     return _call(root, environment(root), status) == 0 and SUMMARY.exists()
 
 
-def bring_up_to_date(root: Path, params: Path, env: dict[str, str]) -> None:
+def bring_up_to_date(root: Path, params: Path, env: dict[str, str], moves: bool = False) -> None:
     """`dvc repro`; with other settings than those DVC knows, each stage in turn without DVC.
+
+    ``moves``: the reference is an alias, so the backbone's stage is run whatever DVC says of it,
+    which compares names.
 
     Raises:
         StageError: a stage failed.
     """
     commands = [[sys.executable, "-m", "dvc", "repro"]]
+    if moves:
+        again = stage_command("backbone", params, again=True)
+        commands = [stage_command("partition", params), again, *commands]
     if not is_pipelines(params):
         print(f"{params} is not the {PARAMS} that DVC knows: every stage runs, without DVC")
         commands = [stage_command(stage, params) for stage in STAGES]

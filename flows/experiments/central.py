@@ -58,7 +58,7 @@ def acme(settings: Settings, data: World) -> Row:
         with clock(seconds, "edge_s"):
             search, coarse, shared = search_at_edge(settings, cluster, cut, *common)
         with clock(seconds, "device_s"):
-            _, rounds, _ = refine_on_devices(settings, cluster, coarse, shared, *common)
+            _, rounds = refine_on_devices(settings, cluster, coarse, shared, *common)
         sizes.append(search.search_space)
         chosen.append(f"{match.width:g}x{match.depth}")
         headers = central.kept_headers(rounds)

@@ -15,8 +15,6 @@ from torch import Tensor
 from models.backbone.config import BackboneConfig, ViT
 from models.backbone.importance import Importance
 
-Strategy = Literal["first", "even"]
-
 
 def kept(width: float, total: int) -> int:
     """ceil(width * total): how many heads or neurons a width keeps (at least 1).

@@ -35,7 +35,6 @@ class Selection:
     fitting: tuple[int, ...]
     front: tuple[int, ...]
     search_set: tuple[int, ...]
-    psi: dict[int, tuple[int, int, int]]
 
 
 def objectives(candidates: Sequence[Candidate]) -> Objectives:
@@ -125,11 +124,9 @@ def select(
     }
     if method not in others:
         raise ValueError(f"unknown matching method {method!r}: choose one of {', '.join(METHODS)}")
-    psi = coordinates(objectives([candidates[i] for i in indices]), window, sigma)
     return Selection(
         chosen=others[method](),
         fitting=tuple(indices),
         front=front,
         search_set=search,
-        psi={i: (int(r[0]), int(r[1]), int(r[2])) for i, r in zip(indices, psi, strict=True)},
     )

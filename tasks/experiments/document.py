@@ -19,8 +19,6 @@ from tasks.run.files import atomic_write, read_json
 
 RESULTS, PAGE, README = Path("docs/results"), Path("docs/results.md"), Path("README.md")
 NOTES = "notes"  # what people wrote about an experiment: docs/results/notes/<experiment>.md
-PARTS = ("fleet", "results")
-"""Of the README, each between two marks: the default fleet's table, and the headlines."""
 TITLES = {
     "fleet": "The default fleet",
     "table1": "Table I: against a centralised system",
@@ -105,15 +103,14 @@ def with_tables(readme: str, folder: Path) -> str:
     Raises:
         ArtifactError: marks are not there.
     """
-    tables = {"fleet": fleet(folder), "results": headlines(folder)}
-    for part in PARTS:
+    for part, table_from in PARTS.items():
         begin, end = (f"<!-- {part}: {word} -->" for word in ("begin", "end"))
         before, found, rest = readme.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
             raise ArtifactError(f"README.md: the marks {begin} and {end} are missing")
-        if tables[part]:
-            readme = f"{before}{begin}\n{tables[part]}\n{end}{after}"
+        if table := table_from(folder):
+            readme = f"{before}{begin}\n{table}\n{end}{after}"
     return readme
 
 
@@ -140,6 +137,10 @@ def fleet(folder: Path) -> str:
             f"{up['fleet.upload-with-shared']:.1%} with the samples that they consented to share.",
         ]
     )
+
+
+PARTS = {"fleet": fleet, "results": headlines}
+"""Of the README, each between two marks."""
 
 
 def _with_interval(values: pd.Series) -> str:

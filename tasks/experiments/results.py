@@ -29,7 +29,6 @@ from tasks.run.files import atomic_write, read_json, write_json
 from tasks.tracking.candidates import Candidate, Lineage, Tracker
 
 OUT = Path("artifacts/evaluation")
-CLAIMS = OUT / "claims.json"
 Row = dict[str, Any]
 
 JUDGES = {

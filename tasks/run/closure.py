@@ -30,6 +30,7 @@ def closure(module: str) -> list[Path]:
     return sorted({file for name in seen for file in _files(name)})
 
 
+@cache
 def code_version(module: str) -> str:
     """Hash of all files of :func:`closure`: of their names and contents."""
     digest = hashlib.sha256()

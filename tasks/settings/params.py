@@ -62,6 +62,11 @@ class Reference(Frozen):
     heads: Positive
     mlp_ratio: PositiveFloat
 
+    @property
+    def moves(self) -> bool:
+        """Whether the name is an alias of the registry's, which may mean another model tomorrow."""
+        return bool(self.name and self.name.startswith("models:/") and "@" in self.name)
+
     @model_validator(mode="after")
     def _weights_have_a_model(self) -> Reference:
         if self.pretrained and self.name is None:

@@ -71,15 +71,18 @@ def cached_tasks() -> dict[str, Task]:
 
 
 @pytest.fixture
-def edited(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def edited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Makes a module's source look as if it had been edited."""
     real = closure._content_hash
 
     def edit(module: str) -> None:
         file = closure._source(module)
         monkeypatch.setattr(closure, "_content_hash", lambda f: "edited" if f == file else real(f))
+        code_version.cache_clear()
 
-    return edit
+    yield edit
+    monkeypatch.undo()
+    code_version.cache_clear()
 
 
 def test_an_edit_makes_those_stages_and_tasks_stale_that_import_it(

@@ -17,6 +17,7 @@ from flows.command.init import stages
 from flows.command.names import STAGES
 from flows.command.pipeline import require_declared
 from tasks.run.errors import SettingsError, StageError
+from tasks.settings.params import Reference
 from tests.tiny import tiny_params
 
 DVC = (sys.executable, "-m", "dvc")
@@ -70,6 +71,22 @@ def test_other_settings_run_every_stage_with_them(
     ran.clear()
     run.bring_up_to_date(tmp_path, tmp_path / "params.yaml", {})
     assert ran == [["-m", "dvc", "repro"]]
+
+
+def test_an_alias_that_may_have_moved_runs_the_backbone_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "_call", lambda root, env, command: ran.append(command[3:]))
+    run.bring_up_to_date(tmp_path, Path("params.yaml"), {}, moves=True)
+    assert ran == [["repro", "partition"], ["repro", "--force", "--single-item", "backbone"]] + [
+        ["repro"]
+    ]
+    reference = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
+    names = {"models:/vit@best": True, "models:/vit/3": False, None: False}
+    for name, moves in names.items():
+        assert Reference.model_validate({**reference, "name": name}).moves is moves
 
 
 def test_a_failed_stage_stops_those_after_it(

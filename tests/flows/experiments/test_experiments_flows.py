@@ -174,4 +174,4 @@ def test_every_experiment_runs_and_leaves_its_results(tiny: Callable[..., Any]) 
         assert (results.OUT / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     collected = results.collect("quick")
     assert {row["id"].split(".")[0] for row in collected} == set(FLOWS)
-    assert json.loads(results.CLAIMS.read_text()) == collected
+    assert json.loads((results.OUT / "claims.json").read_text()) == collected

@@ -63,7 +63,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget() -> None:
-    for function in (code._source, code._tree, code._imports, code._files, code._content_hash):
+    for function in (
+        code.code_version,
+        code._source,
+        code._tree,
+        code._imports,
+        code._files,
+        code._content_hash,
+    ):
         function.cache_clear()
 
 
