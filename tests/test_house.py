@@ -86,3 +86,12 @@ def test_help_answers_without_loading_the_heavy_libraries() -> None:
     assert done.returncode == 0, done.stderr
     assert "customize" not in done.stderr
     assert "Usage" in done.stdout
+
+
+def test_tests_lie_in_the_rooms_that_they_test() -> None:
+    folders = {p.parent.relative_to(ROOT / "tests") for p in (ROOT / "tests").rglob("test_*.py")}
+    for folder in folders:
+        assert (ROOT / folder).is_dir(), folder
+    tested = {f.parts[1] for f in folders if f.parts[:1] == ("tasks",) and len(f.parts) > 1}
+    rooms = {p.parent.name for p in (ROOT / "tasks").glob("*/__init__.py")}
+    assert rooms - tested == {"delivery"}  # by the command: tests/flows/command

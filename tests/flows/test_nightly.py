@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -15,7 +14,7 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from tasks.data import pin
 from tasks.data.samples import samples_ref
-from tasks.run.errors import DataError, StageError, ValidationError
+from tasks.run.errors import StageError
 from tests.tiny import ROOT, bring
 
 
@@ -107,74 +106,3 @@ def newest(name: str, root: Path) -> Any:
 
     found = connect(root).search_model_versions(f"name = '{name}'")
     return max(found, key=lambda v: int(v.version))
-
-
-def test_a_folder_of_an_unknown_device_or_class_is_named(pinned: Path, tmp_path: Path) -> None:
-    from tasks.data import own
-
-    root = tmp_path / "project"
-    shutil.copytree(pinned, root)
-    bring(root, "device-77", "3", "3", 1)
-    with pytest.raises(DataError, match=r"device-77: the fleet has no such device"):
-        own.load(root / "data", {"device-01": 1}, list("0123456789"), 8, 1)
-    shutil.rmtree(root / "data/devices")
-    bring(root, "device-01", "3", "three", 1)
-    with pytest.raises(DataError, match=r"three: no class of that name"):
-        own.load(root / "data", {"device-01": 1}, list("0123456789"), 8, 1)
-
-
-def test_own_images_never_change_the_split_of_those_before() -> None:
-    from tasks.data.own import as_source
-    from tasks.data.partition import DevicePlan, Plan, _own_rows
-
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (60, 1, 4, 4), dtype=np.uint8)
-    plan = Plan("C2", 0.5, 10, 10, 10, 100, 0.6, 0.2, 0.2, 0.4, 4)
-    device = DevicePlan(1, "device-01", "north", 0)
-
-    def split_of(count: int) -> dict[str, str]:
-        source = as_source("own01", images[:count], np.zeros(count, np.int64), set())
-        rows = pd.concat(_own_rows(source, device, plan))
-        return dict(zip(rows.sha256, rows.split, strict=True))
-
-    few, many = split_of(30), split_of(60)
-    assert few.items() <= many.items()
-    assert len(many) == 60
-    assert set(many.values()) == {"train", "val", "test"}
-    known = as_source("own01", images, np.zeros(60, np.int64), set(few))
-    assert len(known.usable) == 30
-
-
-def test_labels_and_brightness_that_moved_are_drift(finished: Path, tmp_path: Path) -> None:
-    from tasks.data import drift
-    from tasks.data.samples import PARTITION
-    from tasks.device.drifted import describe
-    from tasks.run.store import put_tensors, read_tensors
-
-    place = finished / PARTITION
-    limits, classes = drift.Thresholds(0.05, 0.1), list("0123456789")
-    here, there = samples_ref("device-00", place), samples_ref("device-01", place)
-    facts = describe("device-00", here, 10)
-    assert sum(facts.labels) == pytest.approx(1)
-    assert drift.check(here, facts, classes, limits, tmp_path / "a") == {}
-    moved = drift.check(there, facts, classes, limits, tmp_path / "b")
-    assert moved["label"] > 0.05
-    tensors, _ = read_tensors(here)
-    dark = {k: v // 4 if k.endswith("images") else v for k, v in tensors.items()}
-    assert set(
-        drift.check(put_tensors(tmp_path, "x", dark), facts, classes, limits, tmp_path / "c")
-    ) == {"brightness"}
-    wrong = {k: v.clone().fill_(77) if k == "val_labels" else v for k, v in tensors.items()}
-    with pytest.raises(ValidationError, match="every label is a known class"):
-        drift.check(put_tensors(tmp_path, "y", wrong), facts, classes, limits, tmp_path / "d")
-    assert (tmp_path / "d/data_docs/index.html").exists()
-
-
-def test_chance_alone_is_seldom_drift() -> None:
-    from tasks.data.histograms import by_chance
-
-    rng, shares = np.random.default_rng(0), np.full(10, 0.1)
-    counts = rng.multinomial(200, shares, size=2000) / 200
-    with np.errstate(divide="ignore", invalid="ignore"):
-        moved = np.nansum(counts * np.log(counts / shares), 1)
-    assert 0.97 < (moved < by_chance(10, 200)).mean() < 1

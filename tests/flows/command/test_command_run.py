@@ -80,9 +80,8 @@ def test_an_alias_that_may_have_moved_runs_the_backbone_again(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "_call", lambda root, env, command: ran.append(command[3:]))
     run.bring_up_to_date(tmp_path, Path("params.yaml"), {}, moves=True)
-    assert ran == [["repro", "partition"], ["repro", "--force", "--single-item", "backbone"]] + [
-        ["repro"]
-    ]
+    again = ["repro", "--force", "--single-item", "backbone"]
+    assert ran == [["repro", "partition"], again, ["repro"]]
     reference = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
     names = {"models:/vit@best": True, "models:/vit/3": False, None: False}
     for name, moves in names.items():

@@ -1,0 +1,47 @@
+"""Images that devices bring themselves."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.data import own
+from tasks.data.own import as_source
+from tasks.data.partition import DevicePlan, Plan, _own_rows
+from tasks.run.errors import DataError
+from tests.tiny import bring
+
+
+def test_a_folder_of_an_unknown_device_or_class_is_named(pinned: Path, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(pinned, root)
+    bring(root, "device-77", "3", "3", 1)
+    with pytest.raises(DataError, match=r"device-77: the fleet has no such device"):
+        own.load(root / "data", {"device-01": 1}, list("0123456789"), 8, 1)
+    shutil.rmtree(root / "data/devices")
+    bring(root, "device-01", "3", "three", 1)
+    with pytest.raises(DataError, match=r"three: no class of that name"):
+        own.load(root / "data", {"device-01": 1}, list("0123456789"), 8, 1)
+
+
+def test_own_images_never_change_the_split_of_those_before() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 1, 4, 4), dtype=np.uint8)
+    plan = Plan("C2", 0.5, 10, 10, 10, 100, 0.6, 0.2, 0.2, 0.4, 4)
+    device = DevicePlan(1, "device-01", "north", 0)
+
+    def split_of(count: int) -> dict[str, str]:
+        source = as_source("own01", images[:count], np.zeros(count, np.int64), set())
+        rows = pd.concat(_own_rows(source, device, plan))
+        return dict(zip(rows.sha256, rows.split, strict=True))
+
+    few, many = split_of(30), split_of(60)
+    assert few.items() <= many.items()
+    assert len(many) == 60
+    assert set(many.values()) == {"train", "val", "test"}
+    known = as_source("own01", images, np.zeros(60, np.int64), set(few))
+    assert len(known.usable) == 30
