@@ -37,7 +37,7 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
 def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> None:
     """One experiment's flow, and what it leaves."""
     from flows.experiments.bench import Bench
-    from flows.experiments.registry import FLOWS
+    from flows.experiments.by_name import FLOWS
     from tasks.experiments import results, world
     from tasks.experiments.scale import load_scale
     from tasks.run.compute import Machine, hardware

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.experiments import bench, central, refining
 from flows.experiments.bench import Bench
-from flows.experiments.registry import FLOWS
+from flows.experiments.by_name import FLOWS
 from models.backbone import distillation, training
 from tasks.data import partitioning
 from tasks.experiments import results, world

@@ -135,7 +135,7 @@ def test_what_is_published_is_collected(tmp_path) -> None:  # type: ignore[no-un
 
 
 def test_every_experiment_has_its_flow_its_claims_and_its_picture() -> None:
-    from flows.experiments.registry import FLOWS
+    from flows.experiments.by_name import FLOWS
 
     assert set(EXPERIMENTS) == set(FLOWS) == set(JUDGES) == set(pictures.FIGURES)
 
