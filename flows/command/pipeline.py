@@ -18,17 +18,18 @@ from tasks.run.stages import is_pipelines
 from tasks.settings.fields import read_yaml
 
 PIPELINE = Path("dvc.yaml")
+VERSIONS = "constraints.txt"
 
 
 def code_of(stage: str) -> list[str]:
-    """The files of this project that a stage's flow runs. (The command line hands it the settings,
-    and decides nothing else.)"""
-    return [relative(file) for file in closure(f"flows.{stage}")]
+    """The files of this project that a stage's flow runs, after the libraries' versions. (The
+    command line hands the flow its settings, and decides nothing else.)"""
+    return [VERSIONS, *(relative(file) for file in closure(f"flows.{stage}"))]
 
 
 def is_code(dependency: str) -> bool:
-    """Whether a stage's dependency is this project's code."""
-    return dependency.split("/")[0] in PACKAGES
+    """Whether a stage's dependency is this project's code, or what that was made with."""
+    return dependency == VERSIONS or dependency.split("/")[0] in PACKAGES
 
 
 def with_code(text: str) -> str:

@@ -106,6 +106,7 @@ def test_an_edit_makes_those_stages_and_tasks_stale_that_import_it(
         ("models/matching/selection.py", set(STAGES)),  # the command line's errors name it
         ("tasks/edge/mixing.py", {"customize"}),
         ("tasks/report/figures.py", {"evaluate"}),
+        ("constraints.txt", set(STAGES)),
     ],
 )
 def test_dvc_says_so_too(module: str, stale: set[str], locked: Path) -> None:
