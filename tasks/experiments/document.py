@@ -130,9 +130,9 @@ def fleet(folder: Path) -> str:
             *lines,
             "",
             f"Means of {seeds} seeds with 95 % intervals (Student's t). A device's test split has "
-            f"{samples} samples: one is {100 / samples:.2g} points, and the standard error of one "
-            f"device's accuracy in one run is {error:.1f} points, so single devices differ by more "
-            "than they are apart, and the worst of them is partly the unluckiest. Devices send up "
+            f"{samples} samples, so one sample is {100 / samples:.2g} % of it and one device's "
+            f"accuracy in one run has a standard error of {error:.1f} points: single devices cannot "
+            "be compared by it, and the worst of them is partly the unluckiest. Devices send up "
             f"{up['fleet.upload']:.1%} of the bytes of their raw data (paper: 6 %), "
             f"{up['fleet.upload-with-shared']:.1%} with the samples that they consented to share.",
         ]

@@ -122,9 +122,8 @@ def _files(module: str) -> tuple[Path, ...]:
         return ()
     words = {n.value for n in ast.walk(_tree(module)) if isinstance(n, ast.Constant)}
     places = [source.parent / w for w in words if isinstance(w, str) and _is_name(w)]
-    found = [f for p in places if p.exists() for f in ([p] if p.is_file() else p.rglob("*"))]
-    named = {f for f in found if f.is_file() and (f.suffix != ".py" or f.parent != source.parent)}
-    return (source, *sorted(f for f in named if "__pycache__" not in f.parts and not _is_code(f)))
+    found = {f for p in places for f in ([p] if p.is_file() else p.rglob("*")) if f.is_file()}
+    return (source, *sorted(f for f in found if not _is_code(f)))
 
 
 def _is_name(word: str) -> bool:
@@ -133,5 +132,6 @@ def _is_name(word: str) -> bool:
 
 
 def _is_code(file: Path) -> bool:
-    """Whether a file is a module, which counts where it is imported."""
-    return file.suffix == ".py" and (file.parent / "__init__.py").exists()
+    """Whether a file is a module, which counts where it is imported, or what Python makes of one."""
+    module = file.suffix == ".py" and (file.parent / "__init__.py").exists()
+    return module or "__pycache__" in file.parts
