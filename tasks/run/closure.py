@@ -132,6 +132,6 @@ def _is_name(word: str) -> bool:
 
 
 def _is_code(file: Path) -> bool:
-    """Whether a file is a module, which counts where it is imported, or what Python makes of one."""
+    """Whether a file is a module (which counts where it is imported), or made of one by Python."""
     module = file.suffix == ".py" and (file.parent / "__init__.py").exists()
     return module or "__pycache__" in file.parts
