@@ -38,7 +38,7 @@ def backbone(settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
     machine = Machine.of(settings.compute, settings.threads)
     info, public = read_info(), samples_ref("cloud")
-    elastic = elastic_backbone(settings, public, info, machine)
+    elastic = elastic_backbone(settings, registered_reference(settings), public, info, machine)
     variants = scored_grid(settings, elastic, public, info, machine)
 
     messages: list[Message] = []
@@ -56,11 +56,17 @@ def backbone(settings: Settings) -> None:
     )
 
 
-def elastic_backbone(settings: Settings, public: Ref, info: DataInfo, machine: Machine) -> Ref:
-    """Alg. 1, lines 2-4."""
+def registered_reference(settings: Settings) -> Ref | None:
+    """The reference model, brought from the registry where its name is one of the registry's."""
+    name = settings.backbone.reference.name
+    return bring(name, Path.cwd()) if name and is_registered(name) else None
+
+
+def elastic_backbone(
+    settings: Settings, registered: Ref | None, public: Ref, info: DataInfo, machine: Machine
+) -> Ref:
+    """Alg. 1, lines 2-4, from ``registered`` where the reference is."""
     spec, seed = settings.backbone, settings.seed
-    name = spec.reference.name
-    registered = bring(name, Path.cwd()) if name and is_registered(name) else None
     check_depth(spec.reference, info, max(spec.depths), registered)
     reference = train_reference(
         public, info, spec.reference, spec.training, seed, machine, registered

@@ -30,8 +30,9 @@ from tasks.run.errors import AcmeError, RegistryError
 from tasks.run.shell import reproduce
 from tasks.run.stages import PARAMS
 from tasks.servers.services import environment
+from tasks.settings.declared import checked
 from tasks.settings.fleet import Cluster, Device
-from tasks.settings.params import Likeness, Settings, device_name, load
+from tasks.settings.params import Likeness, Settings, device_name
 from tasks.tracking.candidates import Lineage, Tracker, git_commit
 from tasks.tracking.catalogue import log_device
 from tasks.tracking.promotion import Decision, Owner, promote
@@ -66,7 +67,7 @@ def check_devices(
         brightness_kl: how far the brightness of the images may have moved.
         refine_by: the deployment that refines; without one, this run does it itself.
     """
-    settings = load(params)
+    settings = checked(params)
     reproduce("partition", params, environment(Path.cwd()))
     limits, info = Thresholds(label_kl, brightness_kl), read_info()
     findings = [
@@ -99,7 +100,7 @@ def refine_devices(
         params: the settings file.
         promotion: decide on the challengers; else they wait for ``acme promote``.
     """
-    settings, decisions = load(params), []
+    settings, decisions = checked(params), []
     names = [device_name(settings, device) for device in devices]
     for at, cluster in enumerate(settings.fleet):
         for device in (d for d in cluster.devices if d.name in names):

@@ -16,7 +16,8 @@ from tasks.run.compute import Machine
 from tasks.run.shell import reproduce, run_acme
 from tasks.run.stages import PARAMS
 from tasks.servers.services import environment
-from tasks.settings.params import Settings, load
+from tasks.settings.declared import checked
+from tasks.settings.params import Settings
 from tasks.tracking.promotion import Decision, any_known, owners, promote
 
 StageName = Literal["partition", "backbone", "customize", "evaluate"]
@@ -50,7 +51,7 @@ def customization(
         approval: wait for a person before the registry changes.
         approval_timeout_s: how long to wait for it.
     """
-    settings = load(params)
+    settings = checked(params)
     Machine.of(settings.compute, settings.threads).prepare()  # the registry's decisions too
     for stage, tier in TIERS.items():
         if by_tier:
@@ -80,7 +81,7 @@ def approved(timeout_s: int) -> bool:
 @flow(name="stage", flow_run_name="stage {name}", **HOOKS)
 def stage(name: StageName, params: Path = PARAMS) -> None:
     """One stage of dvc.yaml, and what it depends on, where this queue's worker runs."""
-    reproduce(name, params, environment(Path.cwd()), again=is_again(name, load(params)))
+    reproduce(name, params, environment(Path.cwd()), again=is_again(name, checked(params)))
 
 
 def is_again(stage: StageName, settings: Settings) -> bool:

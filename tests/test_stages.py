@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from flows.command.names import STAGES
@@ -31,6 +35,38 @@ def test_a_device_parameter_reruns_no_cloud_stage() -> None:
 def test_every_setting_is_somebody_s_parameter() -> None:
     declared = {p.split(".")[0] for stage in DVC.values() for p in stage["params"]}
     assert declared == set(Settings.model_fields)
+
+
+READERS = {
+    "partition": ["tasks/data/partitioning.py"],
+    "backbone": ["flows/backbone.py"],
+    "customize": ["flows/customize.py"],
+    "evaluate": ["flows/evaluate.py"],
+}
+"""Where a stage's settings are taken apart."""
+
+
+@pytest.mark.parametrize("stage", READERS)
+def test_a_stage_declares_the_settings_that_it_reads(stage: str) -> None:
+    text = "\n".join((ROOT / file).read_text() for file in READERS[stage])
+    read = set(re.findall(r"\bsettings\.(\w+)", text)) & set(Settings.model_fields)
+    read |= {"fleet"} if "cluster" in text else set()
+    assert {p.split(".")[0] for p in DVC[stage]["params"]} == read
+
+
+@pytest.mark.parametrize("stage", ["backbone", "customize", "evaluate"])
+def test_a_stage_needs_no_more_than_it_declares(
+    stage: str, finished: Path, tmp_path: Path, run: Callable[..., None]
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(finished, root)
+    needed = [root / d for d in DVC[stage]["deps"]] + [root / "artifacts/work"]
+    for file in [p for p in (root / "artifacts").rglob("*") if p.is_file()]:
+        if not any(file == place or place in file.parents for place in needed):
+            file.unlink()
+    run(root, stage)
+    for out in [o for o in DVC[stage]["outs"] if isinstance(o, str)]:
+        assert (root / out).exists()
 
 
 def test_every_declared_dependency_exists_or_is_made() -> None:

@@ -195,7 +195,7 @@ def init(channels: str | None, force: bool, yes: bool, **given: Any) -> None:
 @params_option
 def check(params: Path) -> None:
     """Validate the settings file."""
-    from flows.command.run import check as checked
+    from tasks.settings.declared import checked
 
     settings = checked(params)
     devices = sum(len(cluster.devices) for cluster in settings.fleet)

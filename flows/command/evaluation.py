@@ -12,7 +12,9 @@ from pathlib import Path
 from flows.command.run import quiet_expected_errors
 from tasks.experiments.names import EXPERIMENTS
 from tasks.run.errors import SettingsError
+from tasks.run.stages import is_pipelines
 from tasks.servers.services import prefect_server
+from tasks.settings.declared import checked
 
 
 def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: Path) -> None:
@@ -24,6 +26,7 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
     unknown = sorted(set(only) - set(EXPERIMENTS))
     if unknown:
         raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
+    checked(params)
     root, chosen = Path.cwd(), [name for name in EXPERIMENTS if not only or name in only]
     with prefect_server(root) as env:
         os.environ.update(env)  # before anything imports Prefect, which reads it once
@@ -49,7 +52,7 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     settings = bench.settings(0)
     how = results.Circumstances(
         scale=scale,
-        command=command_of(name, scale, seeds),
+        command=command_of(name, scale, seeds, params),
         hardware=hardware(Machine.of(settings.compute, settings.threads)),
         git_commit=git_commit(Path.cwd()),
         wall_s=round(time.monotonic() - start, 1),
@@ -60,10 +63,11 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     results.log(name, rows, claims, Path.cwd(), lineage)
 
 
-def command_of(name: str, scale: str, seeds: int | None) -> str:
+def command_of(name: str, scale: str, seeds: int | None, params: Path) -> str:
     """What reproduces one experiment."""
     words = ["acme", "evaluate", "--only", name, "--scale", scale]
-    return shlex.join(words + (["--seeds", str(seeds)] if seeds else []))
+    words += ["--seeds", str(seeds)] if seeds else []
+    return shlex.join(words if is_pipelines(params) else [*words, "--params", str(params)])
 
 
 def finish(scale: str) -> None:

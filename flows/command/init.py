@@ -12,11 +12,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from flows.command.names import SOURCES
-from flows.command.pipeline import is_code, named_files
+from flows.command.pipeline import is_code
 from tasks.cloud.registered import is_registered
 from tasks.run.errors import SettingsError
 from tasks.run.files import atomic_write
 from tasks.servers.services import use_environment
+from tasks.settings.declared import READERS, named_files
 from tasks.settings.params import load
 from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Case, changes
 
@@ -98,10 +99,10 @@ def stages(values: Mapping[str, Any]) -> str:
     with those on files that the settings name."""
     yaml = _yaml()
     content = yaml.load((SHIPPED / "stages.yaml").read_text())
-    named = list(named_files(values))
+    named = named_files(values)
     for name, stage in content["stages"].items():
         own = [d for d in stage["deps"] if not is_code(d)]
-        stage["deps"] = own + [file for of, file in named if of == name]
+        stage["deps"] = own + [file for of, file in named if name in READERS[of]]
     return _dumped(yaml, content)
 
 

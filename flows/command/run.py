@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -9,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.command.names import STAGES
-from flows.command.pipeline import require_declared
 from tasks.run.errors import StageError, is_ours
-from tasks.run.stages import PARAMS, is_pipelines, stage_command
+from tasks.run.stages import PARAMS, PIPELINE, is_pipelines, stage_command
 from tasks.servers.services import (
     environment,
     mlflow_command,
@@ -21,6 +21,8 @@ from tasks.servers.services import (
     until_interrupted,
     use_environment,
 )
+from tasks.settings.declared import checked
+from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings, load
 
 PIN = Path("data.dvc")
@@ -36,7 +38,9 @@ def run_all(params: Path) -> None:
     """
     from flows.command.table import print_fleet
 
-    moves = check(params).backbone.reference.moves
+    moves = checked(params).backbone.reference.moves
+    if is_pipelines(params):
+        require_project(Path.cwd())
     fetch_data(params)
     root = Path.cwd()
     start = time.monotonic()
@@ -52,6 +56,16 @@ def run_all(params: Path) -> None:
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(SUMMARY)
     print(f"\nReport: {REPORT}   Browse every candidate and run: acme ui")
+
+
+def require_project(root: Path) -> None:
+    """Raises StageError where DVC could not run: it says what is missing before a server starts."""
+    if not any((folder / ".dvc").is_dir() for folder in (root, *root.parents)):
+        raise StageError(f"{root} is no DVC project. Try: git init && dvc init")
+    if not (root / PIPELINE).is_file():
+        raise StageError(
+            f"{root} has no {PIPELINE}, which acme init writes. Try: acme init --force"
+        )
 
 
 def up_to_date(root: Path) -> bool:
@@ -80,22 +94,25 @@ def bring_up_to_date(root: Path, params: Path, env: dict[str, str], moves: bool 
         raise StageError("a stage failed (see above); finished steps are kept: mend and run again")
 
 
-def check(params: Path) -> Settings:
-    """The settings of a file that can be run.
-
-    Raises:
-        SettingsError: they are impossible, or dvc.yaml does not know a file that they name.
-    """
-    settings = load(params)
-    require_declared(params)
-    return settings
-
-
 def run_stage(name: str, params: Path) -> None:
-    """One stage's flow, in this process."""
+    """One stage's flow, in this process.
+
+    With other settings than DVC's, what the stage left before goes first, as DVC would have it: a
+    device that is no longer of the fleet must not stay behind.
+    """
     use_environment(Path.cwd())
-    settings = load(params)
+    settings = checked(params)
+    if not is_pipelines(params) and PIPELINE.exists():
+        for place in outputs_of(name):
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
     stage_flow(name)(settings)
+
+
+def outputs_of(stage: str) -> list[Path]:
+    """What a stage of dvc.yaml leaves: outputs, metrics and plots."""
+    declared = read_yaml(PIPELINE)["stages"][stage]
+    found = [out for kind in ("outs", "metrics", "plots") for out in declared.get(kind, [])]
+    return [Path(next(iter(out)) if isinstance(out, dict) else out) for out in found]
 
 
 def stage_flow(name: str) -> Callable[[Settings], None]:
@@ -170,12 +187,12 @@ def quiet_expected_errors() -> None:
     """Leave tracebacks of errors meant for a person out of the console; Prefect's page has them."""
     import logging
 
+    import prefect.main  # noqa: F401 - sets up the loggers that are filtered here; prefect is lazy
+
     def unexpected(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         return not (isinstance(error, Exception) and is_ours(error))
 
-    import prefect  # noqa: F401 - sets up the loggers that are filtered here
-
-    for name in ("prefect", "prefect.task_runs", "prefect.flow_runs"):
+    for name in ("", "prefect", "prefect.task_runs", "prefect.flow_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(unexpected)

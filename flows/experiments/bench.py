@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.backbone import elastic_backbone, scored_grid
+from flows.backbone import elastic_backbone, registered_reference, scored_grid
 from tasks.experiments import world
 from tasks.experiments.grid import cells as grid
 from tasks.experiments.scale import Scale, settings_of
@@ -77,7 +77,8 @@ class Base:
 def base(settings: Settings) -> Base:
     """Train once a seed; every experiment finds it in the cache."""
     machine, data = Machine.of(settings.compute, settings.threads), partition(settings)
-    elastic = elastic_backbone(settings, data.cloud, data.info, machine)
+    registered = registered_reference(settings)
+    elastic = elastic_backbone(settings, registered, data.cloud, data.info, machine)
     variants = scored_grid(settings, elastic, data.cloud, data.info, machine)
     return Base(settings, data, elastic, variants, machine)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
-from flows.backbone import cluster_backbone, elastic_backbone, scored_grid
+from flows.backbone import cluster_backbone, elastic_backbone, registered_reference, scored_grid
 from flows.customize import refine_on_devices, search_at_edge
 from flows.experiments.bench import OPTIONS, Bench, Row, partition
 from tasks.experiments.central import cells as central
@@ -27,9 +27,9 @@ def table1(bench: Bench) -> list[Row]:
     rows = []
     for seed in bench.costly():
         settings = bench.settings(seed)
-        data = partition(settings)
+        data, registered = partition(settings), registered_reference(settings)
         for system in (acme, centralised):
-            rows.append({"seed": seed, **system(settings, data)})
+            rows.append({"seed": seed, **system(settings, registered, data)})
     return rows
 
 
@@ -43,13 +43,13 @@ def clock(seconds: dict[str, float], tier: str) -> Iterator[None]:
 
 
 @cached("ACME, from nothing")
-def acme(settings: Settings, data: World) -> Row:
+def acme(settings: Settings, registered: Ref | None, data: World) -> Row:
     """The three tiers, one after the other on this machine."""
     machine, messages = Machine.of(settings.compute, settings.threads), list[Message]()
     seconds: dict[str, float] = {}
     rows, sizes, chosen = [], [], []
     with clock(seconds, "cloud_s"):
-        elastic = elastic_backbone(settings, data.cloud, data.info, machine)
+        elastic = elastic_backbone(settings, registered, data.cloud, data.info, machine)
         variants = scored_grid(settings, elastic, data.cloud, data.info, machine)
     for cluster in settings.fleet:
         with clock(seconds, "cloud_s"):
@@ -69,7 +69,7 @@ def acme(settings: Settings, data: World) -> Row:
 
 
 @cached("centralised, from nothing")
-def centralised(settings: Settings, data: World) -> Row:
+def centralised(settings: Settings, registered: Ref | None, data: World) -> Row:
     """All raw data go up; one server trains, searches backbone and header together for every
     cluster's limit, and tunes for every device."""
     machine, info = Machine.of(settings.compute, settings.threads), data.info
@@ -78,7 +78,7 @@ def centralised(settings: Settings, data: World) -> Row:
     messages = [central.upload(name, ref) for name, ref in data.devices.items()]
     with clock(seconds, "cloud_s"):
         pooled = central.pool(data.cloud, messages)
-        elastic = elastic_backbone(settings, pooled, info, machine)
+        elastic = elastic_backbone(settings, registered, pooled, info, machine)
     for cluster in settings.fleet:
         own = own_data(data, cluster)
         with clock(seconds, "cloud_s"):

@@ -132,8 +132,8 @@ def fleet(folder: Path) -> str:
             f"Means of {seeds} seeds with 95 % intervals (Student's t). A device's test split has "
             f"{samples} samples, so one sample is {100 / samples:.2g} % of it and one device's "
             f"accuracy in one run has a standard error of {error:.1f} points: single devices "
-            "cannot be compared by it, and the worst of them is partly the unluckiest. "
-            f"Devices send up {up['fleet.upload']:.1%} of the bytes of their raw data (paper: 6 %), "
+            "cannot be compared by it, and the worst of them is partly the unluckiest. Devices "
+            f"send up {up['fleet.upload']:.1%} of the bytes of their raw data (paper: 6 %), "
             f"{up['fleet.upload-with-shared']:.1%} with the samples that they consented to share.",
         ]
     )

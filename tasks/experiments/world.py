@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -65,8 +66,17 @@ def make_world(settings: Settings, content: str, key: str) -> World:
     out = FOLDER / f"worlds/{key}"
     divide(settings, content, out, out / "validation")
     names = [device.name for cluster in settings.fleet for device in cluster.devices]
-    owners = {name: samples_ref(name, out) for name in ("cloud", *sorted(names))}
+    owners = {name: _kept(samples_ref(name, out)) for name in ("cloud", *sorted(names))}
     return World(read_info(out), owners)
+
+
+def _kept(samples: Ref) -> Ref:
+    """A file of samples under a name that holds its hash: another way to divide the same data
+    writes beside it, not over what earlier results refer to."""
+    path = Path(samples.path)
+    kept = path.with_name(f"{path.stem}-{samples.sha256[:12]}{path.suffix}")
+    path.replace(kept)
+    return Ref(str(kept), samples.sha256)
 
 
 @cached("cut width {width}, depth {depth}")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tasks.links.kinds import KINDS, Direction, Kind
 from tasks.run.errors import LinkError
-from tasks.run.files import WORK, put
+from tasks.run.files import WORK, put, redo
 from tasks.run.store import decode, encode
 
 
@@ -82,10 +82,14 @@ def receive(message: Message) -> tuple[dict[str, Tensor], dict[str, Any]]:
         payload = Path(message.path).read_bytes()
     except OSError as error:
         raise LinkError(
-            f"{message.kind} from {message.sender}: {message.path}: {error.strerror}"
+            f"{message.kind} from {message.sender}: {message.path}: {error.strerror}. "
+            f"{redo(Path(message.path))}"
         ) from None
     if hashlib.sha256(payload).hexdigest() != message.sha256:
-        raise LinkError(f"{message.kind} from {message.sender}: {message.path} is damaged")
+        raise LinkError(
+            f"{message.kind} from {message.sender}: {message.path} is damaged. "
+            f"{redo(Path(message.path))}"
+        )
     if message.path.endswith(".json"):
         return {}, json.loads(payload)
     return decode(payload)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 PACKAGES = ("flows", "tasks", "models")
 ROOT = Path(__file__).parents[2]
+TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def closure(module: str) -> list[Path]:
@@ -77,7 +78,7 @@ def _imports(module: str) -> tuple[str, ...]:
 def _live(tree: ast.AST) -> Iterator[ast.AST]:
     """All nodes but those that only a type checker reads."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in TYPE_CHECKING:
             yield from (n for other in node.orelse for n in (other, *_live(other)))
             continue
         yield node
@@ -92,7 +93,7 @@ def _named(module: str, node: ast.AST) -> Iterator[str]:
         base = _absolute(module, node)
         yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
     elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-        yield from _given(node.args[0]) if node.args else ()
+        yield from _given(module, node)
 
 
 def _absolute(module: str, node: ast.ImportFrom) -> str:
@@ -103,15 +104,26 @@ def _absolute(module: str, node: ast.ImportFrom) -> str:
     return ".".join([*inside[: -node.level], *([node.module] if node.module else [])])
 
 
-def _given(argument: ast.expr) -> Iterator[str]:
-    """The modules that an argument of ``import_module`` may name: itself, or all in a package where
-    the last part is computed."""
-    if isinstance(argument, ast.Constant):
-        yield str(argument.value)
-    elif isinstance(argument, ast.JoinedStr) and isinstance(argument.values[0], ast.Constant):
-        package = str(argument.values[0].value).rstrip(".")
-        for file in sorted(ROOT.joinpath(*package.split(".")).glob("*.py")):
-            yield f"{package}.{file.stem}"
+def _given(module: str, call: ast.Call) -> Iterator[str]:
+    """The modules that a call of ``import_module`` may load: the one that it names, or all in a
+    package of which it computes the last part.
+
+    Raises:
+        ValueError: what it loads cannot be read off: a cache would not see it change.
+    """
+    argument = next(iter([*call.args, *(keyword.value for keyword in call.keywords)]), None)
+    first = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
+    name = first.value if isinstance(first, ast.Constant) else None
+    if not isinstance(name, str) or name.startswith("."):
+        raise ValueError(f"{module}: cannot tell what {ast.unparse(call)} loads: name it in full")
+    if not isinstance(argument, ast.JoinedStr):
+        yield name
+        return
+    package, _, start = name.rpartition(".")
+    if start or len(argument.values) != 2:
+        raise ValueError(f"{module}: cannot tell what {ast.unparse(call)} loads: name its package")
+    for file in sorted(ROOT.joinpath(*package.split(".")).glob("*.py")):
+        yield f"{package}.{file.stem}"
 
 
 @cache

@@ -18,8 +18,6 @@ from tasks.run.errors import ArtifactError
 WORK = Path("artifacts/work")
 """What tasks exchange and Prefect caches, owned by Prefect; safe to delete between runs."""
 
-REDO = "Delete it (or the folder artifacts/work) and run the stage again."
-
 
 @dataclass(frozen=True)
 class Ref:
@@ -70,7 +68,9 @@ def publish(ref: Ref, path: Path) -> Path:
     """
     payload = read_bytes(Path(ref.path))
     if hashlib.sha256(payload).hexdigest() != ref.sha256:
-        raise ArtifactError(f"{ref.path}: content changed since it was written. {REDO}")
+        raise ArtifactError(
+            f"{ref.path}: content changed since it was written. {redo(Path(ref.path))}"
+        )
     atomic_write(path, payload)
     return path
 
@@ -87,7 +87,15 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_bytes(path))
     except ValueError as error:
-        raise ArtifactError(f"{path}: not JSON ({error}). {REDO}") from None
+        raise ArtifactError(f"{path}: not JSON ({error}). {redo(path)}") from None
+
+
+def redo(path: Path) -> str:
+    """What to do about a file that is missing or damaged. What a cached result refers to is not
+    written again while that result is there, so both must go."""
+    if path.resolve().is_relative_to(WORK.resolve()):
+        return f"Delete the folder {WORK}, which is made anew, and run again."
+    return "Run the stage that writes it: acme run."
 
 
 def read_bytes(path: Path) -> bytes:
@@ -95,4 +103,4 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path}: {error.strerror}. Run the stage that writes it.") from None
+        raise ArtifactError(f"{path}: {error.strerror}. {redo(path)}") from None

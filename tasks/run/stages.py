@@ -1,18 +1,22 @@
-"""The settings that DVC reads, and the command that runs one of its stages. (Without Prefect, which
+"""The settings that DVC reads, its stages, and the command that runs one. (Without Prefect, which
 reads its environment when it is imported.)"""
 
 from __future__ import annotations
 
 import sys
+from os.path import abspath
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
-"""The settings file that the stages of dvc.yaml read."""
+"""The settings file that the stages of :data:`PIPELINE` read."""
+
+PIPELINE = Path("dvc.yaml")
 
 
 def is_pipelines(params: Path) -> bool:
-    """Whether a settings file is :data:`PARAMS` of this folder."""
-    return params.resolve() == PARAMS.resolve()
+    """Whether a settings file is :data:`PARAMS` of this folder (and not what that links to: files
+    that settings name lie beside them)."""
+    return abspath(params) == abspath(PARAMS)
 
 
 def stage_command(stage: str, params: Path, again: bool = False) -> list[str]:

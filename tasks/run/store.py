@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from tasks.run.errors import ArtifactError
-from tasks.run.files import REDO, Ref, put, read_bytes
+from tasks.run.files import Ref, put, read_bytes, redo
 
 
 def encode(tensors: Mapping[str, Tensor], config: Mapping[str, Any] | None = None) -> bytes:
@@ -51,8 +51,8 @@ def read_tensors(ref: Ref | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(ref.path) if isinstance(ref, Ref) else ref
     payload = read_bytes(path)
     if isinstance(ref, Ref) and hashlib.sha256(payload).hexdigest() != ref.sha256:
-        raise ArtifactError(f"{path}: content changed since it was written. {REDO}")
+        raise ArtifactError(f"{path}: content changed since it was written. {redo(path)}")
     try:
         return decode(payload)
     except SafetensorError as error:
-        raise ArtifactError(f"{path}: not a safetensors file ({error}). {REDO}") from None
+        raise ArtifactError(f"{path}: not a safetensors file ({error}). {redo(path)}") from None

@@ -91,13 +91,13 @@ NOT_MADE_FROM = ("**/dvc.lock", "**/*.md", "docs/**")
 
 
 def git_commit(root: Path) -> str:
-    """The checked-out commit, with ``-dirty`` if code or settings differ from it; ``unknown``
-    outside git."""
+    """The checked-out commit, with ``-dirty`` if code or settings below ``root`` differ from it;
+    ``unknown`` outside git."""
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()
     if not commit:
         return "unknown"
-    rest = [f":(top,exclude,glob){pattern}" for pattern in NOT_MADE_FROM]
-    differs = _git(root, "diff", "--quiet", "HEAD", "--", ":(top)", *rest).returncode
+    rest = [f":(exclude,glob){pattern}" for pattern in NOT_MADE_FROM]
+    differs = _git(root, "diff", "--quiet", "HEAD", "--", ".", *rest).returncode
     return f"{commit}-dirty" if differs else commit
 
 

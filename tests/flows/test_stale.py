@@ -306,7 +306,7 @@ class Replay:
 
         self.keys = {}
         info, machine = read_info(), Machine.of(settings.compute, settings.threads)
-        elastic = elastic_backbone(settings, samples_ref("cloud"), info, machine)
+        elastic = elastic_backbone(settings, None, samples_ref("cloud"), info, machine)
         variants = scored_grid(settings, elastic, samples_ref("cloud"), info, machine)
         for cluster in settings.fleet[:1]:
             names = ["cloud", *(d.name for d in cluster.devices)]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from flows.command import run
+from flows.command.evaluation import command_of
 from flows.command.init import stages
 from flows.command.names import STAGES
-from flows.command.pipeline import require_declared
-from tasks.run.errors import SettingsError, StageError
+from tasks.run.errors import StageError
 from tasks.settings.params import Reference
-from tests.tiny import tiny_params
 
 DVC = (sys.executable, "-m", "dvc")
 ACME = (sys.executable, "-m", "flows.command.cli")
@@ -99,34 +98,64 @@ def test_a_failed_stage_stops_those_after_it(
     assert len(ran) == 1
 
 
-@pytest.mark.parametrize("key", ["checkpoint", "fleet"])
-def test_a_file_that_settings_name_must_be_known_to_dvc(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_where_dvc_cannot_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"is no DVC project\. Try: git init && dvc init"):
+        run.require_project(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    below = tmp_path / "below"
+    below.mkdir()
+    with pytest.raises(StageError, match=r"has no dvc\.yaml"):
+        run.require_project(below)
+    (below / "dvc.yaml").touch()
+    run.require_project(below)
+
+
+def test_an_expected_error_shows_no_traceback_and_another_does() -> None:
+    code = """
+import logging, sys
+from flows.command.run import quiet_expected_errors
+from tasks.run.errors import DataError
+quiet_expected_errors()
+for error in (DataError("expected"), RuntimeError("unexpected")):
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+        logging.getLogger(name).error("failed", exc_info=error)
+"""
+    quiet = {"PREFECT_LOGGING_TO_API_ENABLED": "false", "PREFECT_LOGGING_LEVEL": "WARNING"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **quiet},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "DataError" not in done.stdout + done.stderr
+    assert "RuntimeError: unexpected" in done.stdout + done.stderr
+
+
+def test_the_command_that_reproduces_names_other_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params: dict[str, Any] = tiny_params()
-    if key == "fleet":
-        params["fleet"] = "own.yaml"
-    else:
-        params["backbone"]["reference"]["checkpoint"] = "own.yaml"
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    require_declared(Path("params.yaml"))  # there are no stages yet
-    Path("dvc.yaml").write_text(stages(tiny_params()))
-    with pytest.raises(SettingsError, match=r"names own\.yaml, .*in dvc\.yaml does not know"):
-        require_declared(Path("params.yaml"))
-    require_declared(Path("own-params.yaml"))  # no stage of DVC's reads it
-    Path("dvc.yaml").write_text(stages(params))
-    require_declared(Path("params.yaml"))
+    assert command_of("fig1", "quick", None, Path("params.yaml")) == (
+        "acme evaluate --only fig1 --scale quick"
+    )
+    assert command_of("fig1", "quick", 3, Path("other.yaml")) == (
+        "acme evaluate --only fig1 --scale quick --seeds 3 --params other.yaml"
+    )
 
 
 @pytest.mark.slow
-def test_a_run_with_other_settings_leaves_their_outcome(first: Path) -> None:
+def test_a_run_with_other_settings_leaves_their_outcome_alone(first: Path) -> None:
     params = yaml.safe_load((first / "params.yaml").read_text())
     before = json.loads((first / "artifacts/summary.json").read_text())
-    (first / "other.yaml").write_text(yaml.safe_dump(params | {"seed": 7}))
+    other = params | {"seed": 7, "fleet": params["fleet"][:1]}
+    (first / "other.yaml").write_text(yaml.safe_dump(other))
     said = call(first, *ACME, "run", "--params", "other.yaml")
     assert "The fleet, seed 7" in said
     assert json.loads((first / "artifacts/summary.json").read_text())["seed"] == 7
+    left = {p.name for p in (first / "artifacts/models").iterdir()}
+    assert left == {"device-00", "device-01"}
+    assert not list((first / "artifacts/backbone").glob("south*"))
     assert "modified" in call(first, *DVC, "status")
     said = call(first, *ACME, "run")
     assert "The fleet, seed 0" in said

@@ -105,6 +105,29 @@ def test_imports_inside_functions_and_by_name_count(project: Path) -> None:
     }
 
 
+def test_what_runs_though_no_type_checker_reads_it_counts(project: Path) -> None:
+    (project / "tasks/one.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if not TYPE_CHECKING:\n    from models import two\n"
+        "if 1 or TYPE_CHECKING:\n    from models import three\n"
+    )
+    for name in ("models/two", "models/three"):
+        (project / f"{name}.py").touch()
+    assert {"models/two.py", "models/three.py"} <= closed("tasks.one")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["name", "'models.' + name", "f'models.{a}.{b}'", "f'models.t{x}'", "'.two', 'tasks'"],
+)
+def test_an_import_that_cannot_be_followed_is_refused(argument: str, project: Path) -> None:
+    (project / "tasks/one.py").write_text(
+        f"import importlib\nimportlib.import_module({argument})\n"
+    )
+    with pytest.raises(ValueError, match=r"tasks\.one: cannot tell what"):
+        closed("tasks.one")
+
+
 def test_the_version_follows_every_file_and_no_other(project: Path) -> None:
     (project / "tasks/one.py").write_text("from models import two\nNAME = 'page.html'\n")
     (project / "models/two.py").write_text("x = 1\n")

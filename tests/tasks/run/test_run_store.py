@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tasks.run.errors import ArtifactError
-from tasks.run.files import atomic_write, publish, read_json, write_json
+from tasks.run.files import WORK, atomic_write, publish, read_json, write_json
 from tasks.run.store import put_tensors, read_tensors
 
 
@@ -64,3 +64,15 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(ArtifactError, match=r"summary\.json"):
         read_json(path)
+
+
+def test_what_to_do_about_a_lost_file_depends_on_who_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cached result refers to what lies in artifacts/work: deleting the file alone would leave a
+    result without its file, for ever."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtifactError, match=r"Delete the folder artifacts/work"):
+        read_tensors(WORK / "backbone/x.safetensors")
+    with pytest.raises(ArtifactError, match=r"Run the stage that writes it: acme run"):
+        read_tensors(Path("artifacts/backbone/x.safetensors"))

@@ -34,7 +34,6 @@ def test_what_a_run_writes_makes_nothing_dirty(repository: Path) -> None:
         (repository / name).write_text("after")
     (repository / "untracked.txt").touch()
     assert git_commit(repository) == commit
-    assert git_commit(repository / "docs") == commit
 
 
 @pytest.mark.parametrize("staged", [False, True])
@@ -44,6 +43,11 @@ def test_changed_settings_do(repository: Path, staged: bool) -> None:
     if staged:
         git(repository, "add", "params.yaml")
     assert git_commit(repository) == f"{commit}-dirty"
+
+
+def test_a_neighbour_in_the_same_repository_makes_nothing_dirty(repository: Path) -> None:
+    (repository / "params.yaml").write_text("after")
+    assert not git_commit(repository / "evaluation").endswith("-dirty")
 
 
 def test_outside_git_nothing_is_known(tmp_path: Path) -> None:
