@@ -173,7 +173,7 @@ def test_a_patch_divides_the_image(here: Path, size: int, patch: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_wheel_holds_the_shipped_settings(tmp_path: Path) -> None:
+def test_a_wheel_holds_all_code_and_the_shipped_settings(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, source / folder, symlinks=True)
@@ -183,8 +183,13 @@ def test_a_wheel_holds_the_shipped_settings(tmp_path: Path) -> None:
     subprocess.run([*command, "-w", str(tmp_path)], cwd=source, check=True)
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as content:
-        for name in ("params.yaml", "dvc.yaml"):
-            assert content.read(f"tasks/shipped/{name}") == (ROOT / name).read_bytes()
+        for name, of in (("settings.yaml", "params.yaml"), ("stages.yaml", "dvc.yaml")):
+            assert content.read(f"tasks/setup/shipped/{name}") == (ROOT / of).read_bytes()
+        held = set(content.namelist())
+    listed = subprocess.run(
+        ["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert set(listed.stdout.split()) <= held
 
 
 def test_a_registered_model_is_the_reference(here: Path) -> None:
