@@ -21,8 +21,7 @@ from tasks.servers.services import (
     until_interrupted,
     use_environment,
 )
-from tasks.settings.declared import checked
-from tasks.settings.fields import read_yaml
+from tasks.settings.declared import checked, paths, stages_of
 from tasks.settings.params import Settings, load
 
 PIN = Path("data.dvc")
@@ -63,9 +62,7 @@ def require_project(root: Path) -> None:
     if not any((folder / ".dvc").is_dir() for folder in (root, *root.parents)):
         raise StageError(f"{root} is no DVC project. Try: git init && dvc init")
     if not (root / PIPELINE).is_file():
-        raise StageError(
-            f"{root} has no {PIPELINE}, which acme init writes. Try: acme init --force"
-        )
+        raise StageError(f"{root} has no {PIPELINE}. acme init writes one beside new settings")
 
 
 def up_to_date(root: Path) -> bool:
@@ -110,9 +107,8 @@ def run_stage(name: str, params: Path) -> None:
 
 def outputs_of(stage: str) -> list[Path]:
     """What a stage of dvc.yaml leaves: outputs, metrics and plots."""
-    declared = read_yaml(PIPELINE)["stages"][stage]
-    found = [out for kind in ("outs", "metrics", "plots") for out in declared.get(kind, [])]
-    return [Path(next(iter(out)) if isinstance(out, dict) else out) for out in found]
+    declared = stages_of(PIPELINE).get(stage, {})
+    return [Path(out) for out in paths(declared, "outs", "metrics", "plots")]
 
 
 def stage_flow(name: str) -> Callable[[Settings], None]:

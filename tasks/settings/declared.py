@@ -6,7 +6,7 @@ stages that read it, or a changed file would leave them as they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from os.path import normpath
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings, load
 
 EXPERIMENTS = Path("evaluation/dvc.yaml")
+LISTS = ("deps", "outs", "metrics", "plots")
 READERS = {
     "fleet": ("partition", "backbone", "customize", "evaluate", "experiment"),
     "checkpoint": ("backbone", "experiment"),
@@ -44,8 +45,8 @@ def require_declared(params: Path) -> None:
     """Raises SettingsError if a stage does not depend on a file that its settings name."""
     named = named_files(read_yaml(params))
     for pipeline in (p for p in (PIPELINE, EXPERIMENTS) if p.exists()):
-        for stage, dependencies in stages_of(pipeline).items():
-            known = {normpath(pipeline.parent / d) for d in dependencies}
+        for stage, declared in stages_of(pipeline).items():
+            known = {normpath(pipeline.parent / d) for d in paths(declared, "deps")}
             for file in (file for of, file in named if stage in READERS[of]):
                 if not known & {normpath(p) for p in (Path(file), *Path(file).parents)}:
                     raise SettingsError(
@@ -61,11 +62,11 @@ def named_files(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*found, ("checkpoint", checkpoint)] if checkpoint else found
 
 
-def stages_of(pipeline: Path) -> dict[str, list[str]]:
-    """The dependencies of every stage of a dvc.yaml.
+def stages_of(pipeline: Path) -> dict[str, Mapping[str, Any]]:
+    """The stages of a dvc.yaml by name.
 
     Raises:
-        SettingsError: the file is not YAML, or not a list of stages as DVC reads it.
+        SettingsError: the file is not YAML, or holds no stages as DVC reads them.
     """
     content = read_yaml(pipeline)
     stages = content.get("stages") if isinstance(content, Mapping) else None
@@ -73,12 +74,14 @@ def stages_of(pipeline: Path) -> dict[str, list[str]]:
         raise SettingsError(
             f"{pipeline}: no `stages:` by name. Restore it: git checkout {pipeline}"
         )
-    return {str(name): list(_dependencies(pipeline, name, stage)) for name, stage in stages.items()}
+    for name, stage in stages.items():
+        listed = [stage.get(kind) or [] for kind in LISTS] if isinstance(stage, Mapping) else [None]
+        if not all(isinstance(part, list) for part in listed):
+            raise SettingsError(f"{pipeline}: stage {name}: expected a mapping with lists of files")
+    return {str(name): stage for name, stage in stages.items()}
 
 
-def _dependencies(pipeline: Path, name: str, stage: Any) -> Iterator[str]:
-    listed = (stage.get("deps") or []) if isinstance(stage, Mapping) else None
-    if not isinstance(listed, list):
-        raise SettingsError(f"{pipeline}: stage {name}: expected a mapping with a list of deps")
-    for dependency in listed:  # one with options is a mapping of its path
-        yield str(next(iter(dependency)) if isinstance(dependency, Mapping) else dependency)
+def paths(stage: Mapping[str, Any], *kinds: str) -> list[str]:
+    """The files and folders that a stage lists; one with options is a mapping of its path."""
+    listed = [item for kind in kinds for item in stage.get(kind) or []]
+    return [str(next(iter(item)) if isinstance(item, Mapping) else item) for item in listed]

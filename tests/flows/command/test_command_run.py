@@ -18,6 +18,7 @@ from flows.command.init import stages
 from flows.command.names import STAGES
 from tasks.run.errors import StageError
 from tasks.settings.params import Reference
+from tests.tiny import ROOT
 
 DVC = (sys.executable, "-m", "dvc")
 ACME = (sys.executable, "-m", "flows.command.cli")
@@ -96,6 +97,20 @@ def test_a_failed_stage_stops_those_after_it(
     with pytest.raises(StageError, match="a stage failed"):
         run.bring_up_to_date(tmp_path, Path("other.yaml"), {})
     assert len(ran) == 1
+
+
+def test_the_outputs_of_a_stage_are_all_that_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert run.outputs_of("backbone") == [Path("artifacts/backbone")]
+    assert {p.as_posix() for p in run.outputs_of("evaluate")} == {
+        "artifacts/report.html",
+        "artifacts/models",
+        "artifacts/summary.json",
+        "artifacts/plots/accuracy.svg",
+        "artifacts/plots/variants.csv",
+        "artifacts/plots/devices.csv",
+    }
+    assert run.outputs_of("none") == []
 
 
 def test_a_folder_where_dvc_cannot_run_is_named(tmp_path: Path) -> None:
