@@ -14,7 +14,7 @@ from flows.deployed import run_elsewhere
 from flows.hooks import HOOKS
 from tasks.run.compute import Machine
 from tasks.run.shell import reproduce, run_acme
-from tasks.run.stages import PARAMS
+from tasks.run.stages import PARAMS, is_pipelines
 from tasks.servers.services import environment
 from tasks.settings.declared import checked
 from tasks.settings.params import Settings
@@ -46,7 +46,7 @@ def customization(
     """Bring every stage up to date, and decide on the challengers.
 
     Args:
-        params: the settings file.
+        params: the settings file; another than DVC's is a trial, whose models are not registered.
         by_tier: run each stage through its tier's deployment, on its tier's queue; else here.
         approval: wait for a person before the registry changes.
         approval_timeout_s: how long to wait for it.
@@ -58,6 +58,9 @@ def customization(
             run_elsewhere(f"stage/{tier}", {"name": stage, "params": str(params)})
         else:
             reproduce(stage, params, environment(Path.cwd()), again=is_again(stage, settings))
+    if not is_pipelines(params):
+        print(f"{params} is not {PARAMS}: a trial, of which nothing is registered")
+        return []
     if not any_known(Path.cwd(), owners(settings)):  # a new server: nothing was logged there yet
         reproduce("evaluate", params, environment(Path.cwd()), again=True)
     if approval and not approved(approval_timeout_s):

@@ -32,7 +32,7 @@ def export_device(
     from tasks.data.samples import samples_ref
     from tasks.delivery.export import Source, export
     from tasks.run.compute import prepare
-    from tasks.tracking.registry import CHAMPION, Registry, device_model
+    from tasks.tracking.registry import CHAMPION, HOW_TO_GET_ONE, Registry, device_model
 
     settings = load(params)
     prepare("cpu", settings.threads)
@@ -40,7 +40,7 @@ def export_device(
     registry, model = Registry(Path.cwd()), device_model(chosen.name)
     champion = registry.find(model, CHAMPION)
     if champion is None:
-        raise RegistryError(f"{model} has no champion. Try: acme promote {chosen.name}")
+        raise RegistryError(f"{model} has no champion. {HOW_TO_GET_ONE}")
     place = out or OUT / chosen.name / (f"{name}-int8" if int8 else name)
     with tempfile.TemporaryDirectory() as scratch:
         state = registry.state_file(champion, Path(scratch))
@@ -100,11 +100,11 @@ def serving_device(device: Device, port: int) -> Iterator[str]:
         RegistryError: the device has no champion.
         StageError: the server does not start; names its log.
     """
-    from tasks.tracking.registry import CHAMPION, Registry, device_model
+    from tasks.tracking.registry import CHAMPION, HOW_TO_GET_ONE, Registry, device_model
 
     root, model = Path.cwd(), device_model(device.name)
     if Registry(root).find(model, CHAMPION) is None:
-        raise RegistryError(f"{model} has no champion. Try: acme promote {device.name}")
+        raise RegistryError(f"{model} has no champion. {HOW_TO_GET_ONE}")
     where = ["--host", "127.0.0.1", "--port", str(port), "--env-manager", "local"]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{model}@champion"]
     env = {**environment(root), "MLFLOW_TRACKING_URI": tracking_uri(root)}

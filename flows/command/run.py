@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tasks.servers.services import (
 )
 from tasks.settings.declared import checked, paths, stages_of
 from tasks.settings.params import Settings, load
+from tasks.tracking.candidates import TRIAL
 
 PIN = Path("data.dvc")
 SUMMARY = Path("artifacts/summary.json")
@@ -48,10 +50,11 @@ def run_all(params: Path) -> None:
     else:
         with prefect_server(root) as env:
             bring_up_to_date(root, params, env, moves)
-        from flows.command.promotion import promote_fleet
+        if is_pipelines(params):
+            from flows.command.promotion import promote_fleet
 
-        use_environment(root)
-        promote_fleet(params, ())
+            use_environment(root)
+            promote_fleet(params, ())
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(SUMMARY)
     print(f"\nReport: {REPORT}   Browse every candidate and run: acme ui")
@@ -85,7 +88,10 @@ def bring_up_to_date(root: Path, params: Path, env: dict[str, str], moves: bool 
         again = stage_command("backbone", params, again=True)
         commands = [stage_command("partition", params), again, *commands]
     if not is_pipelines(params):
-        print(f"{params} is not the {PARAMS} that DVC knows: every stage runs, without DVC")
+        print(
+            f"{params} is not the {PARAMS} that DVC knows: a trial. Every stage runs, without DVC; "
+            "its candidates are logged, and none becomes a challenger"
+        )
         commands = [stage_command(stage, params) for stage in STAGES]
     if any(_call(root, env, command) for command in commands):
         raise StageError("a stage failed (see above); finished steps are kept: mend and run again")
@@ -94,15 +100,18 @@ def bring_up_to_date(root: Path, params: Path, env: dict[str, str], moves: bool 
 def run_stage(name: str, params: Path) -> None:
     """One stage's flow, in this process.
 
-    With other settings than DVC's, what the stage left before goes first, as DVC would have it: a
-    device that is no longer of the fleet must not stay behind.
+    With other settings than DVC's it is a trial (:func:`tasks.tracking.candidates.trial`), and what
+    the stage left before goes first, as DVC would have it: a device that is no longer of the fleet
+    must not stay behind.
     """
-    use_environment(Path.cwd())
     settings = checked(params)
-    if not is_pipelines(params) and PIPELINE.exists():
-        for place in outputs_of(name):
+    if not is_pipelines(params):
+        os.environ[TRIAL] = str(params)
+        for place in outputs_of(name) if PIPELINE.exists() else []:
             shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-    stage_flow(name)(settings)
+    with prefect_server(Path.cwd()) as env:
+        os.environ.update(env)  # before anything imports Prefect, which reads it once
+        stage_flow(name)(settings)
 
 
 def outputs_of(stage: str) -> list[Path]:

@@ -129,7 +129,8 @@ def fleet(folder: Path) -> str:
         [
             *lines,
             "",
-            f"Means of {seeds} seeds with 95 % intervals (Student's t). A device's test split has "
+            f"Means of {seeds} seeds (`acme evaluate --only fleet --scale default`: these settings "
+            "on one thread) with 95 % intervals (Student's t). A device's test split has "
             f"{samples} samples, so one sample is {100 / samples:.2g} % of it and one device's "
             f"accuracy in one run has a standard error of {error:.1f} points: single devices "
             "cannot be compared by it, and the worst of them is partly the unluckiest. Devices "

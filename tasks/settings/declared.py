@@ -42,17 +42,21 @@ def checked(params: Path) -> Settings:
 
 
 def require_declared(params: Path) -> None:
-    """Raises SettingsError if a stage does not depend on a file that its settings name."""
-    named = named_files(read_yaml(params))
-    for pipeline in (p for p in (PIPELINE, EXPERIMENTS) if p.exists()):
-        for stage, declared in stages_of(pipeline).items():
-            known = {normpath(pipeline.parent / d) for d in paths(declared, "deps")}
-            for file in (file for of, file in named if stage in READERS[of]):
-                if not known & {normpath(p) for p in (Path(file), *Path(file).parents)}:
-                    raise SettingsError(
-                        f"{params} names {file}, of which the stage {stage} in {pipeline} does not "
-                        "know: add it to that stage's deps, or DVC would not see that it changed"
-                    )
+    """Raises SettingsError if stages do not depend on a file that their settings name."""
+    for what, file in named_files(read_yaml(params)):
+        places = {normpath(place) for place in (Path(file), *Path(file).parents)}
+        missing = [
+            f"{stage} in {pipeline}"
+            for pipeline in (p for p in (PIPELINE, EXPERIMENTS) if p.exists())
+            for stage, declared in stages_of(pipeline).items()
+            if stage in READERS[what]
+            and not places & {normpath(pipeline.parent / d) for d in paths(declared, "deps")}
+        ]
+        if missing:
+            raise SettingsError(
+                f"{params} names {file}, which DVC does not know as a dependency of "
+                f"{', '.join(missing)}: add it to their deps, or a change of it would go unseen"
+            )
 
 
 def named_files(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text())
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}. Is this the project's folder?") from None
+        raise SettingsError(f"{path}: {error.strerror}. Check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 

@@ -106,9 +106,18 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def dvc_experiment() -> str | None:
-    """The name of the experiment that `dvc exp run` makes of this run, if it does."""
-    return os.environ.get("DVC_EXP_NAME")
+TRIAL = "ACME_TRIAL"
+
+
+def trial() -> dict[str, str]:
+    """What tags the candidates of a trial; empty for a run whose models are delivered.
+
+    A trial is an experiment of `dvc exp run`, or a run with other settings than DVC's
+    (:data:`TRIAL` names their file). Its data may be divided otherwise, so its models are nobody's
+    challengers: on the same samples they may be scored on what they were trained on.
+    """
+    names = {"dvc_experiment": "DVC_EXP_NAME", "trial_settings": TRIAL}
+    return {tag: os.environ[name] for tag, name in names.items() if os.environ.get(name)}
 
 
 class Tracker:
@@ -230,7 +239,7 @@ class Tracker:
             "git_commit": self.lineage.git_commit,
             "settings_sha256": self.lineage.settings_sha256,
         }
-        return tags | ({"dvc_experiment": name} if (name := dvc_experiment()) else {})
+        return tags | trial()
 
     def _dataset(self) -> Any:
         from mlflow.entities import Dataset, DatasetInput, InputTag

@@ -28,7 +28,7 @@ from tasks.tracking.candidates import (
     Candidate,
     Lineage,
     Tracker,
-    dvc_experiment,
+    trial,
 )
 from tasks.tracking.registry import Registry, backbone_model, device_model
 
@@ -68,7 +68,7 @@ def log_all(
         MlflowException: the store does not answer or refuses.
     """
     tracker = Tracker(root, lineage)
-    registry = None if dvc_experiment() else Registry(root)  # a trial run is nobody's challenger
+    registry = None if trial() else Registry(root)  # a trial's models are nobody's challengers
     total = 1 + len(matches) + len(devices)
     with progress("MLflow: logging candidates and models") as on_step:
         runs = {"backbone": _log_variants(tracker, matches, variants)}

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 MODELS = "models:/"
 CHAMPION, CHALLENGER = "champion", "challenger"
+HOW_TO_GET_ONE = (
+    "Try: acme promote. Where nothing waits for it (a new clone or server knows no models): "
+    "acme stage evaluate, then acme promote"
+)
 SAMPLES = "samples_sha256"  # the tag of a version: the hash of the device's samples
 REASON, REPLACED, ROLLED_BACK = "acme.reason", "acme.replaced", "acme.rolled_back"
 
@@ -171,7 +175,7 @@ class Registry:
         """
         champion = self.find(name, CHAMPION)
         if champion is None:
-            raise RegistryError(f"{name} has no champion. Try: acme promote")
+            raise RegistryError(f"{name} has no champion. {HOW_TO_GET_ONE}")
         before = champion.tags.get(REPLACED)
         if not before:
             raise RegistryError(

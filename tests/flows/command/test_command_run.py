@@ -31,6 +31,16 @@ def call(root: Path, *command: str) -> str:
     return done.stdout
 
 
+def registered(root: Path) -> dict[str, dict[str, str]]:
+    """What the registry's aliases are of, by model."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{root / 'mlflow/store/mlflow.db'}")
+    return {
+        m.name: {a: str(v) for a, v in m.aliases.items()} for m in client.search_registered_models()
+    }
+
+
 @pytest.fixture
 def first(finished: Path, tmp_path: Path) -> Path:
     """A project whose stages DVC knows to be done, with all committed and pushed to a remote."""
@@ -163,6 +173,8 @@ def test_the_command_that_reproduces_names_other_settings(
 def test_a_run_with_other_settings_leaves_their_outcome_alone(first: Path) -> None:
     params = yaml.safe_load((first / "params.yaml").read_text())
     before = json.loads((first / "artifacts/summary.json").read_text())
+    before_registry = registered(first)
+    assert before_registry["acme-device-00"] == {"champion": "1"}
     other = params | {"seed": 7, "fleet": params["fleet"][:1]}
     (first / "other.yaml").write_text(yaml.safe_dump(other))
     said = call(first, *ACME, "run", "--params", "other.yaml")
@@ -171,6 +183,7 @@ def test_a_run_with_other_settings_leaves_their_outcome_alone(first: Path) -> No
     left = {p.name for p in (first / "artifacts/models").iterdir()}
     assert left == {"device-00", "device-01"}
     assert not list((first / "artifacts/backbone").glob("south*"))
+    assert registered(first) == before_registry, "a trial's models are nobody's challengers"
     assert "modified" in call(first, *DVC, "status")
     said = call(first, *ACME, "run")
     assert "The fleet, seed 0" in said

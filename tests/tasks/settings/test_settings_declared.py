@@ -42,7 +42,7 @@ def test_dvc_must_know_a_file_that_settings_name(key: str, file: str) -> None:
     values = write(key, file)
     checked(Path("params.yaml"))  # there are no stages yet
     Path("dvc.yaml").write_text(stages(tiny_params()))
-    with pytest.raises(SettingsError, match=rf"names {file}, .*in dvc\.yaml does not know"):
+    with pytest.raises(SettingsError, match=rf"names {file}, .*backbone in dvc\.yaml"):
         checked(Path("params.yaml"))
     write(key, file, "other.yaml")
     checked(Path("other.yaml"))  # no stage of DVC's reads it
@@ -62,7 +62,7 @@ def test_so_must_the_experiments_project(key: str, file: str) -> None:
     Path("evaluation").mkdir()
     experiments = {"stages": {"experiment": {"cmd": "x", "deps": ["../params.yaml"]}}}
     Path("evaluation/dvc.yaml").write_text(yaml.safe_dump(experiments))
-    with pytest.raises(SettingsError, match=r"experiment in evaluation/dvc\.yaml does not know"):
+    with pytest.raises(SettingsError, match=r"dependency of experiment in evaluation/dvc\.yaml:"):
         checked(Path("params.yaml"))
     experiments["stages"]["experiment"]["deps"].append(f"../{file}")  # type: ignore[attr-defined]
     Path("evaluation/dvc.yaml").write_text(yaml.safe_dump(experiments))
@@ -79,8 +79,8 @@ def test_so_must_the_experiments_project(key: str, file: str) -> None:
         ("stages: []", "no `stages:`"),
         ("stages: {backbone: }", "stage backbone: expected"),
         ("stages: {backbone: {cmd: x, deps: own/weights.safetensors}}", "stage backbone: expected"),
-        ("stages: {backbone: {cmd: x}}", "does not know"),
-        ("stages: {backbone: {cmd: x, deps: }}", "does not know"),
+        ("stages: {backbone: {cmd: x}}", "does not know as"),
+        ("stages: {backbone: {cmd: x, deps: }}", "does not know as"),
         ("stages: {backbone: [", "not YAML"),
     ],
 )
@@ -114,5 +114,5 @@ def test_the_weekly_run_checks_too() -> None:
     write("checkpoint", "own/weights.safetensors")
     Path("dvc.yaml").write_text(stages(tiny_params()))
     for flow, arguments in ((customization, ()), (stage, ("backbone",))):
-        with pytest.raises(SettingsError, match="does not know"):
+        with pytest.raises(SettingsError, match="does not know as"):
             flow.fn(*arguments)
