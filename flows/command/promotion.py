@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.command.table import print_rows
+from tasks.run.compute import Machine
 from tasks.run.errors import RegistryError
 from tasks.settings.params import Settings, device_name, load
 from tasks.tracking.promotion import Decision, Owner, owners, promote
@@ -19,7 +20,9 @@ def promote_fleet(params: Path, devices: Sequence[str], force: bool = False) -> 
         SettingsError: a device is not of the fleet.
         RegistryError: a device that was named has no challenger.
     """
-    chosen = owners_of(load(params), devices)
+    settings = load(params)
+    Machine.of(settings.compute, settings.threads).prepare()  # scores are computed again
+    chosen = owners_of(settings, devices)
     decisions = [promote.fn(Path.cwd(), owner, force) for owner in chosen]
     for owner, decision in zip(chosen, decisions, strict=True):
         if devices and decision is None:
