@@ -92,3 +92,25 @@ def finished(pinned: Path, prefect_home: None, tmp_path_factory: pytest.TempPath
     run_stages(root, "partition", "backbone", "customize", "evaluate")
     promote_all(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def imports() -> Callable[[str], set[str]]:
+    """What a module imports in turn, by import-linter's reader, with the packages it lies in."""
+    import grimp
+
+    from tasks.run.closure import PACKAGES
+
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
+
+    def upstream(module: str) -> set[str]:
+        found, grown = {module}, set[str]()
+        while found != grown:
+            grown = set(found)
+            for name in grown:
+                found |= graph.find_upstream_modules(name)
+            for parts in [name.split(".") for name in set(found)]:
+                found |= {".".join(parts[:i]) for i in range(1, len(parts))}
+        return found
+
+    return upstream

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import grimp
 import pytest
 import yaml
 from prefect import Task
@@ -35,24 +34,6 @@ TASK_MODULES = (
 
 
 # ---- an edit of each module ----
-
-
-@pytest.fixture(scope="module")
-def imports() -> Callable[[str], set[str]]:
-    """What a module imports in turn, by import-linter's reader, with the packages it lies in."""
-    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
-
-    def upstream(module: str) -> set[str]:
-        found, grown = {module}, set[str]()
-        while found != grown:
-            grown = set(found)
-            for name in grown:
-                found |= graph.find_upstream_modules(name)
-            for parts in [name.split(".") for name in set(found)]:
-                found |= {".".join(parts[:i]) for i in range(1, len(parts))}
-        return found
-
-    return upstream
 
 
 def modules() -> list[str]:

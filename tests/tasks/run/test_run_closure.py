@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import grimp
 import pytest
 
 from tasks.run import closure as code
@@ -14,33 +14,11 @@ MODULES = ["flows.partition", "flows.backbone", "flows.customize", "flows.evalua
 MODULES += ["tasks.cloud.reference", "tasks.device.pruning", "tasks.edge.mixing", "models.progress"]
 
 
-@pytest.fixture(scope="module")
-def graph() -> grimp.ImportGraph:
-    return grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
-
-
-def with_packages(modules: set[str]) -> set[str]:
-    """With the packages that they lie in, which are loaded first."""
-    parts = [name.split(".") for name in modules]
-    return {".".join(p[:i]) for p in parts for i in range(1, len(p) + 1)}
-
-
-def upstream(graph: grimp.ImportGraph, module: str) -> set[str]:
-    """All that ``module`` imports in turn, and what the packages of those import."""
-    found = with_packages({module})
-    while True:
-        more = {found_ for name in found for found_ in graph.find_upstream_modules(name)}
-        grown = with_packages(found | more)
-        if grown == found:
-            return found
-        found = grown
-
-
 @pytest.mark.parametrize("module", MODULES)
-def test_the_closure_is_what_is_imported(module: str, graph: grimp.ImportGraph) -> None:
+def test_the_closure_is_what_is_imported(module: str, imports: Callable[[str], set[str]]) -> None:
     sources = {f for f in closure(module) if f.suffix == ".py"}
     names = {relative(f).removesuffix(".py").removesuffix("/__init__") for f in sources}
-    assert {name.replace("/", ".") for name in names} == upstream(graph, module)
+    assert {name.replace("/", ".") for name in names} == imports(module)
 
 
 def test_files_that_a_module_names_count() -> None:
