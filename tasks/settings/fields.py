@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.run.errors import SettingsError
 
-F = TypeVar("F", bound="Frozen")
+F = TypeVar("F")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -26,9 +27,16 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def part(self, kind: type[F]) -> F:
-        """Those of these settings that ``kind``, one of the bases, names: a task that is given no
-        more than it reads is not run again for what it does not read."""
-        return kind.model_validate({name: getattr(self, name) for name in kind.model_fields})
+        """Those of these settings that the recipe ``kind`` (a frozen dataclass, or one of the
+        bases) names: a task that is given no more than it reads is not run again for what it does
+        not read."""
+        model: Any = kind
+        names = (
+            model.model_fields
+            if issubclass(kind, BaseModel)
+            else [field.name for field in fields(model)]
+        )
+        return model(**{name: getattr(self, name) for name in names})
 
 
 def read_yaml(path: Path) -> Any:
