@@ -6,10 +6,12 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "mlflow/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOT_OURS = {"deploy/.env", "evaluation/on-demand"}  # a file that a user makes, a deployment
 TESTS = "\n".join(p.read_text() for p in (ROOT / "tests").rglob("test_*.py"))
 
 
@@ -35,8 +37,37 @@ def test_every_equation_has_its_function_and_its_test(row: list[str]) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-        assert (document.parent / target).exists(), target
+    for target, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", document.read_text()):
+        page = document.parent / target if target else document
+        assert page.exists(), target
+        assert not heading or heading in anchors(page), (target, heading)
+
+
+def anchors(page: Path) -> set[str]:
+    """What links may name after #: the headings as GitHub spells them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_files_that_documents_name_exist(document: Path) -> None:
+    rooms = "flows|tasks|models|tests|docs|benchmarks|evaluation|examples|deploy"
+    for name in re.findall(rf"`((?:{rooms})/[\w./-]+)`", document.read_text()):
+        assert name in NOT_OURS or (ROOT / name).exists(), name
+
+
+def test_pages_that_code_and_settings_name_exist_and_the_readme_lists_them() -> None:
+    named = set()
+    for path in [*(ROOT / n for n in ("params.yaml", "dvc.yaml", "prefect.yaml", "Makefile"))] + [
+        p for room in ("flows", "tasks", "models", "deploy") for p in (ROOT / room).rglob("*.*")
+    ]:
+        if path.suffix in {".py", ".yaml", ".html", ".ini"} or path.name == "Makefile":
+            named |= set(re.findall(r"docs/[\w-]+\.md", path.read_text()))
+    assert len(named) > 3
+    for name in named:
+        assert (ROOT / name).exists(), name
+    listed = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", (ROOT / "README.md").read_text()))
+    assert listed == {f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")}
 
 
 def test_the_make_targets_that_the_readme_names_exist() -> None:
@@ -56,6 +87,20 @@ def test_the_acme_commands_that_documents_name_exist() -> None:
                 assert command != "data" or word in data.commands, (document.name, command, word)
             else:
                 pytest.fail(f"{document.name} names acme {command}")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_the_options_that_documents_give_to_acme_exist(document: Path) -> None:
+    from flows.command.cli import cli
+
+    for words in re.findall(r"(?:^|`|\$ )acme ([^\n`|#&;]+)", document.read_text(), re.M):
+        command: click.Command = cli
+        for word in words.split():
+            if isinstance(command, click.Group):
+                command = command.commands[word]
+            elif word.startswith("--"):
+                known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+                assert word in known, (words, word)
 
 
 def test_no_python_shadows_mlflow() -> None:
