@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -47,6 +48,16 @@ class BackboneConfig:
     def grid(self) -> int:
         """Patches along one side of the image."""
         return self.image_size // self.patch_size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How the positions lie, [CLS] aside: ``(rows, columns)`` of patches."""
+        return (self.grid, self.grid)
+
+    @property
+    def positions(self) -> int:
+        """Tokens besides [CLS]: N of Eq. 2."""
+        return math.prod(self.shape)
 
     def resized(self, *, heads: int, mlp_hidden: int, depth: int) -> BackboneConfig:
         """The configuration of a narrower or shallower variant."""

@@ -34,7 +34,7 @@ def match(
         )
     ]
     constants = EnergyConstants(**rules.energy.model_dump())
-    patches = BackboneConfig.from_dict(read_tensors(elastic_model)[1]).grid ** 2
+    patches = BackboneConfig.from_dict(read_tensors(elastic_model)[1]).positions
     candidates = [
         Candidate(
             v.width,
