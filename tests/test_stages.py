@@ -13,7 +13,7 @@ import yaml
 
 from flows.command.names import STAGES
 from flows.command.pipeline import with_code
-from tasks.experiments.names import EXPERIMENTS
+from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.closure import PACKAGES
 from tasks.settings.params import Settings
 
@@ -83,7 +83,7 @@ def test_the_partition_depends_on_the_checksums_not_on_the_data() -> None:
 
 def test_every_experiment_has_its_own_stage() -> None:
     stages = yaml.safe_load((ROOT / "evaluation/dvc.yaml").read_text())["stages"]
-    assert tuple(stages["experiment"]["matrix"]["name"]) == EXPERIMENTS
+    assert tuple(stages["experiment"]["matrix"]["name"]) == tuple(EXPERIMENTS)
     folders = stages["experiment"]["deps"]
     for dependency in folders:
         assert (ROOT / "evaluation" / dependency.replace("${scale}", "quick")).exists()

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from flows.command.names import FORMATS, SOURCES, STAGES
-from tasks.experiments.names import SCALES
+from tasks.experiments.registry import SCALES
 
 params_option = click.option(
     "--params",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.command.run import quiet_expected_errors
-from tasks.experiments.names import EXPERIMENTS
+from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.errors import SettingsError
 from tasks.run.stages import is_pipelines
 from tasks.servers.services import prefect_server
@@ -40,7 +40,7 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
 def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> None:
     """One experiment's flow, and what it leaves."""
     from flows.experiments.bench import Bench
-    from flows.experiments.by_name import FLOWS
+    from flows.experiments.by_name import flow_of
     from tasks.experiments import results, world
     from tasks.experiments.scale import load_scale
     from tasks.run.compute import Machine, hardware
@@ -48,7 +48,7 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
 
     bench = Bench(load_scale(scale), params, seeds)
     start = time.monotonic()
-    rows = FLOWS[name](bench)
+    rows = flow_of(name)(bench)
     settings = bench.settings(0)
     how = results.Circumstances(
         scale=scale,

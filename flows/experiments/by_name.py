@@ -1,30 +1,16 @@
-"""The experiments' flows by name."""
+"""The flow of an experiment, by its name."""
 
 from __future__ import annotations
 
-from flows.experiments.ablation import ablation
-from flows.experiments.central import table1
-from flows.experiments.fleet import fleet
-from flows.experiments.grid import fig1, fig9
-from flows.experiments.headers import fig7b, fig8, fig12, fig13b
-from flows.experiments.lightweight import fig7a, fig13a
-from flows.experiments.refining import fig10, fig11
+from collections.abc import Callable
+from importlib import import_module
 
-FLOWS = {
-    f.name: f
-    for f in (
-        fleet,
-        table1,
-        fig1,
-        fig7a,
-        fig7b,
-        fig8,
-        fig9,
-        fig10,
-        fig11,
-        fig12,
-        fig13a,
-        fig13b,
-        ablation,
-    )
-}
+from flows.experiments.bench import Bench, Row
+from tasks.experiments.registry import EXPERIMENTS
+
+
+def flow_of(name: str) -> Callable[[Bench], list[Row]]:
+    """The flow that makes an experiment's rows: ``<name>`` in the module of its room."""
+    module = import_module(f"flows.experiments.{EXPERIMENTS[name].room}")
+    found: Callable[[Bench], list[Row]] = getattr(module, name)
+    return found

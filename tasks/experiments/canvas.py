@@ -1,7 +1,9 @@
-"""What all figures are drawn on: panels, grouped bars with intervals, heat maps."""
+"""What the figures in the paper's layout are drawn on: panels, grouped bars with 95 % intervals of
+means over seeds, heat maps."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,3 +76,10 @@ def heat(axis: Any, matrix: np.ndarray, low: float, high: float, fontsize: float
 def floor_of(table: pd.DataFrame) -> float:
     """Where an axis of accuracies may start: a little below the lowest."""
     return max(0.0, float(np.floor(table.min().min() * 20) / 20) - 0.05)
+
+
+def png(figure: Any) -> bytes:
+    """A figure as a PNG file that is the same on every run."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    return buffer.getvalue()

@@ -13,27 +13,13 @@ import pandas as pd
 from models.statistics import interval
 from tasks.experiments.fleet.claims import fleet_claims
 from tasks.experiments.fleet.claims import fleet_table as table_of
-from tasks.experiments.results import JUDGES, OUT, collect
+from tasks.experiments.registry import EXPERIMENTS
+from tasks.experiments.results import OUT, collect
 from tasks.run.errors import ArtifactError
 from tasks.run.files import atomic_write, read_json
 
 RESULTS, PAGE, README = Path("docs/results"), Path("docs/results.md"), Path("README.md")
 NOTES = "notes"  # what people wrote about an experiment: docs/results/notes/<experiment>.md
-TITLES = {
-    "fleet": "The default fleet",
-    "table1": "Table I: against a centralised system",
-    "fig1": "Fig. 1: accuracy and energy against depth",
-    "fig7a": "Fig. 7a: against lightweight models",
-    "fig7b": "Fig. 7b: headers at full width",
-    "fig8": "Fig. 8: headers over the grid of backbones",
-    "fig9": "Fig. 9: matching models to clusters",
-    "fig10": "Fig. 10: which devices are alike",
-    "fig11": "Fig. 11: what collaboration is worth",
-    "fig12": "Fig. 12: the size of the header's space",
-    "fig13a": "Fig. 13a: lightweight models, second data set",
-    "fig13b": "Fig. 13b: headers, second data set",
-    "ablation": "Ablation: what we changed",
-}
 HEADLINES = (  # of the README
     "fleet.over-own-classes",
     "table1.upload",
@@ -66,7 +52,7 @@ def publish_page(out: Path = OUT, root: Path = Path()) -> list[str]:
         ArtifactError: the run holds no results of the scale ``default``.
     """
     target = root / RESULTS
-    chosen = [n for n in JUDGES if (out / f"{n}.json").exists() and _of_default(out / f"{n}.json")]
+    chosen = [name for name, run in _runs(out).items() if run["scale"] == "default"]
     if not chosen:
         raise ArtifactError(f"{out}: no results at scale default. Run acme evaluate first.")
     target.mkdir(parents=True, exist_ok=True)
@@ -77,16 +63,18 @@ def publish_page(out: Path = OUT, root: Path = Path()) -> list[str]:
     atomic_write(root / PAGE, render(target).encode())
     readme = (root / README).read_text()
     atomic_write(root / README, with_tables(readme, target).encode())
-    return [name for name in JUDGES if name not in chosen]
+    return [name for name in EXPERIMENTS if name not in chosen]
 
 
-def _of_default(path: Path) -> bool:
-    return bool(read_json(path)["scale"] == "default")
+def _runs(folder: Path) -> dict[str, Row]:
+    """What lies in ``folder``, by experiment."""
+    files = {name: folder / f"{name}.json" for name in EXPERIMENTS}
+    return {name: read_json(file) for name, file in files.items() if file.exists()}
 
 
 def render(folder: Path) -> str:
     """The whole page as Markdown."""
-    runs = {n: read_json(folder / f"{n}.json") for n in JUDGES if (folder / f"{n}.json").exists()}
+    runs = _runs(folder)
     parts = [_head(runs), *(_section(folder, name, run) for name, run in runs.items())]
     return "\n\n".join(parts) + "\n"
 
@@ -174,9 +162,10 @@ is `--scale paper`. Of {len(verdicts)} claims: {counts}."""
 def _section(folder: Path, name: str, run: Row) -> str:
     notes = folder / NOTES / f"{name}.md"
     words = f"{notes.read_text().strip()}\n\n" if notes.exists() else ""
-    return f"""## {TITLES[name]}
+    title = EXPERIMENTS[name].title
+    return f"""## {title}
 
-![{TITLES[name]}](results/{name}.png)
+![{title}](results/{name}.png)
 
 {_table(run["claims"])}
 

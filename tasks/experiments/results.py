@@ -16,36 +16,14 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.experiments import pictures
-from tasks.experiments.ablation import claims as ablation
-from tasks.experiments.central import claims as central
+from tasks.experiments.canvas import png
 from tasks.experiments.claim import Claim
-from tasks.experiments.fleet import claims as fleet
-from tasks.experiments.grid import claims as grid
-from tasks.experiments.headers import claims as headers
-from tasks.experiments.lightweight import claims as lightweight
-from tasks.experiments.refining import claims as refining
+from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.files import atomic_write, read_json, write_json
 from tasks.tracking.candidates import Candidate, Lineage, Tracker
 
 OUT = Path("artifacts/evaluation")
 Row = dict[str, Any]
-
-JUDGES = {
-    "fleet": fleet.fleet_claims,
-    "table1": central.table1_claims,
-    "fig1": grid.fig1_claims,
-    "fig7a": lightweight.fig7a_claims,
-    "fig7b": headers.fig7b_claims,
-    "fig8": headers.fig8_claims,
-    "fig9": grid.fig9_claims,
-    "fig10": refining.fig10_claims,
-    "fig11": refining.fig11_claims,
-    "fig12": headers.fig12_claims,
-    "fig13a": lambda frame: lightweight.fig7a_claims(frame, "fig13a"),
-    "fig13b": lambda frame: headers.fig7b_claims(frame, "fig13b"),
-    "ablation": ablation.ablation_claims,
-}
 
 
 @dataclass(frozen=True)
@@ -61,11 +39,11 @@ class Circumstances:
 
 def publish(name: str, rows: Sequence[Row], how: Circumstances, out: Path = OUT) -> list[Claim]:
     """Write one experiment's table, picture and claims."""
-    frame = pd.DataFrame(rows)
-    claims = JUDGES[name](frame)
+    frame, experiment = pd.DataFrame(rows), EXPERIMENTS[name]
+    claims = experiment.judge(frame)
     flat = frame.drop(columns=[c for c in ("weights",) if c in frame])
     atomic_write(out / f"{name}.csv", flat.to_csv(index=False, float_format="%.6g").encode())
-    atomic_write(out / f"{name}.png", pictures.draw(name, frame))
+    atomic_write(out / f"{name}.png", png(experiment.figure(frame)))
     content = {**asdict(how), "claims": [claim.row() for claim in claims]}
     write_json(out / f"{name}.json", content)
     return claims
@@ -74,7 +52,7 @@ def publish(name: str, rows: Sequence[Row], how: Circumstances, out: Path = OUT)
 def collect(scale: str, out: Path = OUT) -> list[Row]:
     """All claims of this scale that lie in ``out``, written to ``claims.json``."""
     rows: list[Row] = []
-    for name in JUDGES:
+    for name in EXPERIMENTS:
         path = out / f"{name}.json"
         if path.exists() and (content := read_json(path))["scale"] == scale:
             rows += content["claims"]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from tasks.experiments.names import SCALES
+from tasks.experiments.registry import SCALES
 from tasks.run.errors import SettingsError
 from tasks.settings.fields import (
     Count,

@@ -61,6 +61,11 @@ def fig7b_claims(frame: pd.DataFrame, prefix: str = "fig7b") -> list[Claim]:
     return claims
 
 
+def fig13b_claims(frame: pd.DataFrame) -> list[Claim]:
+    """Fig. 7b's on a second data set."""
+    return fig7b_claims(frame, "fig13b")
+
+
 def fig8_claims(frame: pd.DataFrame) -> list[Claim]:
     """The grid: searched never loses; CNN beats linear on small backbones, not on large ones."""
     kinds = [k for k in sorted(set(frame.header)) if k in paper.FIG8 and k != SEARCHED]

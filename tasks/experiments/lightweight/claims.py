@@ -60,6 +60,11 @@ def fig7a_claims(frame: pd.DataFrame, prefix: str = "fig7a") -> list[Claim]:
     return claims
 
 
+def fig13a_claims(frame: pd.DataFrame) -> list[Claim]:
+    """Fig. 7a's on a second data set."""
+    return fig7a_claims(frame, "fig13a")
+
+
 def _ceiling(frame: pd.DataFrame, prefix: str) -> Claim:
     """What is cut from a model hardly beats what beats that model."""
     table = frame.pivot_table(index="seed", columns="model", values="test_accuracy")

@@ -16,11 +16,12 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.experiments import bench, central, refining
 from flows.experiments.bench import Bench
-from flows.experiments.by_name import FLOWS
+from flows.experiments.by_name import flow_of
 from models.backbone import distillation, training
 from tasks.data import partitioning
 from tasks.experiments import results, world
 from tasks.experiments.grid import cells as grid
+from tasks.experiments.registry import EXPERIMENTS
 from tasks.experiments.scale import Scale
 from tasks.experiments.world import World
 from tasks.run.errors import ValidationError
@@ -84,7 +85,7 @@ def tiny(pinned: Path, prefect_home: None, tmp_path: Path) -> Iterator[Callable[
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.MonkeyPatch.context() as patch, temporary_settings(storage):
         patch.chdir(tmp_path)
-        yield lambda name: FLOWS[name](Bench(Scale.model_validate(SCALE), Path("params.yaml"), 1))
+        yield lambda name: flow_of(name)(Bench(Scale.model_validate(SCALE), Path("params.yaml"), 1))
 
 
 def permuted(data: World) -> World:
@@ -166,12 +167,12 @@ def test_a_test_sample_in_validation_stops_the_evaluation(
 @pytest.mark.slow
 def test_every_experiment_runs_and_leaves_its_results(tiny: Callable[..., Any]) -> None:
     how = results.Circumstances("quick", "acme evaluate", "CPU", "abc", 1.0)
-    for name in FLOWS:
+    for name in EXPERIMENTS:
         rows = tiny(name)
         claims = results.publish(name, rows, how)
         assert claims
         assert all(claim.id.startswith(f"{name}.") for claim in claims)
         assert (results.OUT / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     collected = results.collect("quick")
-    assert {row["id"].split(".")[0] for row in collected} == set(FLOWS)
+    assert {row["id"].split(".")[0] for row in collected} == set(EXPERIMENTS)
     assert json.loads((results.OUT / "claims.json").read_text()) == collected

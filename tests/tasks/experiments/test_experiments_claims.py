@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.experiments import paper, pictures
+from tasks.experiments import paper
 from tasks.experiments.claim import Claim
 from tasks.experiments.grid import cells as grid
 from tasks.experiments.grid import claims as of_grid
 from tasks.experiments.headers import claims as of_headers
-from tasks.experiments.names import EXPERIMENTS
-from tasks.experiments.results import JUDGES, collect, publish
+from tasks.experiments.registry import EXPERIMENTS
 from tasks.experiments.results import Circumstances as How
+from tasks.experiments.results import collect, publish
 from tasks.experiments.scale import load_scale, settings_of
 from tasks.links.records import Variant
 from tasks.run.errors import SettingsError
@@ -134,10 +134,13 @@ def test_what_is_published_is_collected(tmp_path) -> None:  # type: ignore[no-un
     assert len(pd.read_csv(tmp_path / "fig8.csv")) == len(header_rows())
 
 
-def test_every_experiment_has_its_flow_its_claims_and_its_picture() -> None:
-    from flows.experiments.by_name import FLOWS
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_has_its_flow_its_claims_and_its_picture(name: str) -> None:
+    from flows.experiments.by_name import flow_of
 
-    assert set(EXPERIMENTS) == set(FLOWS) == set(JUDGES) == set(pictures.FIGURES)
+    assert flow_of(name).name == name  # type: ignore[attr-defined]
+    assert callable(EXPERIMENTS[name].judge)
+    assert callable(EXPERIMENTS[name].figure)
 
 
 @pytest.mark.parametrize("name", ["quick", "default"])

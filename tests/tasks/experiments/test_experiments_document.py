@@ -9,7 +9,7 @@ import pytest
 
 from tasks.experiments import document
 from tasks.experiments.claim import Claim
-from tasks.experiments.results import JUDGES
+from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.errors import ArtifactError
 from tasks.run.files import read_json, write_json
 
@@ -18,7 +18,7 @@ RESULTS = ROOT / document.RESULTS
 
 
 def runs() -> dict[str, dict]:  # type: ignore[type-arg]
-    return {name: read_json(RESULTS / f"{name}.json") for name in JUDGES}
+    return {name: read_json(RESULTS / f"{name}.json") for name in EXPERIMENTS}
 
 
 def test_every_experiment_has_results_of_at_least_three_seeds() -> None:
@@ -31,7 +31,8 @@ def test_every_experiment_has_results_of_at_least_three_seeds() -> None:
 
 def test_claims_and_verdicts_follow_from_the_tables() -> None:
     for name, run in runs().items():
-        again = [claim.row() for claim in JUDGES[name](pd.read_csv(RESULTS / f"{name}.csv"))]
+        frame = pd.read_csv(RESULTS / f"{name}.csv")
+        again = [claim.row() for claim in EXPERIMENTS[name].judge(frame)]
         assert [row["id"] for row in again] == [row["id"] for row in run["claims"]]
         for new, old in zip(again, run["claims"], strict=True):
             assert new["ours_mean"] == pytest.approx(old["ours_mean"], abs=1e-4), old["id"]
