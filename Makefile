@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test test-models test-slow lint bench ui stack stack-down clean constraints deps
+.PHONY: run test test-models test-slow lint bench ui stack stack-down clean constraints deps pictures
 
 run: $(VENV)/installed
 	$(ACME) run
@@ -48,3 +48,7 @@ constraints: $(VENV)/installed
 # what the stages of dvc.yaml depend on, from the imports of their flows
 deps: $(VENV)/installed
 	$(VENV)/bin/python -m flows.command.pipeline
+
+# docs/architecture.md: its picture and tables
+pictures: $(VENV)/installed
+	$(VENV)/bin/python -m tasks.report.architecture

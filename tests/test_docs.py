@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "mlflow/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+GLOSSARY = ROOT / "docs/glossary.md"
 NOT_OURS = {"deploy/.env", "evaluation/on-demand"}  # a file that a user makes, a deployment
 TESTS = "\n".join(p.read_text() for p in (ROOT / "tests").rglob("test_*.py"))
 
@@ -20,19 +22,44 @@ def equations() -> list[list[str]]:
     return [[number, *(cell.strip() for cell in rest.split("|"))] for number, rest in rows]
 
 
+def is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # what precedes the last dot is none
+        return False
+
+
+def resolved(dotted: str) -> object:
+    """The module, or what it holds, by its dotted name; a name that is not there is an error."""
+    path = dotted.split(".")
+    for depth in range(len(path), 0, -1):
+        name = ".".join(path[:depth])
+        if is_module(name):
+            found: object = import_module(name)
+            for part in path[depth:]:
+                found = getattr(found, part)
+            return found
+    raise ModuleNotFoundError(dotted)
+
+
 def test_every_equation_is_listed_once() -> None:
     assert [int(row[0]) for row in equations()] == list(range(1, 22))
 
 
 @pytest.mark.parametrize("row", equations(), ids=lambda row: f"eq{row[0]}")
 def test_every_equation_has_its_function_and_its_test(row: list[str]) -> None:
-    path = row[2].strip("`").split(".")
-    depth = 3
-    target: object = import_module(".".join(path[:depth]))
-    for name in path[depth:]:
-        target = getattr(target, name)
-    assert callable(target)
+    assert callable(resolved(row[2].strip("`")))
     assert f"def {row[3].strip('`')}(" in TESTS
+
+
+def test_every_word_of_the_glossary_is_in_the_code() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| (`.+`) \|$", GLOSSARY.read_text(), re.M)
+    words = [word for word, _, _ in rows]
+    assert len(words) == len(set(words)) > 40
+    for word, sentence, places in rows:
+        assert re.search(r"[.)]$", sentence), word
+        for place in re.findall(r"`([^`]+)`", places):
+            assert resolved(place) is not None, (word, place)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
