@@ -20,7 +20,8 @@ from models.backbone import scoring, slicing, training
 from models.backbone.config import BackboneConfig, build
 from models.header.build import HeaderConfig, build_header
 from models.header.space import Space
-from models.refinement.training import DeviceData, fit_devices
+from models.refinement.recipe import LocalTraining
+from models.refinement.training import DeviceData, LocalSteps, fit_devices
 
 CONFIG = BackboneConfig(
     image_size=28,
@@ -76,11 +77,8 @@ def devices() -> None:
         fit_devices(
             copy.deepcopy(headers),
             data,
-            steps=20,
-            batch_size=32,
-            lr=1e-3,
-            weight_decay=0.01,
-            seeds=[0, 1, 2, 3],
+            LocalSteps(20, LocalTraining(batch_size=32, lr=1e-3, weight_decay=0.01)),
+            [0, 1, 2, 3],
             batched=batched,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
@@ -66,7 +68,7 @@ def mixing(b: Base, bench: Bench) -> list[Row]:
     corner = min(spec.corners, key=lambda c: c.samples)
     rows = []
     for joint in ("group", "sum"):
-        recipe = loop(b, bench).model_copy(update={"joint": joint})
+        recipe = replace(loop(b, bench), joint=joint)
         found = [r for level in spec.levels for r in refined(b, bench, level, corner, recipe)]
         for metric in ("after_pruning", "after_tuning"):
             words = metric.replace("_", " ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prefect import flow
 
@@ -72,7 +72,7 @@ def fig11(bench: Bench) -> list[Row]:
 
 def loop(b: Base, bench: Bench) -> Refinement:
     """Alg. 2's settings at this scale."""
-    return b.settings.refinement.model_copy(update=bench.scale.refining.loop)
+    return replace(b.settings.refinement, **bench.scale.refining.loop)
 
 
 def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinement) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Who listens to whom, and what they get (Eq. 20-21)."""
+"""What devices get who listen to each other (Eq. 20-21)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.refinement.similarity import (
-    Matrix,
-    Samples,
-    debiased,
-    distances,
-    jensen_shannon,
-    similarity,
-    wasserstein,
-)
-
-METHODS = ("alone", "average", "js", "wasserstein")
+from models.refinement.similarity import Matrix
 
 
 def row_weights(similar: Matrix, temperature: float = 1.0) -> Matrix:
@@ -36,31 +26,6 @@ def row_weights(similar: Matrix, temperature: float = 1.0) -> Matrix:
     with np.errstate(over="ignore"):
         exponential = np.exp(behind / temperature)
     return exponential / exponential.sum(axis=1, keepdims=True)
-
-
-def mixing_weights(
-    method: str, samples: Sequence[Samples], *, temperature: float = 1.0, debias: bool = False
-) -> tuple[Matrix, Matrix]:
-    """Distances and mixing weights ``(devices, devices)``; every row of the weights sums to 1.
-
-    ``alone`` listens to itself, ``average`` to all alike; ``js`` and ``wasserstein`` by how alike
-    the devices' samples are. The distances of ``alone`` and ``average`` are Wasserstein's, for
-    comparison.
-
-    Raises:
-        ValueError: unknown method, or samples that cannot be compared.
-    """
-    if method not in METHODS:
-        raise ValueError(f"unknown aggregation {method!r}: choose one of {', '.join(METHODS)}")
-    count = len(samples)
-    distance = jensen_shannon if method == "js" else wasserstein
-    matrix = distances(samples, distance)
-    if method == "alone":
-        return matrix, np.eye(count)
-    if method == "average":
-        return matrix, np.full((count, count), 1 / count)
-    used = debiased(samples, distance) if debias else matrix
-    return matrix, row_weights(similarity(used), temperature)
 
 
 def restrict(weights: Matrix, present: Sequence[int]) -> Matrix:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from models.header.build import neurons
 from models.progress import OnStep, ignore
 from models.refinement import pruning
 from models.refinement.aggregation import aggregate
+from models.refinement.recipe import LocalTraining, Pruning
 from models.refinement.similarity import Matrix
-from models.refinement.training import DeviceData, fit_devices
+from models.refinement.training import DeviceData, LocalSteps, fit_devices
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def refine(
                 else aggregate(sets[part], way.weights)
             )
             for header, importance in zip(current[part], mixed, strict=True):
-                _prune(header, importance, way.prune_fraction, recipe.min_per_layer)
+                amount = Pruning(way.prune_fraction, recipe.min_per_layer)
+                pruning.prune(header, importance, amount)
         pruned = [copy.deepcopy(header) for header in current]
         _fit(current, data, recipe, recipe.tuning_steps, seed + 1000 * t + 500)
         on_round(t, recipe.rounds, {})
@@ -94,20 +95,6 @@ def _fit(
     seed: int,
 ) -> Tensor:
     ways = len(headers) // len(data)
-    return fit_devices(
-        headers,
-        list(data) * ways,
-        steps=steps,
-        batch_size=recipe.batch_size,
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        seeds=[seed + i for i in range(len(data))] * ways,
-        joint=recipe.joint,
-    )
-
-
-def _prune(header: nn.Module, importance: np.ndarray, fraction: float, min_per_layer: int) -> None:
-    count = int(fraction * len(importance))
-    sizes = list(neurons(header).values())
-    alive = pruning.alive_of(header)
-    pruning.apply_masks(header, pruning.choose(importance, alive, count, sizes, min_per_layer))
+    training = LocalTraining(recipe.batch_size, recipe.lr, recipe.weight_decay)
+    seeds = [seed + i for i in range(len(data))] * ways
+    return fit_devices(headers, list(data) * ways, LocalSteps(steps, training, recipe.joint), seeds)

@@ -9,10 +9,23 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.header.build import prunable_layers
+from models.header.build import neurons, prunable_layers
+from models.refinement.recipe import Pruning
 
 Alive = NDArray[np.bool_]
 """``(neurons,)`` over all prunable layers in module order: True where a neuron is kept."""
+
+
+def prune(header: nn.Module, importance: NDArray[np.floating], amount: Pruning) -> None:
+    """Mask a header's least important neurons, in place.
+
+    Raises:
+        ValueError: the importance set is another header's.
+    """
+    count = int(amount.prune_fraction * len(importance))
+    sizes = list(neurons(header).values())
+    alive = choose(importance, alive_of(header), count, sizes, amount.min_per_layer)
+    apply_masks(header, alive)
 
 
 def choose(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float64]
 """``(n, features)``: one device's feature sample."""
 Matrix = NDArray[np.float64]
+Distance = Callable[[Samples, Samples], float]
 
 BINS = 16
 RANGE = (-3.0, 3.0)  # of standardised features; what lies beyond counts in the outer bins
@@ -44,9 +45,10 @@ def _relative_entropy(p: Matrix, q: Matrix) -> Matrix:
     return (p * np.log(ratio)).sum(-1)
 
 
-def distances(
-    samples: Sequence[Samples], distance: Callable[[Samples, Samples], float] = wasserstein
-) -> Matrix:
+DISTANCES: dict[str, Distance] = {"wasserstein": wasserstein, "js": jensen_shannon}
+
+
+def distances(samples: Sequence[Samples], distance: Distance = wasserstein) -> Matrix:
     """Pairwise distances ``(devices, devices)``: symmetric, zero diagonal.
 
     Raises:
@@ -74,9 +76,7 @@ def check_sample(sample: Samples, features: int) -> str | None:
     return None
 
 
-def debiased(
-    samples: Sequence[Samples], distance: Callable[[Samples, Samples], float] = wasserstein
-) -> Matrix:
+def debiased(samples: Sequence[Samples], distance: Distance = wasserstein) -> Matrix:
     """Distances over their mean, less what samples of one distribution would be apart; not below 0.
     Ours: the literal zero diagonal makes every device look far more like itself than its twin.
 

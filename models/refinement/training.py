@@ -14,6 +14,7 @@ from models.backbone.training import device_of, scores
 from models.header.build import neurons, prunable_layers
 from models.progress import OnStep, ignore
 from models.refinement.importance import layer_names, neuron_importance, normalised
+from models.refinement.recipe import LocalTraining
 
 # AdamW's default 1e-8 turns rounding noise on vanishing gradients into whole steps: batched and one
 # by one then drift apart by 1e-4 in 60 steps, with 1e-6 by 6e-8
@@ -29,30 +30,28 @@ class DeviceData:
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    steps: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    joint: str
-    on_step: OnStep
+class LocalSteps:
+    """How many steps a device takes, by which optimizer, and how a neuron's importance is made of
+    its parameters' (``group`` or ``sum``: :func:`neuron_importance`)."""
+
+    count: int
+    training: LocalTraining
+    joint: str = "group"
 
     def optimizer(self, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
+        """AdamW over named parameters, which may be stacked."""
+        recipe = self.training
         return torch.optim.AdamW(
-            parameters.values(), lr=self.lr, weight_decay=self.weight_decay, eps=EPS
+            parameters.values(), lr=recipe.lr, weight_decay=recipe.weight_decay, eps=EPS
         )
 
 
 def fit_devices(
     headers: Sequence[nn.Module],
     data: Sequence[DeviceData],
-    *,
-    steps: int,
-    batch_size: int,
-    lr: float,
-    weight_decay: float,
+    steps: LocalSteps,
     seeds: Sequence[int],
-    joint: str = "group",
+    *,
     batched: bool = True,
     on_step: OnStep = ignore,
 ) -> Tensor:
@@ -71,10 +70,10 @@ def fit_devices(
             parameters differ in shape, or a header is physically sliced.
     """
     _check(headers, data, seeds)
-    recipe = _Recipe(steps, batch_size, lr, weight_decay, joint, on_step)
+    batch_size = steps.training.batch_size
     sources = [cycling(len(d.labels), batch_size, s) for d, s in zip(data, seeds, strict=True)]
     fit = _batched if batched else _one_by_one
-    return normalised(fit(headers, data, sources, recipe).cpu() / steps)
+    return normalised(fit(headers, data, sources, steps, on_step).cpu() / steps.count)
 
 
 def cycling(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
@@ -107,7 +106,8 @@ def _batched(
     headers: Sequence[nn.Module],
     data: Sequence[DeviceData],
     sources: Sequence[Iterator[Tensor]],
-    recipe: _Recipe,
+    steps: LocalSteps,
+    on_step: OnStep,
 ) -> Tensor:
     template, layers, place = headers[0], layer_names(headers[0]), device_of(headers[0])
     parameters, buffers = stack_module_state(list(headers))
@@ -119,20 +119,20 @@ def _batched(
 
     gradients_of = vmap(grad_and_value(loss_of))
     # AdamW works element by element, so one optimizer on stacked leaves is one for each device
-    optimizer = recipe.optimizer(parameters)
+    optimizer = steps.optimizer(parameters)
     total = torch.zeros(len(headers), _count(headers[0]), device=place)
-    for step in range(recipe.steps):
+    for step in range(steps.count):
         chosen = [next(source) for source in sources]
         x = torch.stack([d.features[c] for d, c in zip(data, chosen, strict=True)]).to(place)
         y = torch.stack([d.labels[c] for d, c in zip(data, chosen, strict=True)]).to(place)
         values = {name: p.detach() for name, p in parameters.items()}
         gradients, losses = gradients_of(values, buffers, x, y)
         if layers:
-            total += neuron_importance(values, gradients, layers, recipe.joint)
+            total += neuron_importance(values, gradients, layers, steps.joint)
         for name, parameter in parameters.items():
             parameter.grad = gradients[name]
         optimizer.step()
-        recipe.on_step(step + 1, recipe.steps, {"loss": losses.mean().item()})
+        on_step(step + 1, steps.count, {"loss": losses.mean().item()})
     for i, header in enumerate(headers):
         header.load_state_dict({n: p.detach()[i] for n, p in parameters.items()}, strict=False)
     return total
@@ -142,28 +142,29 @@ def _one_by_one(
     headers: Sequence[nn.Module],
     data: Sequence[DeviceData],
     sources: Sequence[Iterator[Tensor]],
-    recipe: _Recipe,
+    steps: LocalSteps,
+    on_step: OnStep,
 ) -> Tensor:
-    done, steps = 0, len(headers) * recipe.steps
+    done, total_steps = 0, len(headers) * steps.count
     sets = []
     for header, own, source in zip(headers, data, sources, strict=True):
         layers, place = layer_names(header), device_of(header)
         parameters = dict(header.named_parameters())
-        optimizer = recipe.optimizer(parameters)
+        optimizer = steps.optimizer(parameters)
         total = torch.zeros(_count(header), device=place)
-        for _ in range(recipe.steps):
+        for _ in range(steps.count):
             chosen = next(source)
             x, y = own.features[chosen].to(place), own.labels[chosen].to(place)
             loss = F.cross_entropy(header(x), y)
             gradients = _gradients(loss, parameters)
             values = {name: p.detach() for name, p in parameters.items()}
             if layers:
-                total += neuron_importance(values, gradients, layers, recipe.joint)
+                total += neuron_importance(values, gradients, layers, steps.joint)
             for name, parameter in parameters.items():
                 parameter.grad = gradients[name]
             optimizer.step()
             done += 1
-            recipe.on_step(done, steps, {"loss": loss.item()})
+            on_step(done, total_steps, {"loss": loss.item()})
         header.zero_grad()
         sets.append(total)
     return torch.stack(sets)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.header.build import neurons, state_of
+from models.header.build import state_of
 from models.refinement import pruning
+from models.refinement.recipe import LocalTraining, Pruning
 from tasks.device.features import FOLDER
 from tasks.device.rounds import TUNING, Turn, fit, scored
 from tasks.links.link import Message, receive
@@ -16,7 +17,6 @@ from tasks.run.compute import Machine
 from tasks.run.files import Ref
 from tasks.run.modules import load_header
 from tasks.run.store import put_tensors
-from tasks.settings.params import LocalTraining, Pruning
 
 
 def prune(
@@ -44,18 +44,6 @@ def _prune_one(state: State, importance: np.ndarray | None, amount: Pruning) -> 
     if importance is None:
         return state
     header, config = load_header(state.header)
-    alive = pruning.choose(
-        importance,
-        pruning.alive_of(header),
-        round_count(amount.prune_fraction, len(importance)),
-        list(neurons(header).values()),
-        amount.min_per_layer,
-    )
-    pruning.apply_masks(header, alive)
+    pruning.prune(header, importance, amount)
     ref = put_tensors(FOLDER, f"pruned-{state.device}", state_of(header), config.to_dict())
     return replace(state, header=ref)
-
-
-def round_count(fraction: float, total: int) -> int:
-    """How many neurons go in a round: a fraction of all neurons of the received header."""
-    return int(fraction * total)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.header.build import HeaderConfig, restore, slim, state_of
 from models.refinement import pruning, training
+from models.refinement.recipe import LocalTraining
 from tasks.device.features import FOLDER, part_of
 from tasks.links.link import Message, receive, send
 from tasks.links.records import State
@@ -22,7 +23,6 @@ from tasks.run.files import Ref
 from tasks.run.modules import load_header
 from tasks.run.progress import progress
 from tasks.run.store import put_tensors, read_tensors
-from tasks.settings.params import LocalTraining
 
 TUNING = 500
 """Apart from the seeds of a round's training are those of its tuning."""
@@ -104,12 +104,8 @@ def fit(
         sets = training.fit_devices(
             headers,
             data,
-            steps=turn.steps,
-            batch_size=recipe.batch_size,
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
-            seeds=[turn.seed + 1000 * turn.round + i for i in range(len(states))],
-            joint=joint,
+            training.LocalSteps(turn.steps, recipe, joint),
+            [turn.seed + 1000 * turn.round + i for i in range(len(states))],
             on_step=on_step,
         )
     return [h.cpu() for h in headers], [c for _, c in loaded], sets

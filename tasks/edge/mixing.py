@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from models.refinement import aggregation, similarity
+from models.refinement.mixers import mixing_weights
+from models.refinement.recipe import Likeness
 from tasks.links.link import Message, receive, send
 from tasks.links.records import Mixed, Mixing
 from tasks.run.cached import cached, retried
 from tasks.run.errors import LinkError
-from tasks.settings.params import Likeness
 
 
 @cached("{edge}: compare the devices")
@@ -27,12 +28,7 @@ def compare(edge: str, sketches: list[Message], recipe: Likeness) -> Mixing:
     distances, weights = np.zeros((len(samples),) * 2), np.eye(len(samples))
     if usable:
         among = np.ix_(usable, usable)
-        distances[among], weights[among] = aggregation.mixing_weights(
-            recipe.method,
-            [samples[i] for i in usable],
-            temperature=recipe.temperature,
-            debias=recipe.debias,
-        )
+        distances[among], weights[among] = mixing_weights(recipe, [samples[i] for i in usable])
     return Mixing(edge, tuple(s.sender for s in sketches), _rows(distances), _rows(weights))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from tasks.run.errors import SettingsError
 from tasks.run.stages import PIPELINE, is_pipelines
 from tasks.settings.fields import read_yaml
+from tasks.settings.names import require_known
 from tasks.settings.params import Settings, load
 
 EXPERIMENTS = Path("evaluation/dvc.yaml")
@@ -29,10 +30,11 @@ def checked(params: Path) -> Settings:
     """The settings of a file that can be run.
 
     Raises:
-        SettingsError: they are impossible, a file that they name is missing, or a stage that reads
-            it does not depend on it.
+        SettingsError: they are impossible, a choice or a file that they name does not exist, or a
+            stage that reads the file does not depend on it.
     """
     settings = load(params)
+    require_known(settings, params)
     checkpoint = settings.backbone.reference.checkpoint
     if checkpoint is not None and not checkpoint.is_file():
         raise SettingsError(f"{params}: backbone.reference.checkpoint: no file {checkpoint}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,15 +21,12 @@ NonNegative = Annotated[float, Field(ge=0)]
 Width = Annotated[float, Field(gt=0, le=1)]
 
 
-class Frozen(BaseModel):
-    """Unknown names are refused: a typing error must not pass as a default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Parts:
+    """Settings of which a task takes no more than it reads."""
 
     def part(self, kind: type[F]) -> F:
         """Those of these settings that the recipe ``kind`` (a frozen dataclass, or one of the
-        bases) names: a task that is given no more than it reads is not run again for what it does
-        not read."""
+        bases) names: a task is not run again for what it does not read."""
         model: Any = kind
         names = (
             model.model_fields
@@ -37,6 +34,18 @@ class Frozen(BaseModel):
             else [field.name for field in fields(model)]
         )
         return model(**{name: getattr(self, name) for name in names})
+
+
+class Frozen(BaseModel, Parts):
+    """Unknown names are refused: a typing error must not pass as a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Section(Parts):
+    """Base of a section that is a frozen dataclass made of the recipes of ``models/``."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
 
 def read_yaml(path: Path) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from models.refinement.recipe import Likeness, LocalTraining, Pruning
 from tasks.run.errors import SettingsError
 from tasks.settings.fields import (
     Count,
@@ -16,6 +18,7 @@ from tasks.settings.fields import (
     NonNegative,
     Positive,
     PositiveFloat,
+    Section,
     Width,
     in_words,
     read_yaml,
@@ -163,30 +166,8 @@ class Edge(HeaderSearch, JointTraining):
     public_features: Count
 
 
-class Likeness(Frozen):
-    """How devices' data are compared, and who listens to whom (Eq. 19-20)."""
-
-    method: Literal["wasserstein", "js", "average", "alone"]
-    temperature: PositiveFloat
-    debias: bool
-
-
-class LocalTraining(Frozen):
-    """A device's optimizer."""
-
-    batch_size: Positive
-    lr: PositiveFloat
-    weight_decay: NonNegative
-
-
-class Pruning(Frozen):
-    """What a device discards in a round."""
-
-    prune_fraction: Annotated[float, Field(ge=0, lt=1)]
-    min_per_layer: Positive
-
-
-class Refinement(Likeness, LocalTraining, Pruning):
+@dataclass(frozen=True)
+class Refinement(Likeness, LocalTraining, Pruning, Section):
     rounds: Positive
     steps: Positive
     tuning_steps: Positive

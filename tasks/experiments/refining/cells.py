@@ -13,16 +13,11 @@ from models.backbone.features import extract
 from models.backbone.training import restricted_accuracy, scores
 from models.header.build import HeaderConfig, build_header, neurons, restore, state_of
 from models.header.search import Split, train_header
-from models.refinement.aggregation import METHODS, mixing_weights, row_weights
+from models.refinement.aggregation import row_weights
 from models.refinement.loop import LoopRecipe, Way, refine
-from models.refinement.similarity import (
-    Matrix,
-    debiased,
-    distances,
-    jensen_shannon,
-    similarity,
-    wasserstein,
-)
+from models.refinement.mixers import MIXERS, mixing_weights
+from models.refinement.recipe import Likeness
+from models.refinement.similarity import DISTANCES, Matrix, debiased, distances, similarity
 from models.refinement.training import DeviceData
 from models.statistics import cluster_purity, rank_agreement
 from tasks.data.samples import DataInfo, read_split
@@ -37,7 +32,6 @@ from tasks.settings import params as settings
 Row = dict[str, Any]
 FOLDER = WORK / "experiments"
 LITERAL, RANDOM, TUNED = "literal Eq. 20", "random pruning", "fine-tuning alone"
-DISTANCES = {"wasserstein": wasserstein, "js": jensen_shannon}
 
 
 @cached("scale of the features")
@@ -176,15 +170,15 @@ def sketches_of(features: Sequence[Ref], scale: Ref, samples: int) -> list[np.nd
 
 def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[str, Matrix]:
     def by(method: str, temperature: float, debias: bool) -> Matrix:
-        return mixing_weights(method, sketches, temperature=temperature, debias=debias)[1]
+        return mixing_weights(Likeness(method, temperature, debias), sketches)[1]
 
-    ours = {m: by(m, recipe.temperature, recipe.debias) for m in METHODS}
+    ours = {m: by(m, recipe.temperature, recipe.debias) for m in MIXERS}
     return {**ours, LITERAL: by("wasserstein", 1.0, False)}
 
 
 def loop_recipe(recipe: settings.Refinement) -> LoopRecipe:
     """The settings' loop."""
-    return LoopRecipe(**recipe.model_dump(include=set(LoopRecipe.__dataclass_fields__)))
+    return recipe.part(LoopRecipe)
 
 
 def tuned_alone(

@@ -11,22 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.refinement.aggregation import (
-    METHODS,
     aggregate,
     check_set,
-    mixing_weights,
     restrict,
     row_weights,
 )
 
 similarities = st.integers(1, 5).flatmap(lambda n: arrays(float, (n, n), elements=st.floats(0, 1)))
 temperatures = st.sampled_from([1e-320, 1e-200, 1e-12, 1e-3, 0.1, 1.0, 50.0, 1e200])
-
-
-def _samples(count: int = 4, size: int = 12, features: int = 8) -> list[np.ndarray]:
-    """Devices 0, 1 alike and the others alike."""
-    generator = np.random.default_rng(0)
-    return [generator.normal(2.0 * (i > 1), 1, (size, features)) for i in range(count)]
 
 
 @given(similarities, st.floats(0.02, 5))
@@ -85,40 +77,6 @@ def test_eq21_literally_and_between_the_extremes(similar: np.ndarray, neurons: i
             assert mixed[n, r] == pytest.approx(expected)
     assert (mixed >= sets.min(axis=0) - 1e-12).all()
     assert (mixed <= sets.max(axis=0) + 1e-12).all()
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("debias", [True, False])
-def test_every_method_gives_rows_that_sum_to_one(method: str, debias: bool):
-    matrix, weights = mixing_weights(method, _samples(), temperature=0.1, debias=debias)
-    np.testing.assert_allclose(weights.sum(axis=1), 1)
-    assert (weights >= 0).all()
-    assert (matrix == matrix.T).all()
-
-
-def test_alone_changes_nothing_and_average_makes_all_equal():
-    sets = np.random.default_rng(1).random((4, 7))
-    np.testing.assert_array_equal(aggregate(sets, mixing_weights("alone", _samples())[1]), sets)
-    averaged = aggregate(sets, mixing_weights("average", _samples())[1])
-    np.testing.assert_allclose(averaged, np.tile(sets.mean(axis=0), (4, 1)))
-
-
-@pytest.mark.parametrize("method", ["js", "wasserstein"])
-def test_alike_devices_listen_to_each_other(method: str):
-    _, weights = mixing_weights(method, _samples(size=40), temperature=0.1, debias=True)
-    assert (weights[:2, :2] > 3 * weights[:2, 2:].max()).all()
-    assert (weights[2:, 2:] > 3 * weights[2:, :2].max()).all()
-
-
-def test_one_device_listens_to_itself():
-    for method in METHODS:
-        _, weights = mixing_weights(method, _samples(1), temperature=0.1, debias=True)
-        np.testing.assert_allclose(weights, [[1]])
-
-
-def test_unknown_method_is_refused():
-    with pytest.raises(ValueError, match="unknown aggregation 'best': choose one of alone, aver"):
-        mixing_weights("best", _samples())
 
 
 @given(similarities, st.data())

@@ -10,7 +10,8 @@ import torch
 from models.header.build import HeaderConfig, build_header, neurons
 from models.refinement import pruning
 from models.refinement.loop import LoopRecipe, Way, refine
-from models.refinement.training import DeviceData, fit_devices
+from models.refinement.recipe import LocalTraining
+from models.refinement.training import DeviceData, LocalSteps, fit_devices
 
 CONFIG = HeaderConfig("mlp", 6, 2, 3, channels=4, hidden=10)
 RECIPE = LoopRecipe(
@@ -40,11 +41,8 @@ def fit(headers: list[torch.nn.Module], data: list[DeviceData], steps: int, seed
     return fit_devices(
         headers,
         data,
-        steps=steps,
-        batch_size=8,
-        lr=1e-3,
-        weight_decay=0.01,
-        seeds=[seed, seed + 1, seed + 2],
+        LocalSteps(steps, LocalTraining(batch_size=8, lr=1e-3, weight_decay=0.01)),
+        [seed, seed + 1, seed + 2],
     )
 
 

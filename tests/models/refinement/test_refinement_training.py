@@ -15,10 +15,18 @@ from models.header.build import HeaderConfig, build_header, neurons, slim
 from models.header.space import Block
 from models.refinement.importance import layer_names, neuron_importance
 from models.refinement.pruning import alive_of, apply_masks
-from models.refinement.training import EPS, DeviceData, cycling, evaluate_devices, fit_devices
+from models.refinement.recipe import LocalTraining
+from models.refinement.training import (
+    EPS,
+    DeviceData,
+    LocalSteps,
+    cycling,
+    evaluate_devices,
+    fit_devices,
+)
 
 DIM, GRID, CLASSES = 8, 2, 3
-RECIPE = {"batch_size": 8, "lr": 5e-3, "weight_decay": 0.1}
+RECIPE = LocalTraining(batch_size=8, lr=5e-3, weight_decay=0.1)
 UNREAD_STEM = (Block(0, 0, "conv3", "identity"), Block(2, 0, "downsample", "maxpool"))
 BOTH_STEMS = (Block(0, 1, "conv1", "conv5"), Block(2, 1, "avgpool", "conv3"))
 
@@ -64,9 +72,7 @@ def test_batched_is_one_by_one(name: str, masked: bool, joint: str):
     data, results = _data([5, 20, 33]), []
     for batched in (True, False):
         headers = _headers(CONFIGS[name], 3, masked)
-        sets = fit_devices(
-            headers, data, steps=12, seeds=[4, 5, 6], joint=joint, batched=batched, **RECIPE
-        )
+        sets = fit_devices(headers, data, LocalSteps(12, RECIPE, joint), [4, 5, 6], batched=batched)
         results.append((headers, sets))
     (together, sets), (alone, expected) = results
     torch.testing.assert_close(sets, expected, atol=1e-5, rtol=0)
@@ -82,8 +88,8 @@ def test_one_by_one_is_adamw_written_out_with_the_mean_importance_before_each_st
     config, [own] = CONFIGS["cnn"], _data([11])
     [header] = _headers(config, 1, masked=True)
     reference, steps = copy.deepcopy(header), 4
-    sets = fit_devices([header], [own], steps=steps, seeds=[7], batched=False, **RECIPE)
-    lr, decay = RECIPE["lr"], RECIPE["weight_decay"]
+    sets = fit_devices([header], [own], LocalSteps(steps, RECIPE), [7], batched=False)
+    lr, decay = RECIPE.lr, RECIPE.weight_decay
     state = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in reference.named_parameters()}
     total = torch.zeros(sum(neurons(reference).values()))
     for step, chosen in enumerate(itertools.islice(cycling(11, 8, 7), steps), start=1):
@@ -108,7 +114,7 @@ def test_importance_sets_sum_to_one_and_masked_neurons_stay_out(batched: bool):
     headers = _headers(CONFIGS["both stems"], 2, masked=True)
     masks = [alive_of(header) for header in headers]
     sets = fit_devices(
-        headers, _data([9, 16]), steps=3, seeds=[0, 1], batched=batched, **RECIPE
+        headers, _data([9, 16]), LocalSteps(3, RECIPE), [0, 1], batched=batched
     ).numpy()
     np.testing.assert_allclose(sets.sum(1), 1, rtol=1e-5)
     for header, alive, values in zip(headers, masks, sets, strict=True):
@@ -125,10 +131,9 @@ def test_a_device_is_trained_on_its_own_data_and_stream_alone(batched: bool):
         fit_devices(
             [headers[i] for i in others],
             [data[i] for i in others],
-            steps=5,
-            seeds=[10 + i for i in others],
+            LocalSteps(5, RECIPE),
+            [10 + i for i in others],
             batched=batched,
-            **RECIPE,
         )
         results.append(list(headers[0].parameters()))
     for x, y in zip(*results, strict=True):
@@ -138,7 +143,7 @@ def test_a_device_is_trained_on_its_own_data_and_stream_alone(batched: bool):
 def test_training_lowers_the_loss_and_evaluate_agrees_with_a_loop():
     headers, data = _headers(CONFIGS["mixer"], 2, masked=False), _data([12, 15])
     before = evaluate_devices(headers, data)
-    fit_devices(headers, data, steps=60, seeds=[0, 1], **RECIPE)
+    fit_devices(headers, data, LocalSteps(60, RECIPE), [0, 1])
     after = evaluate_devices(headers, data)
     for i, (header, own) in enumerate(zip(headers, data, strict=True)):
         logits = [header(x[None])[0] for x in own.features]
@@ -170,11 +175,10 @@ def test_progress_counts_to_the_end(batched: bool, total: int):
     fit_devices(
         _headers(CONFIGS["linear"], 2, masked=False),
         _data([9, 9]),
-        steps=4,
-        seeds=[0, 1],
+        LocalSteps(4, RECIPE),
+        [0, 1],
         batched=batched,
         on_step=lambda done, of, metrics: seen.append((done, of)),
-        **RECIPE,
     )
     assert seen == [(i + 1, total) for i in range(total)]
 
@@ -182,7 +186,7 @@ def test_progress_counts_to_the_end(batched: bool, total: int):
 def test_what_cannot_be_trained_together_is_refused_with_the_reason():
     def fit(headers: list[nn.Module], counts: list[int]) -> None:
         seeds = list(range(len(headers)))
-        fit_devices(headers, _data(counts), steps=1, seeds=seeds, **RECIPE)
+        fit_devices(headers, _data(counts), LocalSteps(1, RECIPE), seeds)
 
     cnn, mixer = build_header(CONFIGS["cnn"]), build_header(CONFIGS["mixer"])
     with pytest.raises(ValueError, match="2 headers, 1 data sets, 2 seeds"):

@@ -100,7 +100,7 @@ def test_below_the_quorum_the_round_stops_and_names_who_is_missing() -> None:
 
 def recipe(method: str = "wasserstein") -> settings.Refinement:
     loaded = settings.load(ROOT / "params.yaml")
-    return loaded.refinement.model_copy(update={"method": method})
+    return replace(loaded.refinement, method=method)
 
 
 def sketch(device: str, features: torch.Tensor) -> Message:

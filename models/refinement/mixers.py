@@ -1,0 +1,66 @@
+"""Who listens to whom (Eq. 19-20): the registry of mixers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.choices import chosen
+from models.refinement.aggregation import row_weights
+from models.refinement.recipe import Likeness
+from models.refinement.similarity import (
+    Distance,
+    Matrix,
+    Samples,
+    debiased,
+    distances,
+    jensen_shannon,
+    similarity,
+    wasserstein,
+)
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """A way to say who listens to whom: ``distance`` compares two devices' samples; ``weigh`` makes
+    mixing weights ``(devices, devices)``, rows summing to 1, of all distances and a temperature."""
+
+    distance: Distance
+    weigh: Callable[[Matrix, float], Matrix]
+
+
+def by_similarity(matrix: Matrix, temperature: float) -> Matrix:
+    """Eq. 19 and 20: the more alike, the more."""
+    return row_weights(similarity(matrix), temperature)
+
+
+def to_all_alike(matrix: Matrix, temperature: float) -> Matrix:
+    """Everybody listens to everybody alike."""
+    return np.full(matrix.shape, 1 / len(matrix))
+
+
+def to_itself(matrix: Matrix, temperature: float) -> Matrix:
+    """Nobody listens to anybody else."""
+    return np.eye(len(matrix))
+
+
+MIXERS: dict[str, Mixer] = {
+    "alone": Mixer(wasserstein, to_itself),  # of this and the next, distances are for comparison
+    "average": Mixer(wasserstein, to_all_alike),
+    "js": Mixer(jensen_shannon, by_similarity),
+    "wasserstein": Mixer(wasserstein, by_similarity),
+}
+
+
+def mixing_weights(recipe: Likeness, samples: Sequence[Samples]) -> tuple[Matrix, Matrix]:
+    """Distances and mixing weights ``(devices, devices)``; every row of the weights sums to 1.
+
+    Raises:
+        ValueError: unknown method, or samples that cannot be compared.
+    """
+    mixer = chosen("method", recipe.method, MIXERS)
+    matrix = distances(samples, mixer.distance)
+    used = debiased(samples, mixer.distance) if recipe.debias else matrix
+    return matrix, mixer.weigh(used, recipe.temperature)

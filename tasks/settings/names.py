@@ -1,0 +1,39 @@
+"""Settings that name something which a registry of ``models/`` holds.
+
+Apart from the settings themselves: whoever reads those needs no algorithm, and is not stale where
+one changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from models.choices import chosen
+from tasks.run.errors import SettingsError
+from tasks.settings.params import Settings
+
+
+def registries() -> dict[str, Mapping[str, Any]]:
+    """What each such setting (one name, or several) chooses from."""
+    from models.refinement.mixers import MIXERS
+
+    return {"refinement.method": MIXERS}
+
+
+def require_known(settings: Settings, params: Path) -> None:
+    """Raises SettingsError if a registry does not hold what a setting of the file names."""
+    for setting, registry in registries().items():
+        for name in _names(settings, setting):
+            try:
+                chosen(setting, name, registry)
+            except ValueError as error:
+                raise SettingsError(f"{params}: {error}") from None
+
+
+def _names(settings: Settings, setting: str) -> Collection[str]:
+    value: Any = settings
+    for part in setting.split("."):
+        value = getattr(value, part)
+    return [value] if isinstance(value, str) else value

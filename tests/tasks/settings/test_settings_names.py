@@ -1,0 +1,37 @@
+"""A name that no registry holds is refused, with those that one does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.run.errors import SettingsError
+from tasks.settings.declared import checked
+from tasks.settings.names import registries, require_known
+from tasks.settings.params import load
+from tests.tiny import ROOT
+
+PARAMS = ROOT / "params.yaml"
+
+
+@pytest.mark.parametrize("setting", registries())
+def test_an_unknown_name_is_refused_with_the_choices(setting: str, tmp_path: Path) -> None:
+    values = yaml.safe_load(PARAMS.read_text())
+    section, name = setting.split(".")
+    several = isinstance(values[section][name], list)
+    values[section][name] = ["best"] if several else "best"
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(values))
+    choices = ", ".join(registries()[setting])
+    with pytest.raises(SettingsError) as caught:
+        checked(tmp_path / "other.yaml")
+    assert f"unknown {setting} 'best': choose one of {choices}" in str(caught.value)
+
+
+def test_every_name_of_a_registry_is_accepted() -> None:
+    settings = load(PARAMS)
+    for method in registries()["refinement.method"]:
+        recipe = replace(settings.refinement, method=method)
+        require_known(settings.model_copy(update={"refinement": recipe}), PARAMS)
