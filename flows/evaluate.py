@@ -26,7 +26,7 @@ from tasks.report.outputs import (
     read_variants,
 )
 from tasks.report.plots import write_plots
-from tasks.report.report import write_report
+from tasks.report.report import Page, write_report
 from tasks.report.summary import summarise, table
 from tasks.run.compute import Machine, hardware
 from tasks.run.files import write_json
@@ -42,10 +42,12 @@ def evaluate(settings: Settings) -> None:
     info, machine = read_info(), Machine.of(settings.compute, settings.threads)
     matches, searches = read_matches(), read_searches()
     variants = evaluation.score_variants(
-        BACKBONE / "elastic.safetensors",
-        read_variants(),
-        matches,
-        settings.backbone.depth_strategy,
+        evaluation.Grid(
+            BACKBONE / "elastic.safetensors",
+            settings.backbone.depth_strategy,
+            read_variants(),
+            matches,
+        ),
         samples_ref("cloud"),
         info,
         machine,
@@ -65,17 +67,17 @@ def evaluate(settings: Settings) -> None:
     summary = summarise(settings.seed, devices, link, run_section(started, lineage, runs, machine))
     write_json(SUMMARY, summary)
     write_plots(variants, devices)
-    write_report(
-        REPORT,
+    page = Page(
         summary,
         variants,
+        headers,
+        devices,
         matches,
         searches,
-        headers,
         read_mixings(),
-        devices,
         settings.matching.header_budget,
     )
+    write_report(REPORT, page)
     create_table_artifact(key="fleet", table=table(summary), description="One model a device.")
     create_markdown_artifact(
         key="front",
@@ -88,13 +90,12 @@ def score_devices(settings: Settings, machine: Machine) -> list[dict[str, Any]]:
     info, rounds = read_info(), read_rounds()
     rows = []
     for cluster, match, search in zip(settings.fleet, read_matches(), read_searches(), strict=True):
+        header = search.headers[search.winner].name
         for device in cluster.devices:
+            of_device = [r for r in rounds if r.device == device.name]
             rows.append(
                 evaluation.score_device(
-                    device,
-                    match,
-                    search.headers[search.winner].name,
-                    [r for r in rounds if r.device == device.name],
+                    evaluation.Outcome(device, match, header, of_device),
                     samples_ref(device.name),
                     info,
                     settings.matching.energy,

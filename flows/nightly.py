@@ -136,10 +136,7 @@ def refine_one(settings: Settings, at: int, device: Device) -> None:
     rounds, messages = refined_rounds(settings, cluster, device, info, machine)
     search = read_searches()[at]
     row = evaluation.score_device(
-        device,
-        read_matches()[at],
-        search.headers[search.winner].name,
-        rounds,
+        evaluation.Outcome(device, read_matches()[at], search.headers[search.winner].name, rounds),
         samples_ref(device.name),
         info,
         settings.matching.energy,

@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from flows.experiments.grid import matched
-from flows.experiments.refining import loop, refined, start_header
+from flows.experiments.refining import at, loop, refined, start_header
 from tasks.experiments.refining import cells as refining
 
 
@@ -69,7 +69,7 @@ def mixing(b: Base, bench: Bench) -> list[Row]:
     rows = []
     for joint in ("group", "sum"):
         recipe = replace(loop(b, bench), joint=joint)
-        found = [r for level in spec.levels for r in refined(b, bench, level, corner, recipe)]
+        found = [r for level in spec.levels for r in refined(b, bench, at(corner, level), recipe)]
         for metric in ("after_pruning", "after_tuning"):
             words = metric.replace("_", " ")
             ours = mean_of(found, "wasserstein", metric)

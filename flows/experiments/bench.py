@@ -9,7 +9,7 @@ from typing import Any
 from flows.backbone import elastic_backbone, registered_reference, scored_grid
 from tasks.experiments import world
 from tasks.experiments.grid import cells as grid
-from tasks.experiments.scale import Scale, settings_of
+from tasks.experiments.scale import Point, Scale, settings_of
 from tasks.experiments.second import second_folder
 from tasks.experiments.world import World
 from tasks.links.records import Variant
@@ -56,10 +56,10 @@ class Base:
     variants: list[Variant]
     machine: Machine
 
-    def cut(self, width: float, depth: int) -> Ref:
+    def cut(self, point: Point) -> Ref:
         """One variant."""
         strategy = self.settings.backbone.depth_strategy
-        return world.cut(self.elastic, width, depth, strategy)
+        return world.cut(self.elastic, point.width, point.depth, strategy)
 
     def embed(self, backbone: Ref, data: World) -> list[Ref]:
         """Every device's features under a backbone."""

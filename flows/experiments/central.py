@@ -73,34 +73,29 @@ def centralised(settings: Settings, registered: Ref | None, data: World) -> Row:
     """All raw data go up; one server trains, searches backbone and header together for every
     cluster's limit, and tunes for every device."""
     machine, info = Machine.of(settings.compute, settings.threads), data.info
-    grid, seconds = settings.backbone.part(Grid), dict[str, float]()
+    recipe = central.Joint(
+        settings.backbone.part(Grid),
+        settings.edge.part(HeaderSearch),
+        settings.edge.public_features,
+    )
+    seconds: dict[str, float] = {}
     rows, chosen = [], []
     messages = [central.upload(name, ref) for name, ref in data.devices.items()]
     with clock(seconds, "cloud_s"):
-        pooled = central.pool(data.cloud, messages)
-        elastic = elastic_backbone(settings, registered, pooled, info, machine)
+        pooled = central.pool(data.cloud, messages, info)
+        elastic = elastic_backbone(settings, registered, pooled.samples, info, machine)
     for cluster in settings.fleet:
         own = own_data(data, cluster)
         with clock(seconds, "cloud_s"):
             coarse = central.search_jointly(
-                elastic,
-                pooled,
-                data.cloud,
-                info,
-                grid,
-                settings.edge.part(HeaderSearch),
-                settings.edge.public_features,
-                cluster.storage_limit,
-                settings.seed,
-                machine,
+                elastic, pooled, recipe, cluster.storage_limit, settings.seed, machine
             )
             headers = central.tune_centrally(
                 coarse, own, info, settings.refinement, settings.seed, machine
             )
         rows += central.score_devices(coarse, headers, own, info, machine)
         chosen.append(coarse.edge)
-    space = central.joint_space(grid, settings.edge)
-    about = {"system": "centralised", "chosen": " ".join(chosen), "search_space": space}
+    about = {"system": "centralised", "chosen": " ".join(chosen), "search_space": recipe.size()}
     return about | row_of(rows, messages, seconds)
 
 

@@ -40,22 +40,22 @@ def matched(b: Base, rules: Matching) -> list[Row]:
     rows = []
     for cluster in b.settings.fleet:
         limit = cluster.storage_limit - rules.header_budget
-        rows += chosen(b, rules, cluster, limit, cluster.edge)
+        rows += grid.matching_rows(scored(b, rules, cluster), rules, limit, cluster.edge)
     return rows
 
 
 def at_authors_limit(b: Base) -> list[Row]:
     """What every rule gives under the limit of the authors' script, for the middle cluster."""
-    middle = b.settings.fleet[len(b.settings.fleet) // 2]
+    rules, middle = b.settings.matching, b.settings.fleet[len(b.settings.fleet) // 2]
     limit = grid.authors_limit(b.variants)
-    return chosen(b, b.settings.matching, middle, limit, grid.AUTHORS_LIMIT)
+    return grid.matching_rows(scored(b, rules, middle), rules, limit, grid.AUTHORS_LIMIT)
 
 
-def chosen(b: Base, rules: Matching, cluster: Cluster, limit: int, name: str) -> list[Row]:
-    """A row a rule."""
+def scored(b: Base, rules: Matching, cluster: Cluster) -> grid.Scored:
+    """The grid on test data, and what a rule's choice costs a cluster."""
     test, data = b.grid_on_test(), b.world
     seconds = grid.scoring_seconds(
         b.elastic, data.cloud, data.info, b.settings.backbone.part(Grid), b.machine
     )
     energy = grid.energies(b.variants, cluster, rules.energy, grid.patches_of(b.elastic))
-    return grid.matching_rows(b.variants, test, energy, limit, rules, name, seconds)
+    return grid.Scored(b.variants, test, energy, seconds)

@@ -9,6 +9,7 @@ from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from tasks.experiments.headers import cells as headers
+from tasks.experiments.scale import Point
 from tasks.run.files import Ref
 from tasks.settings.params import Edge, HeaderSearch
 
@@ -18,39 +19,36 @@ def recipe(b: Base, bench: Bench) -> Edge:
     return b.settings.edge.model_copy(update=bench.scale.headers.edge)
 
 
-def header_cell(
-    b: Base, bench: Bench, width: float, depth: int, fixed: tuple[str, ...], **edge: Any
-) -> tuple[Ref, list[Row]]:
-    """A backbone and all headers trained on it, with their test accuracies."""
-    spec, data, backbone = bench.scale.headers, b.world, b.cut(width, depth)
+def header_cell(b: Base, bench: Bench, point: Point, **edge: Any) -> tuple[Ref, list[Row]]:
+    """A backbone and all headers trained on it, with their test accuracies; ``edge`` lies on top of
+    this scale's recipe."""
+    spec, data = bench.scale.headers, b.world
+    cell = headers.Cell(b.cut(point), point.width, point.depth)
+    search = recipe(b, bench).model_copy(update=edge).part(HeaderSearch)
     trained = headers.headers_at(
-        backbone,
-        width,
-        depth,
+        cell,
         data.cloud,
         data.info,
-        recipe(b, bench).model_copy(update={**edge, "fixed": fixed}).part(HeaderSearch),
-        spec.train_samples,
-        spec.val_samples,
+        headers.Recipe(search, spec.train_samples, spec.val_samples),
         b.settings.seed,
         b.machine,
     )
-    scored = headers.headers_on_test(backbone, trained, data.cloud, data.info, b.machine)
-    return backbone, scored
+    scored = headers.headers_on_test(cell.backbone, trained, data.cloud, data.info, b.machine)
+    return cell.backbone, scored
 
 
-def grid_cell(b: Base, bench: Bench, width: float, depth: int) -> tuple[Ref, list[Row]]:
-    """A cell of Fig. 8's grid, with the fixed headers that this width gets."""
+def grid_cell(b: Base, bench: Bench, point: Point) -> tuple[Ref, list[Row]]:
+    """A cell of Fig. 8's grid, with the fixed headers that its width gets."""
     spec = bench.scale.headers
-    extra = spec.full_width if width == max(spec.widths) else ()
-    return header_cell(b, bench, width, depth, (*spec.everywhere, *extra))
+    extra = spec.full_width if point.width == max(spec.widths) else ()
+    return header_cell(b, bench, point, fixed=(*spec.everywhere, *extra))
 
 
 def grid_cells(b: Base, bench: Bench, widths: tuple[float, ...]) -> Iterator[tuple[Ref, list[Row]]]:
     """The cells of Fig. 8's grid at some widths."""
     for width in widths:
         for depth in bench.scale.headers.depths:
-            yield grid_cell(b, bench, width, depth)
+            yield grid_cell(b, bench, Point(width=width, depth=depth))
 
 
 def header_rows(bench: Bench, seeds: range, widths: tuple[float, ...], **overlay: Any) -> list[Row]:
@@ -82,17 +80,18 @@ def fig12(bench: Bench) -> list[Row]:
     """Blocks times repeats on the smallest and the largest backbone."""
     spec, rows = bench.scale.headers, []
     ends = {
-        "smallest": (min(spec.widths), min(spec.depths)),
-        "largest": (max(spec.widths), max(spec.depths)),
+        "smallest": Point(width=min(spec.widths), depth=min(spec.depths)),
+        "largest": Point(width=max(spec.widths), depth=max(spec.depths)),
     }
     sizes = [(blocks, repeats) for blocks in spec.blocks for repeats in spec.repeats]
     for seed in bench.costly():
         b = base(bench.settings(seed))
         for name, point in ends.items():
             for blocks, repeats in sizes:
-                _, cell = header_cell(b, bench, *point, (), blocks=blocks, repeats=repeats)
-                size = {"backbone": name, "blocks": blocks, "repeats": repeats}
-                rows.append({"seed": seed, **size, **headers.compared(cell)[0]})
+                size = {"blocks": blocks, "repeats": repeats}
+                _, cell = header_cell(b, bench, point, fixed=(), **size)
+                found = headers.compared(cell)[0]
+                rows.append({"seed": seed, "backbone": name, **size, **found})
     return rows
 
 

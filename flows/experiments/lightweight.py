@@ -9,6 +9,7 @@ from prefect import flow
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from flows.experiments.headers import grid_cell, grid_cells, recipe
 from tasks.experiments.lightweight import cells as lightweight
+from tasks.experiments.scale import Point
 from tasks.run.files import Ref
 
 
@@ -52,7 +53,7 @@ def longer(b: Base, bench: Bench) -> list[Row]:
     other = base(b.settings.model_copy(update=changed))
     room = limit - b.settings.matching.header_budget
     best = max((v for v in other.variants if v.parameters <= room), key=lambda v: v.val_accuracy)
-    cell = grid_cell(other, bench, best.width, best.depth)
+    cell = grid_cell(other, bench, Point(width=best.width, depth=best.depth))
     return best_within(other, bench, [cell], lightweight.LONGER)
 
 
@@ -84,23 +85,18 @@ def best_within(b: Base, bench: Bench, cells: list[tuple[Ref, list[Row]]], name:
 
 def theirs(b: Base, bench: Bench) -> list[Row]:
     """A row a baseline."""
-    spec, backbone, data = bench.scale.lightweight, b.settings.backbone, b.world
+    spec, backbone = bench.scale.lightweight, b.settings.backbone
     steps = lightweight.equal_steps(backbone, recipe(b, bench), b.settings.partition.public_train)
     return [
         lightweight.baseline(
-            family,
-            spec.parameters,
-            data.cloud,
-            list(data.devices.values()),
-            data.info,
-            backbone.reference.patch_size,
-            steps,
-            backbone.training,
-            spec.lr,
-            spec.pretrained,
+            lightweight.Family(
+                name, spec.parameters, backbone.reference.patch_size, spec.pretrained
+            ),
+            b.world,
+            lightweight.Recipe(steps, spec.lr, backbone.training),
             b.settings.refinement,
             b.settings.seed,
             b.machine,
         )
-        for family in spec.families
+        for name in spec.families
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from prefect import flow
 
@@ -12,21 +12,13 @@ from flows.experiments.headers import recipe as edge_recipe
 from models.header.build import SEARCHED
 from tasks.experiments.headers import cells as headers
 from tasks.experiments.refining import cells as refining
+from tasks.experiments.refining.cells import Place
 from tasks.experiments.scale import Corner
 from tasks.run.files import Ref
 from tasks.settings.params import HeaderSearch, Refinement
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """The cluster at one level of heterogeneity: its devices' features under one backbone."""
-
-    backbone: Ref
-    features: list[Ref]
-    scale: Ref
-
-
-def cluster(b: Base, bench: Bench, level: str) -> Cluster:
+def cluster(b: Base, bench: Bench, level: str) -> refining.Cluster:
     """The devices' data, divided at one level; their features."""
     spec = bench.scale.refining
     devices = [
@@ -37,9 +29,9 @@ def cluster(b: Base, bench: Bench, level: str) -> Cluster:
     fleet = [{"edge": "cluster", "devices": devices}]
     division = {**spec.partition, "heterogeneity": level}
     divided = partition(bench.settings(b.settings.seed, partition=division, fleet=fleet))
-    backbone = b.cut(spec.variant.width, spec.variant.depth)
+    backbone = b.cut(spec.variant)
     scale = refining.feature_scale(backbone, b.world.cloud, b.world.info, 1000, b.machine)
-    return Cluster(backbone, b.embed(backbone, divided), scale)
+    return refining.Cluster(b.embed(backbone, divided), scale)
 
 
 @flow(name="fig10", **OPTIONS)
@@ -51,9 +43,7 @@ def fig10(bench: Bench) -> list[Row]:
         for level in spec.levels:
             c = cluster(b, bench, level)
             for samples in spec.sketches:
-                found = refining.similarity_rows(
-                    c.features, c.scale, list(spec.groups), level, samples
-                )
+                found = refining.similarity_rows(c, list(spec.groups), level, samples)
                 rows += [{"seed": seed, **row} for row in found]
     return rows
 
@@ -66,7 +56,7 @@ def fig11(bench: Bench) -> list[Row]:
         b = base(bench.settings(seed))
         for level in spec.levels:
             for corner in spec.corners:
-                rows += refined(b, bench, level, corner, loop(b, bench))
+                rows += refined(b, bench, at(corner, level), loop(b, bench))
     return rows
 
 
@@ -75,37 +65,29 @@ def loop(b: Base, bench: Bench) -> Refinement:
     return replace(b.settings.refinement, **bench.scale.refining.loop)
 
 
-def refined(b: Base, bench: Bench, level: str, corner: Corner, recipe: Refinement) -> list[Row]:
+def refined(b: Base, bench: Bench, place: Place, recipe: Refinement) -> list[Row]:
     """All methods in one place, a row each."""
-    c, seed = cluster(b, bench, level), b.settings.seed
-    share = b.settings.partition.shared_fraction
+    c, seed = cluster(b, bench, place.level), b.settings.seed
     header = refining.header_on_shared(
-        start_header(b, bench, corner.header),
+        start_header(b, bench, place.header),
         c.features,
-        corner.samples,
-        share,
+        int(b.settings.partition.shared_fraction * place.samples),
         edge_recipe(b, bench).part(HeaderSearch),
         seed,
         b.machine,
     )
-    rows = refining.refined_rows(
-        c.features,
-        c.scale,
-        header,
-        recipe,
-        level,
-        corner.samples,
-        corner.strength,
-        seed,
-        b.machine,
-    )
-    return [{"seed": seed, "header": corner.header, **row} for row in rows]
+    rows = refining.refined_rows(c, header, recipe, place, seed, b.machine)
+    return [{"seed": seed, **row} for row in rows]
+
+
+def at(corner: Corner, level: str) -> Place:
+    """A corner of the scale at one level."""
+    return Place(corner.header, level, corner.samples, corner.strength)
 
 
 def start_header(b: Base, bench: Bench, kind: str = SEARCHED) -> Ref:
     """The header of Fig. 8 whose architecture the devices of the cluster receive."""
-    point = bench.scale.refining.variant
-    _, cell = grid_cell(b, bench, point.width, point.depth)
+    _, cell = grid_cell(b, bench, bench.scale.refining.variant)
     of_kind = [row for row in cell if row["header"] == kind]
     best: Row = headers.best_searched(cell) if kind == SEARCHED else of_kind[0]
     ref: Ref = best["state"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -55,23 +56,37 @@ def latency_s(module: nn.Module, example: Tensor) -> float:
     return median(times[2:])
 
 
+@dataclass(frozen=True)
+class Grid:
+    """The cloud's outcome: the elastic backbone, what was cut of it by which strategy, and what
+    every cluster was matched with."""
+
+    elastic: Path
+    strategy: str
+    variants: Sequence[Variant]
+    matches: Sequence[Match]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A device's outcome: what its cluster was matched with, the header it received, and its state
+    after every round."""
+
+    device: Device
+    match: Match
+    header: str
+    rounds: Sequence[State]
+
+
 @retried("evaluate the variants")
-def score_variants(
-    elastic: Path,
-    variants: list[Variant],
-    matches: list[Match],
-    strategy: str,
-    public: Ref,
-    info: DataInfo,
-    machine: Machine,
-) -> list[Row]:
+def score_variants(grid: Grid, public: Ref, info: DataInfo, machine: Machine) -> list[Row]:
     """Every variant on the public test split, with its measured latency, as a table row."""
     place = machine.prepare()
-    vit = load_backbone(elastic)
+    vit = load_backbone(grid.elastic)
     images, labels = test_split(public, info)
     rows = []
-    for index, variant in enumerate(variants):
-        small = slice_variant(vit, variant.width, variant.depth, strategy).to(place)
+    for index, variant in enumerate(grid.variants):
+        small = slice_variant(vit, variant.width, variant.depth, grid.strategy).to(place)
         loss, accuracy = evaluate(small, images, labels)
         rows.append(
             {
@@ -86,7 +101,9 @@ def score_variants(
                 "test_accuracy": accuracy,
                 "bytes": 4 * variant.parameters,
                 "latency_s": latency_s(small, images[:LATENCY_BATCH].to(place)),
-                "modelled_energy_joule": {m.edge: m.modelled_energy_joule[index] for m in matches},
+                "modelled_energy_joule": {
+                    m.edge: m.modelled_energy_joule[index] for m in grid.matches
+                },
             }
         )
     return rows
@@ -129,12 +146,9 @@ def score_headers(
     return rows
 
 
-@retried("evaluate {device.name}")
+@retried("evaluate {outcome.device.name}")
 def score_device(
-    device: Device,
-    match: Match,
-    header_name: str,
-    rounds: list[State],
+    outcome: Outcome,
     samples: Ref,
     info: DataInfo,
     constants: settings.Energy,
@@ -146,6 +160,7 @@ def score_device(
     Returns:
         The device's row of the summary, with ``rounds``: one row a round.
     """
+    device, match, rounds = outcome.device, outcome.match, outcome.rounds
     place = machine.prepare()
     vit = load_backbone(backbone_of(match.edge)).to(place)
     images, labels = test_split(samples, info)
@@ -167,7 +182,7 @@ def score_device(
         "cluster": match.edge,
         "width": match.width,
         "depth": match.depth,
-        "header": header_name,
+        "header": outcome.header,
         "params": parameter_count(model),
         "header_params_received": rounds[0].parameters,
         "header_params_refined": rounds[kept].parameters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,6 +36,29 @@ FOLDER = WORK / "experiments"
 TRAINED_ON = ("train", "val")  # of a device; its test split is touched once, at the end
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """All samples in one place; the first ``public`` of the train split are the public ones."""
+
+    samples: Ref
+    public: int
+    info: DataInfo
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What one search runs over, backbones and headers, on as many public samples as an edge gets
+    beside all uploaded ones."""
+
+    grid: settings.Grid
+    header: settings.HeaderSearch
+    public_samples: int
+
+    def size(self) -> int:
+        """How many pairs of a variant and a header there are (Eq. 14 times the grid)."""
+        return len(self.grid.widths) * len(self.grid.depths) * space_of(self.header).size()
+
+
 @cached("{device}: upload all raw data")
 def upload(device: str, samples: Ref) -> Message:
     """Train before validation samples, as a centralised system needs them."""
@@ -53,8 +77,8 @@ def upload(device: str, samples: Ref) -> Message:
 
 
 @cached("pool the uploads")
-def pool(public: Ref, uploads: list[Message]) -> Ref:
-    """One data set: the public one and all uploads, their train and validation parts apart."""
+def pool(public: Ref, uploads: list[Message], info: DataInfo) -> Pooled:
+    """The public data and all uploads, their train and validation parts apart."""
     mine, _ = read_tensors(public)
     images: dict[str, list[Tensor]] = {s: [mine[f"{s}_images"]] for s in TRAINED_ON}
     labels: dict[str, list[Tensor]] = {s: [mine[f"{s}_labels"]] for s in TRAINED_ON}
@@ -67,41 +91,30 @@ def pool(public: Ref, uploads: list[Message]) -> Ref:
     joined = as_tensors(
         {s: torch.cat(x) for s, x in images.items()}, {s: torch.cat(y) for s, y in labels.items()}
     )
-    return put_tensors(FOLDER, "pooled", joined)
+    count = len(mine["train_labels"])
+    return Pooled(put_tensors(FOLDER, "pooled", joined), count, info)
 
 
 @cached("search backbone and header together, {limit} parameters")
 def search_jointly(
-    elastic: Ref,
-    pooled: Ref,
-    public: Ref,
-    info: DataInfo,
-    grid: settings.Grid,
-    recipe: settings.HeaderSearch,
-    public_samples: int,
-    limit: int,
-    seed: int,
-    machine: Machine,
+    elastic: Ref, pooled: Pooled, recipe: Joint, limit: int, seed: int, machine: Machine
 ) -> Coarse:
-    """The best backbone and header of at most ``limit`` parameters in one search, on as many
-    public samples as an edge gets (``public_samples``) and all uploaded ones. Named by its width
-    and depth."""
-    vit, place = load_backbone(elastic), machine.prepare()
+    """The best backbone and header of at most ``limit`` parameters in one search. Named by its
+    width and depth."""
+    vit, place, grid = load_backbone(elastic), machine.prepare(), recipe.grid
     points = [(w, d) for w in grid.widths for d in grid.depths]
-    skipped = len(read_tensors(public)[0]["train_labels"]) - public_samples
-    data = {
-        "train": tuple(x[max(0, skipped) :] for x in read_split(pooled, "train", info)),
-        "val": read_split(pooled, "val", info),
-    }
+    skipped = max(0, pooled.public - recipe.public_samples)
+    images, labels = read_split(pooled.samples, "train", pooled.info)
+    data = (images[skipped:], labels[skipped:]), read_split(pooled.samples, "val", pooled.info)
     parts = []
     for width, depth in points:
         small = slice_variant(vit, width, depth, grid.depth_strategy).to(place)
-        train, val = (Split(extract(small, x), y) for x, y in data.values())
+        train, val = (Split(extract(small, x), y) for x, y in data)
         parts.append(Part(train, val, limit - backbone_parameters(config_of(small))))
     search = JointSearch(
-        header_config(config_of(vit), recipe),
-        space_of(recipe),
-        search_recipe(recipe),
+        header_config(config_of(vit), recipe.header),
+        space_of(recipe.header),
+        search_recipe(recipe.header),
         (vit.head.weight.detach(), vit.head.bias.detach()),
         seed,
     )
@@ -171,12 +184,6 @@ def score_devices(
             }
         )
     return rows
-
-
-def joint_space(grid: settings.Grid, recipe: settings.HeaderSearch) -> int:
-    """How many pairs of a variant and a header there are (Eq. 14 times the grid)."""
-    variants = len(grid.widths) * len(grid.depths)
-    return variants * space_of(recipe).size()
 
 
 def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,17 @@ METHODS = {
 }
 OTHERS = tuple(METHODS)[1:]
 AUTHORS_LIMIT, AUTHORS_SHARE = "limit of the authors' script", 0.8  # of the normalised size
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The whole grid as one cluster sees it: a test accuracy and modelled joules a variant, and
+    what scoring took (:func:`scoring_seconds`)."""
+
+    variants: Sequence[Variant]
+    test: Sequence[float]
+    energy: Sequence[float]
+    seconds: dict[str, float]
 
 
 @cached("test accuracy of the grid")
@@ -94,7 +106,9 @@ def authors_limit(variants: Sequence[Variant]) -> int:
     return int(min(sizes) + AUTHORS_SHARE * (max(sizes) - min(sizes)))
 
 
-def grid_rows(variants: Sequence[Variant], test: Sequence[float], energy: list[float]) -> list[Row]:
+def grid_rows(
+    variants: Sequence[Variant], test: Sequence[float], energy: Sequence[float]
+) -> list[Row]:
     """The whole grid as table rows."""
     return [
         {
@@ -109,21 +123,15 @@ def grid_rows(variants: Sequence[Variant], test: Sequence[float], energy: list[f
     ]
 
 
-def matching_rows(
-    variants: Sequence[Variant],
-    test: Sequence[float],
-    energy: list[float],
-    limit: int,
-    rules: settings.Matching,
-    edge: str,
-    seconds: dict[str, float],
-) -> list[Row]:
+def matching_rows(scored: Scored, rules: settings.Matching, limit: int, edge: str) -> list[Row]:
     """What each rule gives one cluster; size and energy normalised over the whole grid."""
+    variants = scored.variants
     candidates = [
         Candidate(v.width, v.depth, v.val_loss, v.val_accuracy, v.parameters, e)
-        for v, e in zip(variants, energy, strict=True)
+        for v, e in zip(variants, scored.energy, strict=True)
     ]
-    table = _normalised(candidates, np.array(test), np.array([v.val_loss for v in variants]))
+    losses = np.array([v.val_loss for v in variants])
+    table = _normalised(candidates, np.array(scored.test), losses)
     rows = []
     for method in METHODS:
         start = time.perf_counter()
@@ -140,7 +148,7 @@ def matching_rows(
                 "depth": float(np.mean([candidates[i].depth for i in chosen])),
                 **{str(k): float(v) for k, v in means.items()},
                 "select_s": took,
-                "work_s": took + _work_s(method, found, len(candidates), seconds),
+                "work_s": took + _work_s(method, found, len(candidates), scored.seconds),
             }
         )
     return rows

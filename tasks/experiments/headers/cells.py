@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,35 +30,44 @@ FOLDER = WORK / "experiments"
 UNLIMITED = 10**12
 
 
-@cached("headers at width {width}, depth {depth}")
+@dataclass(frozen=True)
+class Cell:
+    """A variant of the grid, and the module that was cut for it."""
+
+    backbone: Ref
+    width: float
+    depth: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How headers are searched and trained, and on how many public samples."""
+
+    search: settings.HeaderSearch
+    train_samples: int
+    val_samples: int
+
+
+@cached("headers at width {cell.width}, depth {cell.depth}")
 def headers_at(
-    backbone: Ref,
-    width: float,
-    depth: int,
-    public: Ref,
-    info: DataInfo,
-    recipe: settings.HeaderSearch,
-    train_samples: int,
-    val_samples: int,
-    seed: int,
-    machine: Machine,
+    cell: Cell, public: Ref, info: DataInfo, recipe: Recipe, seed: int, machine: Machine
 ) -> list[Row]:
-    """A search on one variant and every fixed header of ``recipe.fixed``, all trained with the
-    same data and steps; chosen and scored on public validation data alone."""
-    vit = load_backbone(backbone).to(machine.prepare())
+    """A search on one variant and every fixed header of the recipe, all trained with the same data
+    and steps; chosen and scored on public validation data alone."""
+    vit = load_backbone(cell.backbone).to(machine.prepare())
     parts = {}
-    for split, count in (("train", train_samples), ("val", val_samples)):
+    for split, count in (("train", recipe.train_samples), ("val", recipe.val_samples)):
         images, labels = read_split(public, split, info)
         parts[split] = Split(extract(vit, images[:count]), labels[:count])
     cls_head = (vit.head.weight.detach().cpu(), vit.head.bias.detach().cpu())
-    search = header_search(config_of(vit), recipe, UNLIMITED, cls_head, seed)
-    with progress(f"headers at width {width}, depth {depth}") as on_step:
-        result = search.run(parts["train"], parts["val"], None, recipe.fixed, on_step)
+    search = header_search(config_of(vit), recipe.search, UNLIMITED, cls_head, seed)
+    with progress(f"headers at width {cell.width}, depth {cell.depth}") as on_step:
+        result = search.run(parts["train"], parts["val"], None, recipe.search.fixed, on_step)
     of_backbone = parameter_count(vit) - parameter_count(vit.head)
     return [
         {
-            "width": width,
-            "depth": depth,
+            "width": cell.width,
+            "depth": cell.depth,
             "name": h.name,
             "header": h.config.kind,
             "architecture": describe(h.config.architecture) if h.config.architecture else "",

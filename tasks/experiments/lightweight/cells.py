@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from models.progress import OnStep
 from models.refinement.training import DeviceData
 from tasks.data.samples import DataInfo, read_split
 from tasks.experiments.refining.cells import mean_accuracy, tuned_alone
+from tasks.experiments.world import World
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
@@ -35,6 +37,25 @@ LONGER = "ACME, longer pre-training"  # a control: not at equal training
 LARGE = "the large model itself"  # a control: not within the limit
 
 
+@dataclass(frozen=True)
+class Family:
+    """A baseline of at most ``parameters``; ``pretrained``: timm's, with hub weights."""
+
+    name: str
+    parameters: int
+    patch_size: int
+    pretrained: bool
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a baseline is trained: ACME's number of steps, otherwise as its reference."""
+
+    steps: int
+    lr: float
+    training: settings.Training
+
+
 def equal_steps(spec: settings.Backbone, edge: settings.Edge, public_train: int) -> int:
     """Optimizer steps of ACME's whole training: reference, distillation, search and header."""
     reference = spec.training.epochs * (public_train // spec.training.batch_size)
@@ -42,18 +63,11 @@ def equal_steps(spec: settings.Backbone, edge: settings.Edge, public_train: int)
     return reference + distillation + edge.epochs * edge.weight_steps + edge.retrain_steps
 
 
-@cached("baseline {family}")
+@cached("baseline {family.name}")
 def baseline(
-    family: str,
-    parameters: int,
-    public: Ref,
-    devices: list[Ref],
-    info: DataInfo,
-    patch_size: int,
-    steps: int,
-    training: settings.Training,
-    lr: float,
-    pretrained: bool,
+    family: Family,
+    data: World,
+    recipe: Recipe,
     refinement: settings.Refinement,
     seed: int,
     machine: Machine,
@@ -61,28 +75,27 @@ def baseline(
     """One family trained (from scratch, unless ``pretrained``) on the public train split with
     ACME's data, number of steps, batch size and augmentation; then its classifier tuned on every
     device for as many steps as ACME's header. Nothing is chosen by any score."""
-    place = machine.prepare()
+    place, info, public = machine.prepare(), data.info, data.cloud
     model = build_baseline(
-        family,
-        parameters,
+        family.name,
+        family.parameters,
         image_size=info.image_size,
-        patch_size=patch_size,
+        patch_size=family.patch_size,
         channels=info.channels,
         classes=len(info.classes),
         seed=seed,
-        pretrained=pretrained,
+        pretrained=family.pretrained,
     ).to(place)
-    images, labels = read_split(public, "train", info)
-    with progress(f"baseline {family}") as on_step:
-        _train(model, images, labels, steps, training, lr, seed, on_step)
+    with progress(f"baseline {family.name}") as on_step:
+        _train(model, read_split(public, "train", info), recipe, seed, on_step)
     val = _evaluated(model, read_split(public, "val", info))
     test = _evaluated(model, test_split(public, info))
     return {
-        "model": family,
+        "model": family.name,
         "parameters": parameter_count(model),
         "val_accuracy": val,
         "test_accuracy": test,
-        **_on_devices(model, devices, info, refinement, seed),
+        **_on_devices(model, list(data.devices.values()), info, refinement, seed),
     }
 
 
@@ -117,25 +130,19 @@ def acme_on_devices(
 
 
 def _train(
-    model: Padded,
-    images: Tensor,
-    labels: Tensor,
-    steps: int,
-    training: settings.Training,
-    lr: float,
-    seed: int,
-    on_step: OnStep,
+    model: Padded, split: tuple[Tensor, Tensor], recipe: Recipe, seed: int, on_step: OnStep
 ) -> None:
+    (images, labels), training = split, recipe.training
     each = len(images) // min(training.batch_size, len(images))
     run = partial(
         fit,
         batch_size=training.batch_size,
-        lr=lr,
+        lr=recipe.lr,
         weight_decay=training.weight_decay,
         generator=torch.Generator().manual_seed(seed),
         on_step=on_step,
     )
-    epochs = math.ceil(steps / each)
+    epochs = math.ceil(recipe.steps / each)
     if not isinstance(model.model, DeViT):
         run(model, images, labels, epochs=epochs)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,26 @@ FOLDER = WORK / "experiments"
 LITERAL, RANDOM, TUNED = "literal Eq. 20", "random pruning", "fine-tuning alone"
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Devices' features under one backbone, and what they are standardised by."""
+
+    features: list[Ref]
+    scale: Ref
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where methods are compared: which header the devices received, how unlike their data are, how
+    many train samples each has, and the share of the header's neurons that is gone after all
+    rounds."""
+
+    header: str
+    level: str
+    samples: int
+    strength: float
+
+
 @cached("scale of the features")
 def feature_scale(
     backbone: Ref, public: Ref, info: DataInfo, samples: int, machine: Machine
@@ -46,12 +67,10 @@ def feature_scale(
 
 
 @cached("similarity, {level}, {samples} samples")
-def similarity_rows(
-    features: list[Ref], scale: Ref, groups: Sequence[int], level: str, samples: int
-) -> list[Row]:
+def similarity_rows(cluster: Cluster, groups: Sequence[int], level: str, samples: int) -> list[Row]:
     """Distances by Wasserstein and Jensen-Shannon, literal and debiased, against the true groups:
     devices of one group hold the same classes. ``weights`` are Eq. 20's."""
-    sketches = sketches_of(features, scale, samples)
+    sketches = sketches_of(cluster, samples)
     rows = []
     for name, distance in DISTANCES.items():
         raw = distances(sketches, distance)
@@ -70,21 +89,20 @@ def similarity_rows(
     return rows
 
 
-@cached("header on shared samples, {samples} a device")
+@cached("header on {count} shared samples a device")
 def header_on_shared(
     header: Ref,
     features: list[Ref],
-    samples: int,
-    share: float,
+    count: int,
     recipe: settings.HeaderSearch,
     seed: int,
     machine: Machine,
 ) -> Ref:
     """What the paper's edge sends down: the architecture of ``header``, trained from scratch on
-    nothing but the ``share`` of their samples that the devices gave to their edge."""
+    nothing but the ``count`` samples that each device gave to its edge."""
     machine.prepare()
     _, config = read_tensors(header)
-    parts = [_part(read_tensors(ref)[0], "train", int(share * samples)) for ref in features]
+    parts = [_part(read_tensors(ref)[0], "train", count) for ref in features]
     shared = Split(torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]))
     module = build_header(HeaderConfig.from_dict(config), seed)
     train_header(
@@ -98,40 +116,36 @@ def header_on_shared(
     return put_tensors(FOLDER, "shared-header", state_of(module), config)
 
 
-@cached("refine, {level}, {samples} samples, {strength} pruned")
+@cached("refine, {place.level}, {place.samples} samples, {place.strength} pruned")
 def refined_rows(
-    features: list[Ref],
-    scale: Ref,
+    cluster: Cluster,
     header: Ref,
     recipe: settings.Refinement,
-    level: str,
-    samples: int,
-    strength: float,
+    place: Place,
     seed: int,
     machine: Machine,
 ) -> list[Row]:
     """Alg. 2 by every method on one cluster, from the same header and batches; means over the
     devices of accuracy on their own test splits, after the last pruning and after tuning."""
-    place = machine.prepare()
+    on, samples = machine.prepare(), place.samples
     state, config = read_tensors(header)
-    own = [read_tensors(ref)[0] for ref in features]
+    own = [read_tensors(ref)[0] for ref in cluster.features]
     train = [DeviceData(*_part(t, "train", samples)) for t in own]
     test = [DeviceData(*_part(t, "test", None)) for t in own]
-    received = [restore(HeaderConfig.from_dict(config), state).to(place) for _ in own]
-    sketches = sketches_of(features, scale, min(recipe.sketch_samples, samples))
+    received = [restore(HeaderConfig.from_dict(config), state).to(on) for _ in own]
+    sketches = sketches_of(cluster, min(recipe.sketch_samples, samples))
     common = {
-        "level": level,
-        "samples": samples,
-        "strength": strength,
+        **asdict(place),
         "received": mean_accuracy(received, test),
         "own_classes": mean_accuracy(received, test, train),
     }
-    fraction = strength / recipe.rounds
+    fraction = place.strength / recipe.rounds
     ways = {
         method: Way(weights, fraction) for method, weights in _weights(sketches, recipe).items()
     }
     ways |= {RANDOM: Way(None, fraction), TUNED: Way(np.eye(len(own)), 0.0)}
-    with progress(f"refining, {level}, {samples} samples, {strength} pruned") as on_round:
+    words = f"refining, {place.level}, {samples} samples, {place.strength} pruned"
+    with progress(words) as on_round:
         outcomes = refine(received, train, list(ways.values()), loop_recipe(recipe), seed, on_round)
     return [
         {
@@ -156,15 +170,15 @@ def set_bytes(header: Ref, rounds: int) -> dict[str, int]:
     }
 
 
-def sketches_of(features: Sequence[Ref], scale: Ref, samples: int) -> list[np.ndarray]:
+def sketches_of(cluster: Cluster, samples: int) -> list[np.ndarray]:
     """The first ``samples`` standardised [CLS] features of every device's train split."""
-    of_public, _ = read_tensors(scale)
+    of_public, _ = read_tensors(cluster.scale)
     return [
         (
             (read_tensors(ref)[0]["train_features"][:samples, 0, 0].float() - of_public["mean"])
             / of_public["std"]
         ).numpy()
-        for ref in features
+        for ref in cluster.features
     ]
 
 

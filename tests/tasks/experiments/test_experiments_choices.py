@@ -93,7 +93,7 @@ def test_the_shared_header_sees_shared_samples_alone(tmp_path: Path, monkeypatch
         other[changed_from:] += 1
         tensors = {"train_features": other, "train_labels": labels}
         own = put_tensors(Path("x"), "device", tensors)
-        return refining.header_on_shared.fn(header, [own], 20, 0.2, edge, 0, Machine("cpu", 1))
+        return refining.header_on_shared.fn(header, [own], 4, edge, 0, Machine("cpu", 1))
 
     assert trained(20) == trained(4), "four samples are shared; the others stay"
     assert trained(20) != trained(3)

@@ -66,9 +66,9 @@ def matched(limit: int) -> pd.DataFrame:
     energy = [10.0, 20.0, 20.0, 40.0]
     test = [0.6, 0.7, 0.7, 0.75]
     seconds = {"shared": 1.0, "one_by_one": 4.0}
-    return pd.DataFrame(
-        grid.matching_rows(variants(), test, energy, limit, settings.matching, "e", seconds)
-    ).set_index("method")
+    scored = grid.Scored(variants(), test, energy, seconds)
+    rows = grid.matching_rows(scored, settings.matching, limit, "e")
+    return pd.DataFrame(rows).set_index("method")
 
 
 def load_settings():  # type: ignore[no-untyped-def]
