@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -22,6 +21,7 @@ from tasks.report.outputs import publish_backbone
 from tasks.run.cached import retried
 from tasks.run.compute import Machine
 from tasks.run.files import Ref
+from tasks.settings.case import Case
 from tasks.settings.fleet import Cluster
 from tasks.settings.params import Grid, Settings
 
@@ -59,7 +59,7 @@ def backbone(settings: Settings) -> None:
 def registered_reference(settings: Settings) -> Ref | None:
     """The reference model, brought from the registry where its name is one of the registry's."""
     name = settings.backbone.reference.name
-    return bring(name, Path.cwd()) if name and is_registered(name) else None
+    return bring(name, Case.here().project) if name and is_registered(name) else None
 
 
 def elastic_backbone(

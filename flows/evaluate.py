@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -30,15 +29,16 @@ from tasks.report.report import Page, write_report
 from tasks.report.summary import summarise, table
 from tasks.run.compute import Machine, hardware
 from tasks.run.files import write_json
+from tasks.settings.case import Case
 from tasks.settings.params import Settings
 from tasks.tracking.candidates import Lineage, git_commit
-from tasks.tracking.catalogue import log_all
+from tasks.tracking.catalogue import Outcome, log_all
 
 
 @flow(name="evaluate", flow_run_name="evaluate, seed {settings.seed}", validate_parameters=False)
 def evaluate(settings: Settings) -> None:
     """Score everything on test data, log and register it, and say what came of it."""
-    started = datetime.now(UTC)
+    started, case = datetime.now(UTC), Case.here()
     info, machine = read_info(), Machine.of(settings.compute, settings.threads)
     matches, searches = read_matches(), read_searches()
     variants = evaluation.score_variants(
@@ -58,8 +58,9 @@ def evaluate(settings: Settings) -> None:
         for row in evaluation.score_headers(search, match, samples_ref("cloud"), info, machine)
     ]
     devices = score_devices(settings, machine)
-    lineage = Lineage(info.source, read_content_id(), git_commit(Path.cwd()), digest(settings))
-    runs = log_all(Path.cwd(), lineage, matches, searches, variants, headers, devices, info)
+    lineage = Lineage(info.source, read_content_id(), git_commit(case), digest(settings))
+    outcome = Outcome(info, matches, searches, variants, headers, devices)
+    runs = log_all(case, lineage, outcome)
     link = totals(
         [BACKBONE / "ledger.parquet", CUSTOMIZE / "ledger.parquet"],
         evaluation.centralised_bytes([samples_ref(d["device"]) for d in devices]),

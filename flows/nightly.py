@@ -27,15 +27,15 @@ from tasks.report import evaluation
 from tasks.report.outputs import read_kept, read_matches, read_searches, read_trained_on
 from tasks.run.compute import Machine
 from tasks.run.errors import AcmeError, RegistryError
-from tasks.run.shell import reproduce
-from tasks.run.stages import PARAMS
 from tasks.servers.services import environment
+from tasks.servers.shell import reproduce
+from tasks.settings.case import SETTINGS, Case
 from tasks.settings.declared import checked
 from tasks.settings.fleet import Cluster, Device
 from tasks.settings.params import Likeness, Settings, device_name
 from tasks.tracking.candidates import Lineage, Tracker, git_commit
-from tasks.tracking.catalogue import log_device
-from tasks.tracking.promotion import Decision, Owner, promote
+from tasks.tracking.catalogue import Catalogue, log_device
+from tasks.tracking.promotion import Decision, owner_of, promote
 from tasks.tracking.registry import CHAMPION, SAMPLES, Registry, device_model
 
 Divergence = Annotated[float, Field(gt=0, description="KL divergence in nats that counts as drift")]
@@ -54,7 +54,7 @@ class Finding:
 
 @flow(name="check-devices", flow_run_name="check every device's data", **HOOKS)
 def check_devices(
-    params: Path = PARAMS,
+    params: Path = Path(SETTINGS),
     label_kl: Divergence = 0.05,
     brightness_kl: Divergence = 0.1,
     refine_by: str | None = ON_DEMAND,
@@ -68,7 +68,7 @@ def check_devices(
         refine_by: the deployment that refines; without one, this run does it itself.
     """
     settings = checked(params)
-    reproduce("partition", params, environment(Path.cwd()))
+    reproduce("partition", params, environment(Case.here()))
     limits, info = Thresholds(label_kl, brightness_kl), read_info()
     findings = [
         look_at(device, info, limits) for cluster in settings.fleet for device in cluster.devices
@@ -91,7 +91,7 @@ def check_devices(
 
 @flow(name="refine-devices", flow_run_name="refine {devices}", **HOOKS)
 def refine_devices(
-    devices: list[str], params: Path = PARAMS, promotion: bool = True
+    devices: list[str], params: Path = Path(SETTINGS), promotion: bool = True
 ) -> list[Decision]:
     """Refine single devices with what their edges kept of their peers.
 
@@ -100,20 +100,21 @@ def refine_devices(
         params: the settings file.
         promotion: decide on the challengers; else they wait for ``acme promote``.
     """
-    settings, decisions = checked(params), []
+    settings, decisions, case = checked(params), [], Case.here()
     names = [device_name(settings, device) for device in devices]
     for at, cluster in enumerate(settings.fleet):
         for device in (d for d in cluster.devices if d.name in names):
             refine_one(settings, at, device)
-            owner = Owner(device_model(device.name), device.name, device.storage_limit)
-            decisions.append(promote(Path.cwd(), owner) if promotion else None)
+            owner = owner_of(case, device)
+            decisions.append(promote(case.project, owner) if promotion else None)
     return [decision for decision in decisions if decision is not None]
 
 
 def look_at(device: Device, info: DataInfo, limits: Thresholds) -> Finding:
     """Whether a device should be refined."""
-    name, samples = device.name, samples_ref(device.name)
-    champion, seen = Registry(Path.cwd()).made_from(device_model(name), samples.sha256)
+    name, samples, case = device.name, samples_ref(device.name), Case.here()
+    model = device_model(case, name)
+    champion, seen = Registry(case.project).made_from(model, samples.sha256)
     if champion is None:
         return Finding(name, "no champion", "the next customization will give it one")
     if seen:
@@ -145,13 +146,14 @@ def refine_one(settings: Settings, at: int, device: Device) -> None:
     )
     write_ledger(NIGHTLY / device.name / "ledger.parquet", messages)
     remember(on_device.describe_data(device.name, samples_ref(device.name), len(info.classes)))
-    root, registry = Path.cwd(), Registry(Path.cwd())
-    champion = registry.find(device_model(device.name), CHAMPION)
+    case = Case.here()
+    registry = Registry(case.project)
+    champion = registry.find(device_model(case, device.name), CHAMPION)
     if champion is None:
         raise RegistryError(f"{device.name} has no champion to refine. Try: acme run")
-    lineage = Lineage(info.source, read_content_id(), git_commit(root), digest(settings))
+    lineage = Lineage(info.source, read_content_id(), git_commit(case), digest(settings))
     runs = {"backbone": champion.tags["backbone_run"], cluster.edge: champion.tags["header_run"]}
-    log_device(Tracker(root, lineage), registry, runs, row, info, NIGHTLY)
+    log_device(Catalogue(Tracker(case, lineage), registry, info), runs, row, NIGHTLY)
 
 
 def refined_rounds(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from prefect import flow, pause_flow_run
 from prefect.artifacts import create_table_artifact
@@ -13,21 +13,18 @@ from pydantic import Field
 from flows.deployed import run_elsewhere
 from flows.hooks import HOOKS
 from tasks.run.compute import Machine
-from tasks.run.shell import reproduce, run_acme
-from tasks.run.stages import PARAMS, is_pipelines
 from tasks.servers.services import environment
+from tasks.servers.shell import reproduce, run_acme
+from tasks.settings.case import SETTINGS, Case
 from tasks.settings.declared import checked
 from tasks.settings.params import Settings
+from tasks.settings.stages import STAGES
 from tasks.tracking.promotion import Decision, any_known, owners, promote
 
-StageName = Literal["partition", "backbone", "customize", "evaluate"]
-TIERS: dict[StageName, str] = {
-    "partition": "cloud",
-    "backbone": "cloud",
-    "customize": "edge",
-    "evaluate": "cloud",
-}
-"""The work queue that a stage's deployment is on."""
+if TYPE_CHECKING:
+    StageName = str
+else:
+    StageName = Literal[tuple(STAGES)]  # a choice in Prefect's form
 
 
 class Approval(RunInput):
@@ -38,7 +35,7 @@ class Approval(RunInput):
 
 @flow(name="customization", flow_run_name="weekly customization", **HOOKS)
 def customization(
-    params: Path = PARAMS,
+    params: Path = Path(SETTINGS),
     by_tier: bool = False,
     approval: bool = False,
     approval_timeout_s: Annotated[int, Field(gt=0)] = 86400,
@@ -53,19 +50,21 @@ def customization(
     """
     settings = checked(params)
     Machine.of(settings.compute, settings.threads).prepare()  # the registry's decisions too
-    for stage, tier in TIERS.items():
+    case = Case.here()
+    for name, its in STAGES.items():
         if by_tier:
-            run_elsewhere(f"stage/{tier}", {"name": stage, "params": str(params)})
+            run_elsewhere(f"stage/{its.tier}", {"name": name, "params": str(params)})
         else:
-            reproduce(stage, params, environment(Path.cwd()), again=is_again(stage, settings))
-    if not is_pipelines(params):
-        print(f"{params} is not {PARAMS}: a trial, of which nothing is registered")
+            reproduce(name, params, environment(case), again=is_again(name, settings))
+    if not case.reads(params):
+        print(f"{params} is not {SETTINGS}: a trial, of which nothing is registered")
         return []
-    if not any_known(Path.cwd(), owners(settings)):  # a new server: nothing was logged there yet
-        reproduce("evaluate", params, environment(Path.cwd()), again=True)
+    models = list(owners(case, settings))
+    if not any_known(case.project, models):  # a new server: nothing was logged there yet
+        reproduce("evaluate", params, environment(case), again=True)
     if approval and not approved(approval_timeout_s):
         return []
-    decisions = [d for owner in owners(settings) if (d := promote(Path.cwd(), owner))]
+    decisions = [d for owner in models if (d := promote(case.project, owner))]
     create_table_artifact(
         key="promotion",
         table=[vars(decision) for decision in decisions],
@@ -82,9 +81,9 @@ def approved(timeout_s: int) -> bool:
 
 
 @flow(name="stage", flow_run_name="stage {name}", **HOOKS)
-def stage(name: StageName, params: Path = PARAMS) -> None:
+def stage(name: StageName, params: Path = Path(SETTINGS)) -> None:
     """One stage of dvc.yaml, and what it depends on, where this queue's worker runs."""
-    reproduce(name, params, environment(Path.cwd()), again=is_again(name, checked(params)))
+    reproduce(name, params, environment(Case.here()), again=is_again(name, checked(params)))
 
 
 def is_again(stage: StageName, settings: Settings) -> bool:
@@ -109,4 +108,4 @@ def evaluation(
     words = ["evaluate", "--scale", scale]
     words += [word for name in only or [] for word in ("--only", name)]
     words += ["--seeds", str(seeds)] if seeds else []
-    run_acme(words, environment(Path.cwd()))
+    run_acme(words, environment(Case.here()))

@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.command.names import STAGES
 from flows.command.pipeline import with_code
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.closure import PACKAGES
+from tasks.settings.case import Case
 from tasks.settings.params import Settings
+from tasks.settings.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 def test_the_stages_are_the_command_line_s() -> None:
-    assert tuple(DVC) == STAGES
+    assert list(DVC) == list(STAGES)
     assert all(stage["cmd"] == f"acme stage {name}" for name, stage in DVC.items())
 
 
@@ -93,7 +94,7 @@ def test_every_experiment_has_its_own_stage() -> None:
 def test_the_stages_depend_on_all_code_that_they_run() -> None:
     """To mend it: make deps."""
     text = (ROOT / "dvc.yaml").read_text()
-    assert with_code(text) == text
+    assert with_code(Case(ROOT), text) == text
 
 
 def test_no_lock_is_ignored_by_git() -> None:

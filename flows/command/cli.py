@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -9,13 +10,16 @@ from typing import Any
 
 import click
 
-from flows.command.names import FORMATS, SOURCES, STAGES
+from flows.command.names import FORMATS, SOURCES
 from tasks.experiments.registry import SCALES
+from tasks.run.errors import SettingsError
+from tasks.settings.case import CASES, SETTINGS, Case
+from tasks.settings.stages import STAGES
 
 params_option = click.option(
     "--params",
     type=click.Path(path_type=Path),
-    default=Path("params.yaml"),
+    default=Path(SETTINGS),
     show_default=True,
     help="The settings file.",
 )
@@ -23,8 +27,33 @@ params_option = click.option(
 
 @click.group(context_settings={"max_content_width": 100})
 @click.version_option(package_name="acme-customization")
-def cli() -> None:
+@click.option("--case", "name", metavar="NAME", help="Work in cases/NAME, as if called there.")
+@click.pass_context
+def cli(context: click.Context, name: str | None) -> None:
     """Give every device of a fleet its own model, cut from one large Transformer."""
+    if name:
+        enter(name, new=context.invoked_subcommand == "init")
+
+
+def enter(name: str, new: bool = False) -> None:
+    """Make a case's folder the working folder, made if it is to be ``new``: relative paths, DVC and
+    the pin are the case's.
+
+    Raises:
+        SettingsError: there is no such case, or cannot be.
+    """
+    here = Case.here()
+    case = here.sibling(name)
+    if new:
+        if not (here.project / ".dvc").is_dir():
+            raise SettingsError(f"{here.project} is no DVC project. Try: git init && dvc init")
+        case.folder.mkdir(parents=True, exist_ok=True)
+    elif not case.params.is_file():
+        known = ", ".join(c.name for c in here.all() if c.name) or "none yet"
+        raise SettingsError(
+            f"no case {name!r} in {CASES}/; there are: {known}. To make it: {case.command('init')}"
+        )
+    os.chdir(case.folder)
 
 
 @cli.command()
@@ -85,15 +114,13 @@ def stage(name: str, params: Path) -> None:
 @click.option(
     "--summary",
     type=click.Path(path_type=Path),
-    default=Path("artifacts/summary.json"),
-    show_default=True,
-    help="A run's summary.",
+    help="A run's summary; else that of the last.",
 )
-def fleet(summary: Path) -> None:
+def fleet(summary: Path | None) -> None:
     """Print the fleet table of the last run."""
     from flows.command.table import print_fleet
 
-    print_fleet(summary)
+    print_fleet(summary or Case.here().summary)
 
 
 @cli.command()
@@ -105,7 +132,7 @@ def promote(devices: tuple[str, ...], force: bool, params: Path) -> None:
     from flows.command.promotion import promote_fleet
     from tasks.servers.services import use_environment
 
-    use_environment(Path.cwd())
+    use_environment(Case.here())
     promote_fleet(params, devices, force)
 
 
@@ -117,7 +144,7 @@ def rollback(device: str, params: Path) -> None:
     from flows.command.promotion import roll_back
     from tasks.servers.services import use_environment
 
-    use_environment(Path.cwd())
+    use_environment(Case.here())
     roll_back(params, device)
 
 
@@ -132,7 +159,7 @@ def export(device: str, name: str, int8: bool, out: Path | None, params: Path) -
     from flows.command.delivery import export_device
     from tasks.servers.services import use_environment
 
-    use_environment(Path.cwd())
+    use_environment(Case.here())
     export_device(device, name, int8, out, params)
 
 
@@ -145,7 +172,7 @@ def serve(device: str, port: int, params: Path) -> None:
     from flows.command.delivery import serve_device
     from tasks.servers.services import use_environment
 
-    use_environment(Path.cwd())
+    use_environment(Case.here())
     serve_device(device, port, params)
 
 
@@ -163,13 +190,14 @@ def profile(
     """Measure this machine, and print it as a device of the fleet."""
     from tasks.servers.services import use_environment
 
-    use_environment(Path.cwd())  # before torch is loaded, which reads it once
+    use_environment(Case.here())  # before torch is loaded, which reads it once
     from flows.command.profiling import profile_machine
 
     profile_machine(params, number, limit, power_watt, out)
 
 
 @cli.command()
+@click.option("--case", "name", metavar="NAME", help="Of a further case, in cases/NAME.")
 @click.option("--source", type=click.Choice(SOURCES), help="The data set.")
 @click.option("--data", type=click.Path(path_type=Path), help="Its folder.")
 @click.option("--image-size", type=click.IntRange(4), help="Else as the model or images are.")
@@ -182,13 +210,15 @@ def profile(
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Write over params.yaml.")
 @click.option("--yes", is_flag=True, help="Ask nothing; take what is usual.")
-def init(channels: str | None, force: bool, yes: bool, **given: Any) -> None:
+def init(name: str | None, channels: str | None, force: bool, yes: bool, **given: Any) -> None:
     """Write params.yaml for your data, model and fleet."""
     from flows.command.init import asked
     from flows.command.init import init as write
 
-    case = asked({**given, "channels": int(channels) if channels else None}, yes)
-    write(case, Path(), force)
+    if name:
+        enter(name, new=True)
+    wishes = asked({**given, "channels": int(channels) if channels else None}, yes)
+    write(Case.here(), wishes, force)
 
 
 @cli.command()
@@ -223,7 +253,7 @@ def up(base_port: int) -> None:
     """Start PostgreSQL, S3, MLflow, Prefect and a worker; the password is ACME_PASSWORD."""
     from tasks.servers.stack import up as start
 
-    start(Path.cwd(), base_port)
+    start(Case.here().project, base_port)
     print("\nTo use them: . .acme/stack/env")
 
 
@@ -233,7 +263,7 @@ def down(delete_data: bool) -> None:
     """Stop them; the databases stay."""
     from tasks.servers.stack import down as stop
 
-    stop(Path.cwd(), delete_data)
+    stop(Case.here().project, delete_data)
 
 
 @stack.command()
@@ -241,7 +271,7 @@ def status() -> None:
     """Print the address of each, and whether it is up."""
     from tasks.servers.stack import status as show
 
-    show(Path.cwd())
+    show(Case.here().project)
 
 
 @stack.command()
@@ -302,7 +332,8 @@ def main() -> None:
 
         if not is_ours(error):
             raise
-        fail(str(error))
+        name = Case.here().name
+        fail(f"case {name}: {error}" if name else str(error))
 
 
 def fail(message: str, code: int = 2) -> None:

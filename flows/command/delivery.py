@@ -12,11 +12,10 @@ from typing import Any
 from flows.command.table import print_rows
 from tasks.run.errors import RegistryError
 from tasks.servers.services import environment, serving, until_interrupted
+from tasks.settings.case import Case
 from tasks.settings.fleet import Device
 from tasks.settings.params import Settings, device_name, load
 from tasks.tracking.candidates import tracking_uri
-
-OUT = Path("artifacts/export")
 
 
 def export_device(
@@ -37,18 +36,19 @@ def export_device(
     settings = load(params)
     prepare("cpu", settings.threads)
     chosen = find_device(settings, device)
-    registry, model = Registry(Path.cwd()), device_model(chosen.name)
+    case = Case.here()
+    registry, model = Registry(case.project), device_model(case, chosen.name)
     champion = registry.find(model, CHAMPION)
     if champion is None:
         raise RegistryError(f"{model} has no champion. {HOW_TO_GET_ONE}")
-    place = out or OUT / chosen.name / (f"{name}-int8" if int8 else name)
+    place = out or case.export / chosen.name / (f"{name}-int8" if int8 else name)
     with tempfile.TemporaryDirectory() as scratch:
         state = registry.state_file(champion, Path(scratch))
         if state is None:
             raise RegistryError(f"{model}: version {champion.number} holds no safetensors state")
         source = Source(chosen, model, champion.number, state, samples_ref(chosen.name))
         manifest = export(source, name, int8, place)
-    print_manifest(manifest, place)
+    print_manifest(manifest, case.shown(place))
     return manifest
 
 
@@ -102,12 +102,13 @@ def serving_device(device: Device, port: int) -> Iterator[str]:
     """
     from tasks.tracking.registry import CHAMPION, HOW_TO_GET_ONE, Registry, device_model
 
-    root, model = Path.cwd(), device_model(device.name)
-    if Registry(root).find(model, CHAMPION) is None:
+    case = Case.here()
+    project, model = case.project, device_model(case, device.name)
+    if Registry(project).find(model, CHAMPION) is None:
         raise RegistryError(f"{model} has no champion. {HOW_TO_GET_ONE}")
     where = ["--host", "127.0.0.1", "--port", str(port), "--env-manager", "local"]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{model}@champion"]
-    env = {**environment(root), "MLFLOW_TRACKING_URI": tracking_uri(root)}
-    url, log = f"http://127.0.0.1:{port}", root / ".acme/model-server.log"
+    env = {**environment(case), "MLFLOW_TRACKING_URI": tracking_uri(project)}
+    url, log = f"http://127.0.0.1:{port}", case.servers / "model-server.log"
     with serving("MLflow's model server", [*command, *where], f"{url}/ping", log, env):
         yield url

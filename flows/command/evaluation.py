@@ -12,8 +12,8 @@ from pathlib import Path
 from flows.command.run import quiet_expected_errors
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.errors import SettingsError
-from tasks.run.stages import is_pipelines
 from tasks.servers.services import prefect_server
+from tasks.settings.case import Case
 from tasks.settings.declared import checked
 
 
@@ -27,8 +27,8 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
     if unknown:
         raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
     checked(params)
-    root, chosen = Path.cwd(), [name for name in EXPERIMENTS if not only or name in only]
-    with prefect_server(root) as env:
+    chosen = [name for name in EXPERIMENTS if not only or name in only]
+    with prefect_server(Case.here()) as env:
         os.environ.update(env)  # before anything imports Prefect, which reads it once
         quiet_expected_errors()
         for number, name in enumerate(chosen, 1):
@@ -54,20 +54,20 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
         scale=scale,
         command=command_of(name, scale, seeds, params),
         hardware=hardware(Machine.of(settings.compute, settings.threads)),
-        git_commit=git_commit(Path.cwd()),
+        git_commit=git_commit(Case.here()),
         wall_s=round(time.monotonic() - start, 1),
     )
     claims = results.publish(name, rows, how)
     content = world.content_of(settings.data)
     lineage = Lineage(settings.data.source, content, how.git_commit, scale)
-    results.log(name, rows, claims, Path.cwd(), lineage)
+    results.log(name, rows, claims, Case.here(), lineage)
 
 
 def command_of(name: str, scale: str, seeds: int | None, params: Path) -> str:
     """What reproduces one experiment."""
     words = ["acme", "evaluate", "--only", name, "--scale", scale]
     words += ["--seeds", str(seeds)] if seeds else []
-    return shlex.join(words if is_pipelines(params) else [*words, "--params", str(params)])
+    return shlex.join(words if Case.here().reads(params) else [*words, "--params", str(params)])
 
 
 def finish(scale: str) -> None:

@@ -12,55 +12,60 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from flows.command.names import SOURCES
-from flows.command.pipeline import is_code
+from flows.command.pipeline import holds_code, is_code, with_code
 from tasks.cloud.registered import is_registered
 from tasks.run.errors import SettingsError
 from tasks.run.files import atomic_write
 from tasks.servers.services import use_environment
-from tasks.settings.declared import READERS, named_files
+from tasks.settings.case import Case
+from tasks.settings.declared import named_files, reads
 from tasks.settings.params import load
-from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Case, changes
+from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Wishes, changes
+from tasks.setup.subproject import make_subproject
 
 
-def asked(given: Mapping[str, Any], quiet: bool) -> Case:
-    """The case that flags describe; what they leave open is asked for, or taken as usual where
-    ``quiet``."""
-    case = dict(given)
+def asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
+    """What flags say; what they leave open is asked for, or taken as usual where ``quiet``."""
+    wishes = dict(given)
 
     def ask(name: str, words: str, usual: Any, kind: Any = None) -> None:
-        if case[name] is None:
-            case[name] = usual if quiet else click.prompt(words, default=usual, type=kind)
+        if wishes[name] is None:
+            wishes[name] = usual if quiet else click.prompt(words, default=usual, type=kind)
 
     ask("source", "Data set", SOURCES[0], click.Choice(SOURCES))
     ask("data", "Its folder", Path("data"), click.Path(path_type=Path))
     ask("model", "A timm ViT or DeiT, models:/NAME@ALIAS, or none for a small ViT", "none")
-    made_up = case["fleet"] is None and case["devices"] is None
+    made_up = wishes["fleet"] is None and wishes["devices"] is None
     if made_up and not quiet:
         answer = click.prompt("A fleet file, YAML or CSV, or none to make devices up", "none")
-        case["fleet"] = None if answer == "none" else Path(answer)
-    if case["fleet"] is None:
+        wishes["fleet"] = None if answer == "none" else Path(answer)
+    if wishes["fleet"] is None:
         ask("devices", "How many devices", DEVICES, click.IntRange(1))
-        ask("clusters", "In how many clusters", min(CLUSTERS, case["devices"]), click.IntRange(1))
-    case["model"] = None if case["model"] == "none" else case["model"]
-    return Case(**case)
+        ask("clusters", "In how many clusters", min(CLUSTERS, wishes["devices"]), click.IntRange(1))
+    wishes["model"] = None if wishes["model"] == "none" else wishes["model"]
+    return Wishes(**wishes)
 
 
-def init(case: Case, out: Path, force: bool) -> None:
+def init(case: Case, wishes: Wishes, force: bool) -> None:
     """Write ``params.yaml`` with the shipped file's comments; ``dvc.yaml`` and ``.gitignore`` where
-    there are none.
+    there are none, and the DVC project of a further case.
 
     Raises:
-        SettingsError: a file is there already, or the case is impossible; then nothing is written.
+        SettingsError: a file is there already, or a wish is impossible; then nothing is written.
     """
-    path = out / "params.yaml"
+    path, shown = case.params, case.shown(case.params)
     if path.exists() and not force:
-        raise SettingsError(f"{path} is there already. To write over it: acme init --force")
-    if not case.data.resolve().is_relative_to(out.resolve()):
-        raise SettingsError(f"--data {case.data}: DVC pins what lies below this folder; move it in")
-    if is_registered(case.model):
-        use_environment(out)  # MLflow draws a bar a file unless it is told not to
+        how = case.command("init --force")
+        raise SettingsError(f"{shown} is there already. To write over it: {how}")
+    if not wishes.data.resolve().is_relative_to(case.folder.resolve()):
+        raise SettingsError(
+            f"--data {wishes.data}: DVC pins what lies below this folder ({case.folder}); "
+            "move it in"
+        )
+    if is_registered(wishes.model):
+        use_environment(case)  # MLflow draws a bar a file unless it is told not to
     text = (SHIPPED / "settings.yaml").read_text()
-    written = edited(text, changes(case, YAML(typ="safe").load(text)))
+    written = edited(text, changes(wishes, YAML(typ="safe").load(text)))
     kept = path.read_bytes() if path.exists() else None
     atomic_write(path, written.encode())
     try:
@@ -69,21 +74,23 @@ def init(case: Case, out: Path, force: bool) -> None:
         path.unlink() if kept is None else atomic_write(path, kept)
         raise
     for name, content in (
-        ("dvc.yaml", stages(YAML(typ="safe").load(written))),
-        (".gitignore", ignored(case.data)),
+        ("dvc.yaml", stages(case, YAML(typ="safe").load(written))),
+        (".gitignore", ignored(case, wishes.data)),
     ):
-        if not (out / name).exists():
-            atomic_write(out / name, content.encode())
+        if not (case.folder / name).exists():
+            atomic_write(case.folder / name, content.encode())
+    if case.name:
+        make_subproject(case)
     devices = sum(len(cluster.devices) for cluster in settings.fleet)
-    print(f"{path}: {len(settings.fleet)} edge servers, {devices} devices. Next:")
-    print("\n".join(f"  {step}" for step in steps(case, out)))
+    print(f"{shown}: {len(settings.fleet)} edge servers, {devices} devices. Next:")
+    print("\n".join(f"  {step}" for step in steps(case, wishes)))
 
 
-def steps(case: Case, out: Path) -> list[str]:
+def steps(case: Case, wishes: Wishes) -> list[str]:
     """The commands that come after ``acme init``."""
-    repository = [] if (out / ".dvc").exists() else ["git init && dvc init"]
-    fetch = [] if case.source == "image-folder" else ["acme data fetch"]
-    return [*repository, *fetch, "acme data pin", "acme run"]
+    repository = [] if (case.folder / ".dvc").exists() else ["git init && dvc init"]
+    fetch = [] if wishes.source == "image-folder" else ["data fetch"]
+    return [*repository, *(case.command(words) for words in (*fetch, "data pin", "run"))]
 
 
 def edited(text: str, overlay: Mapping[str, Any]) -> str:
@@ -94,21 +101,23 @@ def edited(text: str, overlay: Mapping[str, Any]) -> str:
     return _dumped(yaml, content)
 
 
-def stages(values: Mapping[str, Any]) -> str:
-    """The shipped stages without their dependencies on this project's code, which is installed;
-    with those on files that the settings name."""
+def stages(case: Case, values: Mapping[str, Any]) -> str:
+    """The shipped stages, with dependencies on files that the settings name, and on the code where
+    the case lies in a clone of it (else it is installed)."""
     yaml = _yaml()
     content = yaml.load((SHIPPED / "stages.yaml").read_text())
     named = named_files(values)
     for name, stage in content["stages"].items():
         own = [d for d in stage["deps"] if not is_code(d)]
-        stage["deps"] = own + [file for of, file in named if name in READERS[of]]
-    return _dumped(yaml, content)
+        stage["deps"] = own + [file for of, file in named if reads(name, of)]
+    text = _dumped(yaml, content)
+    return with_code(case, text) if holds_code(case) else text
 
 
-def ignored(data: Path) -> str:
+def ignored(case: Case, data: Path) -> str:
     """What git leaves to DVC, to MLflow and to the next run."""
-    return "".join(f"/{name}/\n" for name in (data.as_posix(), "artifacts", ".acme", "mlflow"))
+    servers = [] if case.name else [".acme", "mlflow"]
+    return "".join(f"/{name}/\n" for name in (data.as_posix(), "artifacts", *servers))
 
 
 def _yaml() -> YAML:

@@ -4,4 +4,3 @@ from __future__ import annotations
 
 SOURCES = ("image-folder", "fashion-mnist", "cifar100")
 FORMATS = ("onnx", "pt2", "safetensors")
-STAGES = ("partition", "backbone", "customize", "evaluate")  # of dvc.yaml, in order

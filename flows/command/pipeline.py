@@ -4,37 +4,47 @@ code that each stage's flow runs into its dependencies (``make deps``)."""
 from __future__ import annotations
 
 from io import StringIO
+from os.path import normpath, relpath
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
-from tasks.run.closure import PACKAGES, closure, relative
+from tasks.run.closure import PACKAGES, ROOT, closure, relative
 from tasks.run.files import atomic_write
-from tasks.run.stages import PIPELINE
+from tasks.settings.case import Case
 
 VERSIONS = "constraints.txt"
 
 
-def code_of(stage: str) -> list[str]:
-    """The files of this project that a stage's flow runs, after the libraries' versions. (The
-    command line hands the flow its settings, and decides nothing else.)"""
-    return [VERSIONS, *(relative(file) for file in closure(f"flows.{stage}"))]
+def code_of(case: Case, stage: str) -> list[str]:
+    """The files of this project that a stage's flow runs, after the libraries' versions, as they
+    are called in the case's folder. (The command line hands the flow its settings, and decides
+    nothing else.)"""
+    up = relpath(case.project, case.folder)
+    files = [VERSIONS, *(relative(file) for file in closure(f"flows.{stage}"))]
+    return [normpath(f"{up}/{file}") for file in files]
 
 
 def is_code(dependency: str) -> bool:
     """Whether a stage's dependency is this project's code, or what that was made with."""
-    return dependency == VERSIONS or dependency.split("/")[0] in PACKAGES
+    first = dependency.removeprefix("../../").split("/")[0]
+    return first in PACKAGES or first == VERSIONS
 
 
-def with_code(text: str) -> str:
-    """The text of a dvc.yaml with every stage's code as it is now; all else stays."""
+def holds_code(case: Case) -> bool:
+    """Whether the project is a clone, whose code DVC watches; else the code is installed."""
+    return case.project.resolve() == ROOT.resolve()
+
+
+def with_code(case: Case, text: str) -> str:
+    """The text of a case's dvc.yaml with every stage's code as it is now; all else stays."""
     yaml = YAML()
     yaml.width = 100
     yaml.indent(mapping=2, sequence=4, offset=2)
     content = yaml.load(text)
     for name, stage in content["stages"].items():
         own = [d for d in stage["deps"] if not is_code(d)]
-        stage["deps"] = CommentedSeq([*own, *code_of(name)])
+        stage["deps"] = CommentedSeq([*own, *code_of(case, name)])
         stage["deps"].fa.set_flow_style()
     written = StringIO()
     yaml.dump(content, written)
@@ -42,4 +52,6 @@ def with_code(text: str) -> str:
 
 
 if __name__ == "__main__":
-    atomic_write(PIPELINE, with_code(PIPELINE.read_text()).encode())
+    for case in Case(ROOT).all():
+        if case.pipeline.is_file():
+            atomic_write(case.pipeline, with_code(case, case.pipeline.read_text()).encode())

@@ -9,6 +9,7 @@ from flows.command.table import print_rows
 from models.matching.profile import Line
 from tasks.cloud.registered import bring, is_registered
 from tasks.run.errors import SettingsError
+from tasks.settings.case import Case
 from tasks.settings.fleet import parameters_from
 from tasks.settings.fleet_file import append_row
 from tasks.settings.params import load
@@ -28,7 +29,7 @@ def profile_machine(
     storage_limit = limit_of(limit)
     settings = load(params)
     name = settings.backbone.reference.name
-    registered = bring.fn(name, Path.cwd()) if name and is_registered(name) else None
+    registered = bring.fn(name, Case.here().project) if name and is_registered(name) else None
     found = profile(settings, watt, registered)
     device = {
         "id": number,

@@ -8,6 +8,7 @@ from pathlib import Path
 from flows.command.table import print_rows
 from tasks.run.compute import Machine
 from tasks.run.errors import RegistryError
+from tasks.settings.case import Case
 from tasks.settings.params import Settings, device_name, load
 from tasks.tracking.promotion import Decision, Owner, owners, promote
 from tasks.tracking.registry import Registry, device_model
@@ -20,10 +21,10 @@ def promote_fleet(params: Path, devices: Sequence[str], force: bool = False) -> 
         SettingsError: a device is not of the fleet.
         RegistryError: a device that was named has no challenger.
     """
-    settings = load(params)
+    settings, case = load(params), Case.here()
     Machine.of(settings.compute, settings.threads).prepare()  # scores are computed again
-    chosen = owners_of(settings, devices)
-    decisions = [promote.fn(Path.cwd(), owner, force) for owner in chosen]
+    chosen = owners_of(case, settings, devices)
+    decisions = [promote.fn(case.project, owner, force) for owner in chosen]
     for owner, decision in zip(chosen, decisions, strict=True):
         if devices and decision is None:
             raise RegistryError(f"{owner.model} has no challenger: there is nothing to decide")
@@ -34,17 +35,18 @@ def promote_fleet(params: Path, devices: Sequence[str], force: bool = False) -> 
 
 def roll_back(params: Path, device: str) -> None:
     """The device's champion before the present one is champion again."""
-    [owner] = owners_of(load(params), [device])
-    left, champion = Registry(Path.cwd()).rollback(owner.model)
+    case = Case.here()
+    [owner] = owners_of(case, load(params), [device])
+    left, champion = Registry(case.project).rollback(owner.model)
     print(f"{owner.model}: version {champion.number} is champion again, instead of {left.number}")
 
 
-def owners_of(settings: Settings, devices: Sequence[str]) -> list[Owner]:
+def owners_of(case: Case, settings: Settings, devices: Sequence[str]) -> list[Owner]:
     """The models of ``devices`` (by name, or id alone), or of the whole fleet."""
-    known = {owner.model: owner for owner in owners(settings)}
+    known = {owner.model: owner for owner in owners(case, settings)}
     if not devices:
         return list(known.values())
-    return [known[device_model(device_name(settings, device))] for device in devices]
+    return [known[device_model(case, device_name(settings, device))] for device in devices]
 
 
 def print_decisions(decisions: Sequence[Decision]) -> None:

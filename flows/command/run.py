@@ -7,12 +7,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from os.path import relpath
 from pathlib import Path
+from typing import Any
 
-from flows.command.names import STAGES
 from tasks.run.errors import StageError, is_ours
-from tasks.run.stages import PARAMS, PIPELINE, is_pipelines, stage_command
 from tasks.servers.services import (
     environment,
     mlflow_command,
@@ -22,13 +21,11 @@ from tasks.servers.services import (
     until_interrupted,
     use_environment,
 )
+from tasks.settings.case import SETTINGS, Case
 from tasks.settings.declared import checked, paths, stages_of
 from tasks.settings.params import Settings, load
+from tasks.settings.stages import STAGES, stage_command
 from tasks.tracking.candidates import TRIAL
-
-PIN = Path("data.dvc")
-SUMMARY = Path("artifacts/summary.json")
-REPORT = Path("artifacts/report.html")
 
 
 def run_all(params: Path) -> None:
@@ -39,42 +36,45 @@ def run_all(params: Path) -> None:
     """
     from flows.command.table import print_fleet
 
-    moves = checked(params).backbone.reference.moves
-    if is_pipelines(params):
-        require_project(Path.cwd())
+    case, moves = Case.here(), checked(params).backbone.reference.moves
+    whole = case.reads(params)
+    if whole:
+        require_project(case)
     fetch_data(params)
-    root = Path.cwd()
     start = time.monotonic()
-    if is_pipelines(params) and not moves and up_to_date(root):
+    if whole and not moves and up_to_date(case):
         print("All stages are up to date.")
     else:
-        with prefect_server(root) as env:
-            bring_up_to_date(root, params, env, moves)
-        if is_pipelines(params):
+        with prefect_server(case) as env:
+            bring_up_to_date(case, params, env, moves)
+        if whole:
             from flows.command.promotion import promote_fleet
 
-            use_environment(root)
+            use_environment(case)
             promote_fleet(params, ())
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
-    print_fleet(SUMMARY)
-    print(f"\nReport: {REPORT}   Browse every candidate and run: acme ui")
+    print_fleet(case.summary)
+    print(f"\nReport: {case.shown(case.report)}   Browse every candidate and run: acme ui")
 
 
-def require_project(root: Path) -> None:
+def require_project(case: Case) -> None:
     """Raises StageError where DVC could not run: it says what is missing before a server starts."""
+    root = case.folder
+    if case.name and not (root / ".dvc").is_dir():
+        raise StageError(f"{root} is no DVC project. Try: (cd {root} && dvc init --subdir)")
     if not any((folder / ".dvc").is_dir() for folder in (root, *root.parents)):
         raise StageError(f"{root} is no DVC project. Try: git init && dvc init")
-    if not (root / PIPELINE).is_file():
-        raise StageError(f"{root} has no {PIPELINE}. acme init writes one beside new settings")
+    if not case.pipeline.is_file():
+        raise StageError(f"{root} has no dvc.yaml. acme init writes one beside new settings")
 
 
-def up_to_date(root: Path) -> bool:
+def up_to_date(case: Case) -> bool:
     """Whether DVC finds nothing to do, so that no server need be started."""
     status = [sys.executable, "-m", "dvc", "status", "--quiet"]
-    return _call(root, environment(root), status) == 0 and SUMMARY.exists()
+    return _call(case, environment(case), status) == 0 and case.summary.exists()
 
 
-def bring_up_to_date(root: Path, params: Path, env: dict[str, str], moves: bool = False) -> None:
+def bring_up_to_date(case: Case, params: Path, env: dict[str, str], moves: bool = False) -> None:
     """`dvc repro`; with other settings than those DVC knows, each stage in turn without DVC.
 
     ``moves``: the reference is an alias, so the backbone's stage is run whatever DVC says of it,
@@ -87,13 +87,13 @@ def bring_up_to_date(root: Path, params: Path, env: dict[str, str], moves: bool 
     if moves:
         again = stage_command("backbone", params, again=True)
         commands = [stage_command("partition", params), again, *commands]
-    if not is_pipelines(params):
+    if not case.reads(params):
         print(
-            f"{params} is not the {PARAMS} that DVC knows: a trial. Every stage runs, without DVC; "
-            "its candidates are logged, and none becomes a challenger"
+            f"{params} is not the {SETTINGS} that DVC knows: a trial. Every stage runs, without "
+            "DVC; its candidates are logged, and none becomes a challenger"
         )
         commands = [stage_command(stage, params) for stage in STAGES]
-    if any(_call(root, env, command) for command in commands):
+    if any(_call(case, env, command) for command in commands):
         raise StageError("a stage failed (see above); finished steps are kept: mend and run again")
 
 
@@ -104,29 +104,39 @@ def run_stage(name: str, params: Path) -> None:
     the stage left before goes first, as DVC would have it: a device that is no longer of the fleet
     must not stay behind.
     """
-    settings = checked(params)
-    if not is_pipelines(params):
+    settings, case = checked(params), Case.here()
+    if not case.reads(params):
         os.environ[TRIAL] = str(params)
-        for place in outputs_of(name) if PIPELINE.exists() else []:
+        for place in outputs_of(case, name) if case.pipeline.exists() else []:
             shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-    with prefect_server(Path.cwd()) as env:
+    with prefect_server(case) as env:
         os.environ.update(env)  # before anything imports Prefect, which reads it once
-        stage_flow(name)(settings)
+        run_flow(case, name, settings)
 
 
-def outputs_of(stage: str) -> list[Path]:
+def outputs_of(case: Case, stage: str) -> list[Path]:
     """What a stage of dvc.yaml leaves: outputs, metrics and plots."""
-    declared = stages_of(PIPELINE).get(stage, {})
-    return [Path(out) for out in paths(declared, "outs", "metrics", "plots")]
+    declared = stages_of(case.pipeline).get(stage, {})
+    return [case.folder / out for out in paths(declared, "outs", "metrics", "plots")]
 
 
-def stage_flow(name: str) -> Callable[[Settings], None]:
-    """The flow of a stage; only that stage's imports are paid for."""
+def run_flow(case: Case, stage: str, settings: Settings) -> None:
+    """The flow of a stage, with only its imports; Prefect knows its run by the case's name too."""
+    from prefect import tags
+
+    flow = stage_flow(stage)
+    if case.name:
+        flow = flow.with_options(flow_run_name=f"{case.name}: {flow.flow_run_name}")
+    with tags(*([case.name] if case.name else [])):
+        flow(settings)
+
+
+def stage_flow(name: str) -> Any:
+    """The flow of a stage."""
     from importlib import import_module
 
     quiet_expected_errors()
-    flow: Callable[[Settings], None] = getattr(import_module(f"flows.{name}"), name)
-    return flow
+    return getattr(import_module(f"flows.{name}"), name)
 
 
 def fetch_data(params: Path) -> None:
@@ -135,26 +145,33 @@ def fetch_data(params: Path) -> None:
 
     data = load(params).data
     sources.fetch(data.source, data.folder, origin=data.origin)
-    if not PIN.exists():
-        print(f"{data.folder} is there, but not pinned. To accept it: acme data pin")
+    case = Case.here()
+    if not case.pin.exists():
+        print(f"{data.folder} is there, but not pinned. To accept it: {case.command('data pin')}")
         return
-    pin.verify(data.folder, PIN)
-    pin.cache(data.folder, PIN)
+    pin.verify(data.folder, _pin())
+    pin.cache(data.folder, _pin())
 
 
 def verify_data(params: Path) -> None:
     """Print the content id of data that are as pinned."""
     from tasks.data import pin
 
-    print(f"{PIN}: {pin.verify(load(params).data.folder, PIN)} as pinned")
+    print(f"{_pin()}: {pin.verify(load(params).data.folder, _pin())} as pinned")
 
 
 def pin_data(params: Path) -> None:
     """Accept the data as they are."""
     from tasks.data import pin
 
-    pin.pin(load(params).data.folder, PIN)
-    print(f"{PIN}: pinned {pin.content_id(PIN)}; commit it and {pin.checksums_path(PIN)}")
+    path = _pin()
+    pin.pin(load(params).data.folder, path)
+    print(f"{path}: pinned {pin.content_id(path)}; commit it and {pin.checksums_path(path)}")
+
+
+def _pin() -> Path:
+    """The pin of the case here, as short as errors should say it."""
+    return Path(relpath(Case.here().pin))
 
 
 def serve_pages(prefect_port: int, mlflow_port: int) -> None:
@@ -165,27 +182,29 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
         HEADERS,
         candidates_page,
         connect,
+        experiment_of,
         tracking_uri,
     )
 
-    use_environment(Path.cwd())
-    root = Path.cwd()
-    client = connect(root)
+    case = Case.here()
+    use_environment(case)
+    client = connect(case.project)
     mlflow = f"http://127.0.0.1:{mlflow_port}"
-    command, log = mlflow_command(mlflow_port, tracking_uri(root)), root / ".acme/mlflow.log"
+    command = mlflow_command(mlflow_port, tracking_uri(case.project))
+    health, log = f"{mlflow}/health", case.servers / "mlflow.log"
     with (
-        prefect_on(prefect_port, root) as api,
-        serving("MLflow", command, f"{mlflow}/health", log, environment(root)),
+        prefect_on(prefect_port, case) as api,
+        serving("MLflow", command, health, log, environment(case)),
     ):
         prefect = api.removesuffix("/api")
         print(f"Prefect: {prefect}\nMLflow:  {mlflow}")
-        for name in (BACKBONES, HEADERS, DEVICES):
+        for name in (experiment_of(case, n) for n in (BACKBONES, HEADERS, DEVICES)):
             print(f"  {name}, best first: {mlflow}/{candidates_page(client, name)}")
         until_interrupted()
 
 
-def _call(root: Path, env: dict[str, str], command: list[str]) -> int:
-    return subprocess.run(command, cwd=root, env=env, check=False).returncode
+def _call(case: Case, env: dict[str, str], command: list[str]) -> int:
+    return subprocess.run(command, cwd=case.folder, env=env, check=False).returncode
 
 
 def quiet_expected_errors() -> None:

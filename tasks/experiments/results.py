@@ -20,7 +20,8 @@ from tasks.experiments.canvas import png
 from tasks.experiments.claim import Claim
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.files import atomic_write, read_json, write_json
-from tasks.tracking.candidates import Candidate, Lineage, Tracker
+from tasks.settings.case import Case
+from tasks.tracking.candidates import Candidate, Group, Lineage, Tracker
 
 OUT = Path("artifacts/evaluation")
 Row = dict[str, Any]
@@ -60,18 +61,17 @@ def collect(scale: str, out: Path = OUT) -> list[Row]:
     return rows
 
 
-def log(name: str, rows: Sequence[Row], claims: Sequence[Claim], root: Path, to: Lineage) -> None:
+def log(name: str, rows: Sequence[Row], claims: Sequence[Claim], case: Case, to: Lineage) -> None:
     """A run a row, below one parent that carries the claims' means."""
-    tracker = Tracker(root, to)
     digest = hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    tracker.log_group(
-        f"acme-evaluation-{name}",
+    group = Group(
         digest,
-        name=name,
-        candidates=[_candidate(i, row) for i, row in enumerate(rows)],
+        name,
+        [_candidate(i, row) for i, row in enumerate(rows)],
         metrics={_metric(c.id): float(pd.Series(c.values).mean()) for c in claims},
         tags={"acme.experiment": name},
     )
+    Tracker(case, to).log_group(f"evaluation-{name}", group)
 
 
 def _candidate(index: int, row: Row) -> Candidate:

@@ -15,15 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.run.errors import StageError
+from tasks.settings.case import Case
 
 START_TIMEOUT_S = 120.0
 
 
-def environment(root: Path) -> dict[str, str]:
-    """The variables that our Prefect and MLflow processes run with; what is set already stays."""
-    (root / ".acme/prefect").mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
+def environment(case: Case) -> dict[str, str]:
+    """The variables that our Prefect and MLflow processes run with; what is set already stays.
+    The cases of a project share its servers, and each has cached results of its own."""
+    home = case.servers / "prefect"
+    home.mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
     defaults = {
-        "PREFECT_HOME": str(root / ".acme/prefect"),
+        "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "WARNING",
@@ -42,13 +45,13 @@ def environment(root: Path) -> dict[str, str]:
     bin_folder = str(Path(sys.executable).parent)  # so that a stage's `acme` is this environment's
     path = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}"
     # cached results live and die with the files that they refer to
-    results = str(root / "artifacts/work/results")
+    results = str(case.work / "results")
     return {**defaults, **os.environ, "PATH": path, "PREFECT_LOCAL_STORAGE_PATH": results}
 
 
-def use_environment(root: Path) -> None:
+def use_environment(case: Case) -> None:
     """:func:`environment` for this process too."""
-    os.environ.update(environment(root))
+    os.environ.update(environment(case))
 
 
 def free_port() -> int:
@@ -112,27 +115,27 @@ def stop(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def prefect_server(root: Path) -> Iterator[dict[str, str]]:
+def prefect_server(case: Case) -> Iterator[dict[str, str]]:
     """The environment of a run with one Prefect server for all its stages.
 
     A server named by PREFECT_API_URL is used as it is; else one is started and stopped here.
     """
-    env = environment(root)
+    env = environment(case)
     if env.get("PREFECT_API_URL"):
         yield env
         return
     port = free_port()
-    with prefect_on(port, root) as api:
+    with prefect_on(port, case) as api:
         yield {**env, "PREFECT_API_URL": api}
 
 
 @contextmanager
-def prefect_on(port: int, root: Path) -> Iterator[str]:
+def prefect_on(port: int, case: Case) -> Iterator[str]:
     """A Prefect server on loopback while the block runs; gives its API's address."""
     api = f"http://127.0.0.1:{port}/api"
     # the page asks port 4200 unless it is told otherwise
-    env = {**environment(root), "PREFECT_SERVER_UI_API_URL": api}
-    log = root / ".acme/prefect-server.log"
+    env = {**environment(case), "PREFECT_SERVER_UI_API_URL": api}
+    log = case.servers / "prefect-server.log"
     with serving("Prefect", prefect_command(port), f"{api}/health", log, env):
         yield api
 

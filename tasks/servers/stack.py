@@ -30,6 +30,7 @@ from tasks.servers.topology import (
     mlflow_ini,
     services,
 )
+from tasks.settings.case import Case
 
 
 def up(root: Path, base_port: int = BASE_PORT) -> dict[str, str]:
@@ -131,7 +132,7 @@ def _start_all(root: Path, topology: Topology) -> None:
 
 def _start(root: Path, topology: Topology, service: Service) -> None:
     log = _folder(root) / f"{service.name}.log"
-    env = {**environment(root), **topology.variables, **service.env}
+    env = {**environment(Case(root)), **topology.variables, **service.env}
     process = launch(service.command, log, env, cwd=root)
     record(root, topology, service.name, process.pid)
     wait(service.name, process, service.health, log)
@@ -170,7 +171,7 @@ def record(root: Path, topology: Topology, name: str, pid: int) -> None:
 
 
 def _folder(root: Path) -> Path:
-    return root / ".acme/stack"
+    return Case(root).servers / "stack"
 
 
 def _read(root: Path) -> dict[str, Any]:

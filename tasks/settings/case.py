@@ -3,11 +3,22 @@ beside each other in ``cases/``; what tells them apart in MLflow and Prefect is 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from os.path import abspath
 from pathlib import Path
+
+from tasks.run.errors import SettingsError
 
 CASES = "cases"
 """The folder of the project that holds a folder a case."""
+
+SETTINGS = "params.yaml"
+"""The settings that DVC reads, in a case's folder."""
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+TAKEN = "backbone"
+"""No word of a case's name: the registered models of two cases must not be called alike."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +35,51 @@ class Case:
 
     @classmethod
     def of(cls, folder: Path) -> Case:
-        """The case whose folder this is: ``<project>/cases/<name>``, or a project's own."""
+        """The case whose folder this is: ``<project>/cases/<name>`` of a DVC project, or a
+        project's own (which may itself lie in a folder that somebody called so)."""
         folder = folder.absolute()
-        if folder.parent.name == CASES:
-            return cls(folder.parent.parent, folder.name)
+        project = folder.parent.parent
+        if folder.parent.name == CASES and (project / ".dvc").is_dir():
+            return cls(project, folder.name)
         return cls(folder)
 
     @classmethod
     def here(cls) -> Case:
         """The case of the working folder."""
         return cls.of(Path.cwd())
+
+    def sibling(self, name: str) -> Case:
+        """The case of this project that is, or will be, called so.
+
+        Raises:
+            SettingsError: nothing can be called so.
+        """
+        if not NAME.fullmatch(name) or TAKEN in name.split("-"):
+            raise SettingsError(
+                f"--case {name}: give small letters and digits, in words joined by -, of which "
+                f"none is {TAKEN}"
+            )
+        return Case(self.project, name)
+
+    def all(self) -> list[Case]:
+        """Every case of this project that has settings, its own first."""
+        folders = sorted(path.parent for path in self.project.glob(f"{CASES}/*/{SETTINGS}"))
+        own = Case(self.project)
+        return [*([own] if own.params.is_file() else []), *(Case.of(f) for f in folders)]
+
+    def command(self, words: str) -> str:
+        """An `acme` command for this case, as a person in the project's folder types it."""
+        return f"acme --case {self.name} {words}" if self.name else f"acme {words}"
+
+    def shown(self, path: Path) -> Path:
+        """A path as it is printed: from the project's folder on, where it lies below that."""
+        path = path.absolute()
+        return path.relative_to(self.project) if path.is_relative_to(self.project) else path
+
+    def reads(self, params: Path) -> bool:
+        """Whether a settings file is the one that DVC reads (and not what that links to: files
+        that settings name lie beside them)."""
+        return abspath(params) == abspath(self.params)
 
     @property
     def folder(self) -> Path:
@@ -48,12 +94,22 @@ class Case:
     @property
     def params(self) -> Path:
         """The settings that its pipeline reads."""
-        return self.folder / "params.yaml"
+        return self.folder / SETTINGS
 
     @property
     def pipeline(self) -> Path:
         """DVC's stages."""
         return self.folder / "dvc.yaml"
+
+    @property
+    def servers(self) -> Path:
+        """What the project's servers leave, for all its cases: logs, Prefect's home, the stack."""
+        return self.project / ".acme"
+
+    @property
+    def experiments(self) -> Path:
+        """DVC's stages of the paper's experiments, which are on the project's own case."""
+        return self.folder / "evaluation/dvc.yaml"
 
     @property
     def pin(self) -> Path:

@@ -6,24 +6,21 @@ stages that read it, or a changed file would leave them as they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from os.path import normpath
+from collections.abc import Mapping, Sequence
+from os.path import abspath, relpath
 from pathlib import Path
 from typing import Any
 
 from tasks.run.errors import SettingsError
-from tasks.run.stages import PIPELINE, is_pipelines
+from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml
 from tasks.settings.names import require_known
 from tasks.settings.params import Settings, load
+from tasks.settings.stages import STAGES
 
-EXPERIMENTS = Path("evaluation/dvc.yaml")
 LISTS = ("deps", "outs", "metrics", "plots")
-READERS = {
-    "fleet": ("partition", "backbone", "customize", "evaluate", "experiment"),
-    "checkpoint": ("backbone", "experiment"),
-}
-"""The stages that read a named file, of :data:`PIPELINE` and (the last) of :data:`EXPERIMENTS`."""
+EXPERIMENT = "experiment"
+"""The one stage of a case's :attr:`~tasks.settings.case.Case.experiments`; reads everything."""
 
 
 def checked(params: Path) -> Settings:
@@ -38,21 +35,21 @@ def checked(params: Path) -> Settings:
     checkpoint = settings.backbone.reference.checkpoint
     if checkpoint is not None and not checkpoint.is_file():
         raise SettingsError(f"{params}: backbone.reference.checkpoint: no file {checkpoint}")
-    if is_pipelines(params):
-        require_declared(params)
+    if (case := Case.here()).reads(params):
+        require_declared(params, [p for p in (case.pipeline, case.experiments) if p.exists()])
     return settings
 
 
-def require_declared(params: Path) -> None:
+def require_declared(params: Path, pipelines: Sequence[Path]) -> None:
     """Raises SettingsError if stages do not depend on a file that their settings name."""
     for what, file in named_files(read_yaml(params)):
-        places = {normpath(place) for place in (Path(file), *Path(file).parents)}
+        places = {abspath(place) for place in (Path(file), *Path(file).parents)}
         missing = [
-            f"{stage} in {pipeline}"
-            for pipeline in (p for p in (PIPELINE, EXPERIMENTS) if p.exists())
+            f"{stage} in {relpath(pipeline)}"
+            for pipeline in pipelines
             for stage, declared in stages_of(pipeline).items()
-            if stage in READERS[what]
-            and not places & {normpath(pipeline.parent / d) for d in paths(declared, "deps")}
+            if reads(stage, what)
+            and not places & {abspath(pipeline.parent / d) for d in paths(declared, "deps")}
         ]
         if missing:
             raise SettingsError(
@@ -61,8 +58,13 @@ def require_declared(params: Path) -> None:
             )
 
 
+def reads(stage: str, what: str) -> bool:
+    """Whether a stage reads a file of the settings: the ``fleet``, or a ``checkpoint``."""
+    return what in STAGES[stage].files if stage in STAGES else stage == EXPERIMENT
+
+
 def named_files(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The files that (valid) settings name, each after what it is: see :data:`READERS`."""
+    """The files that (valid) settings name, each after what it is: ``fleet``, ``checkpoint``."""
     found = [("fleet", values["fleet"])] if isinstance(values["fleet"], str) else []
     checkpoint = values["backbone"]["reference"].get("checkpoint")
     return [*found, ("checkpoint", checkpoint)] if checkpoint else found
@@ -74,16 +76,14 @@ def stages_of(pipeline: Path) -> dict[str, Mapping[str, Any]]:
     Raises:
         SettingsError: the file is not YAML, or holds no stages as DVC reads them.
     """
-    content = read_yaml(pipeline)
+    content, file = read_yaml(pipeline), relpath(pipeline)
     stages = content.get("stages") if isinstance(content, Mapping) else None
     if not isinstance(stages, Mapping):
-        raise SettingsError(
-            f"{pipeline}: no `stages:` by name. Restore it: git checkout {pipeline}"
-        )
+        raise SettingsError(f"{file}: no `stages:` by name. Restore it: git checkout {file}")
     for name, stage in stages.items():
         listed = [stage.get(kind) or [] for kind in LISTS] if isinstance(stage, Mapping) else [None]
         if not all(isinstance(part, list) for part in listed):
-            raise SettingsError(f"{pipeline}: stage {name}: expected a mapping with lists of files")
+            raise SettingsError(f"{file}: stage {name}: expected a mapping with lists of files")
     return {str(name): stage for name, stage in stages.items()}
 
 

@@ -14,6 +14,7 @@ from tasks.cloud.registered import bring, is_registered
 from tasks.data.images import count_images, image_shape, partition_of
 from tasks.run.errors import SettingsError
 from tasks.run.store import read_tensors
+from tasks.settings.case import Case
 from tasks.settings.fleet import read_fleet
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -27,8 +28,8 @@ FINE_TUNING_LR = 1.0e-4  # of weights that are trained already
 
 
 @dataclass(frozen=True)
-class Case:
-    """What is special about a user's case; None takes what fits the rest."""
+class Wishes:
+    """What a user wants of new settings; None takes what fits the rest."""
 
     source: str
     data: Path
@@ -42,26 +43,26 @@ class Case:
     seed: int = 0
 
 
-def changes(case: Case, shipped: Mapping[str, Any]) -> Values:
+def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
     """The settings that differ from the ``shipped`` ones, nested.
 
     Raises:
         SettingsError: the model, its checkpoint or the fleet is impossible, or too few images.
         DataError: there are no images.
     """
-    images = count_images(case.data) if case.source == "image-folder" else None
-    config = reference_config(case, images, shipped["backbone"]["reference"])
-    backbone = of_small(case, config) if case.model is None else of_model(case, config)
+    images = count_images(wishes.data) if wishes.source == "image-folder" else None
+    config = reference_config(wishes, images, shipped["backbone"]["reference"])
+    backbone = of_small(wishes, config) if wishes.model is None else of_model(wishes, config)
     budget = shipped["matching"]["header_budget"] * max(1, config.dim // 64)
     grid = {**shipped["backbone"], **backbone}
-    fleet = of_fleet(case, variant_range(config, grid), budget)
-    slots = slots_of(case, fleet)
-    data = {"source": case.source, "folder": str(case.data)}
+    fleet = of_fleet(wishes, variant_range(config, grid), budget)
+    slots = slots_of(wishes, fleet)
+    data = {"source": wishes.source, "folder": str(wishes.data)}
     partition = {"slots": max(slots, shipped["partition"]["slots"])}
     if images:
         partition = partition_of(images, slots, shipped)
     return {
-        "seed": case.seed,
+        "seed": wishes.seed,
         "data": {**data, "image_size": config.image_size, "channels": config.channels},
         "partition": partition,
         "backbone": backbone,
@@ -71,36 +72,36 @@ def changes(case: Case, shipped: Mapping[str, Any]) -> Values:
 
 
 def reference_config(
-    case: Case, images: Mapping[str, Any] | None, small: Mapping[str, Any]
+    wishes: Wishes, images: Mapping[str, Any] | None, small: Mapping[str, Any]
 ) -> BackboneConfig:
-    """The reference model's shape, with the image size and channels that the case has.
+    """The reference model's shape, with the image size and channels that the wishes and data give.
 
     Raises:
         SettingsError: there is no such model, or one that cannot be sliced.
     """
-    side, channels = OF_SOURCES.get(case.source, (0, 0))
+    side, channels = OF_SOURCES.get(wishes.source, (0, 0))
     if images:
         side, channels = image_shape(next(iter(images["train"].values()))[0])
         side = max(4, min(LARGEST, side // 4 * 4))
-    channels = case.channels or channels
-    if case.model is None:
-        return _small(case.image_size or side, channels, small)
-    if is_registered(case.model):
-        _, values = read_tensors(bring.fn(case.model, Path.cwd()))
+    channels = wishes.channels or channels
+    if wishes.model is None:
+        return _small(wishes.image_size or side, channels, small)
+    if is_registered(wishes.model):
+        _, values = read_tensors(bring.fn(wishes.model, Case.here().project))
         return BackboneConfig.from_dict(values)
-    return _by_timm(case, channels)
+    return _by_timm(wishes, channels)
 
 
-def _by_timm(case: Case, channels: int) -> BackboneConfig:
+def _by_timm(wishes: Wishes, channels: int) -> BackboneConfig:
     import timm
     import torch
 
-    size: Values = {"img_size": case.image_size} if case.image_size else {}  # else its own
+    size: Values = {"img_size": wishes.image_size} if wishes.image_size else {}  # else its own
     try:
         with torch.device("meta"):
-            return config_of(timm.create_model(str(case.model), in_chans=channels, **size))
+            return config_of(timm.create_model(str(wishes.model), in_chans=channels, **size))
     except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise SettingsError(f"--model {case.model}: not a ViT of timm ({error})") from None
+        raise SettingsError(f"--model {wishes.model}: not a ViT of timm ({error})") from None
 
 
 def _small(side: int, channels: int, small: Mapping[str, Any]) -> BackboneConfig:
@@ -113,28 +114,28 @@ def _small(side: int, channels: int, small: Mapping[str, Any]) -> BackboneConfig
     )
 
 
-def of_small(case: Case, config: BackboneConfig) -> Values:
+def of_small(wishes: Wishes, config: BackboneConfig) -> Values:
     """Settings of the small ViT."""
-    return {"reference": {"patch_size": config.patch_size, **of_checkpoint(case)}}
+    return {"reference": {"patch_size": config.patch_size, **of_checkpoint(wishes)}}
 
 
-def of_checkpoint(case: Case) -> Values:
+def of_checkpoint(wishes: Wishes) -> Values:
     """The file of weights, where one is given. Raises SettingsError if it is not there."""
-    if case.checkpoint is None:
+    if wishes.checkpoint is None:
         return {}
-    if not case.checkpoint.is_file():
-        raise SettingsError(f"--checkpoint {case.checkpoint}: no such file")
-    return {"checkpoint": str(case.checkpoint)}
+    if not wishes.checkpoint.is_file():
+        raise SettingsError(f"--checkpoint {wishes.checkpoint}: no such file")
+    return {"checkpoint": str(wishes.checkpoint)}
 
 
-def of_model(case: Case, config: BackboneConfig) -> Values:
+def of_model(wishes: Wishes, config: BackboneConfig) -> Values:
     """Settings of a model with weights: depths of its own, widths of whole heads, and steps that
     do not undo what it learned."""
-    hub = case.checkpoint is None and not is_registered(case.model)
+    hub = wishes.checkpoint is None and not is_registered(wishes.model)
     heads = {kept(share, config.heads) for share in (0.25, 0.5, 0.75, 1.0)}
     depths = {max(1, round(config.depth * share)) for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}
     return {
-        "reference": {"name": case.model, "pretrained": hub, **of_checkpoint(case)},
+        "reference": {"name": wishes.model, "pretrained": hub, **of_checkpoint(wishes)},
         "widths": [int(1000 * count / config.heads) / 1000 for count in sorted(heads)],
         "depths": sorted(depths),
         "training": {"lr": FINE_TUNING_LR},
@@ -149,26 +150,27 @@ def variant_range(config: BackboneConfig, grid: Mapping[str, Any]) -> tuple[int,
     return backbone_parameters(small), backbone_parameters(large)
 
 
-def of_fleet(case: Case, sizes: tuple[int, int], budget: int) -> Any:
+def of_fleet(wishes: Wishes, sizes: tuple[int, int], budget: int) -> Any:
     """The fleet's file, its devices clustered as asked, or a made-up fleet.
 
     Raises:
         SettingsError: the file is wrong, a device holds no variant, there are more clusters than
             devices, or both a file and a number of devices are asked for.
     """
-    if case.fleet is None:
-        return made_up_fleet(case.devices or DEVICES, case.clusters, sizes, budget)
-    if case.devices is not None:
+    if wishes.fleet is None:
+        return made_up_fleet(wishes.devices or DEVICES, wishes.clusters, sizes, budget)
+    if wishes.devices is not None:
         raise SettingsError("--devices is for a made-up fleet; --fleet names its own")
-    clustered = read_fleet(case.fleet, case.clusters)
+    clustered = read_fleet(wishes.fleet, wishes.clusters)
     needed = budget + sizes[0]
     for device in (d for cluster in clustered for d in cluster["devices"]):
         if device["storage_limit"] < needed:
             raise SettingsError(
-                f"{case.fleet}: device {device['id']} holds {device['storage_limit']:,} parameters,"
-                f" the smallest variant with its header needs {needed:,}: try a smaller --model"
+                f"{wishes.fleet}: device {device['id']} holds {device['storage_limit']:,} "
+                f"parameters, the smallest variant with its header needs {needed:,}: "
+                "try a smaller --model"
             )
-    return str(case.fleet) if case.clusters is None else clustered
+    return str(wishes.fleet) if wishes.clusters is None else clustered
 
 
 def made_up_fleet(
@@ -196,8 +198,8 @@ def made_up_fleet(
     return [{"edge": f"edge-{k}", "devices": rows[bounds[k] : bounds[k + 1]]} for k in range(count)]
 
 
-def slots_of(case: Case, fleet: Any) -> int:
+def slots_of(wishes: Wishes, fleet: Any) -> int:
     """A part of the private data for each device, and a quarter more to be added later."""
-    clusters = read_fleet(case.fleet) if case.fleet and isinstance(fleet, str) else fleet
+    clusters = read_fleet(wishes.fleet) if wishes.fleet and isinstance(fleet, str) else fleet
     most = 1 + max(device["id"] for cluster in clusters for device in cluster["devices"])
     return most + max(1, most // 4)

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from models.backbone.slicing import slice_variant
 from models.matching.profile import Line, fit, power_constants
 from tasks.cloud.reference import reference_model
-from tasks.data.samples import PARTITION, DataInfo, read_info
+from tasks.data.samples import DataInfo, read_info
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
 from tasks.run.files import Ref
 from tasks.run.progress import progress
+from tasks.settings.case import Case
 from tasks.settings.params import Settings
 from tasks.setup.power import Counter, find_counter
 
@@ -167,7 +168,7 @@ def _grid(settings: Settings) -> list[tuple[float, int]]:
 
 def _info(settings: Settings) -> DataInfo:
     """The data's facts; where they are not divided yet, with a made-up number of classes."""
-    if (PARTITION / "data.json").exists():
+    if (Case.here().partition / "data.json").exists():
         return read_info()
     data, names = settings.data, tuple(str(i) for i in range(CLASSES))
     spread = (0.5,) * data.channels

@@ -8,21 +8,27 @@ restored from its cache leaves a candidate out or logs it twice.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
+
+from tasks.run.closure import PACKAGES
+from tasks.settings.case import CASES, Case
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-BACKBONES, HEADERS, DEVICES = "acme-1-backbones", "acme-2-headers", "acme-3-devices"
+BACKBONES, HEADERS, DEVICES = "1-backbones", "2-headers", "3-devices"
+"""Experiments of every case: MLflow knows them by :func:`experiment_of`."""
+
 NOTES = {
     BACKBONES: "Variants of the elastic backbone: a group a backbone, a run a width and depth.",
     HEADERS: "Headers that edges compared: a group an edge's search, a run a header.",
@@ -52,26 +58,32 @@ class Lineage:
     settings_sha256: str
 
 
-def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI, else the project's own store below ``mlflow/store``.
+def tracking_uri(project: Path) -> str:
+    """MLFLOW_TRACKING_URI, else the project's own store below ``mlflow/store``, for all its cases.
 
-    A queued experiment of DVC's runs in a copy of the project below ``.dvc``, which is thrown away;
-    its runs belong to the project.
+    A queued experiment of DVC's runs in a copy of the project below the ``.dvc`` of a case, which
+    is thrown away; its runs belong to the project.
     """
-    root = next((p.parent for p in root.parents if p.name == ".dvc"), root)
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL}{root / 'mlflow/store/mlflow.db'}"
+    of_dvc = [folder.parent for folder in project.parents if folder.name == ".dvc"]
+    project = Case.of(of_dvc[0]).project if of_dvc else project
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL}{project / 'mlflow/store/mlflow.db'}"
 
 
-def connect(root: Path) -> MlflowClient:
+def connect(project: Path) -> MlflowClient:
     """A client of the store, which is also made MLflow's current one."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
-    uri = tracking_uri(root)
+    uri = tracking_uri(project)
     if uri.startswith(LOCAL):
         Path(uri.removeprefix(LOCAL)).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri)
+
+
+def experiment_of(case: Case, name: str) -> str:
+    """What a case's experiment is called in MLflow."""
+    return f"{case.label}-{name}"
 
 
 def candidates_page(client: MlflowClient, experiment: str) -> str:
@@ -86,18 +98,22 @@ def candidates_page(client: MlflowClient, experiment: str) -> str:
     return f"#/experiments/{number}/runs?{urlencode(search, quote_via=quote)}"
 
 
+LIBRARIES = "constraints.txt"
 NOT_MADE_FROM = ("**/dvc.lock", "**/*.md", "docs/**")
 """Tracked files that no result is made from: a run writes the lock, `acme results` the pages."""
 
 
-def git_commit(root: Path) -> str:
-    """The checked-out commit, with ``-dirty`` if code or settings below ``root`` differ from it;
-    ``unknown`` outside git."""
+def git_commit(case: Case) -> str:
+    """The checked-out commit, with ``-dirty`` if the project's code or the case's settings differ
+    from it; ``unknown`` outside git. Another case's settings do not count."""
+    root = case.project
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()
     if not commit:
         return "unknown"
-    rest = [f":(exclude,glob){pattern}" for pattern in NOT_MADE_FROM]
-    differs = _git(root, "diff", "--quiet", "HEAD", "--", ".", *rest).returncode
+    own = [*PACKAGES, LIBRARIES, f"{CASES}/{case.name}"] if case.name else ["."]
+    others = [] if case.name else [f"{CASES}/**"]
+    rest = [f":(exclude,glob){pattern}" for pattern in (*NOT_MADE_FROM, *others)]
+    differs = _git(root, "diff", "--quiet", "HEAD", "--", *own, *rest).returncode
     return f"{commit}-dirty" if differs else commit
 
 
@@ -120,63 +136,58 @@ def trial() -> dict[str, str]:
     return {tag: os.environ[name] for tag, name in names.items() if os.environ.get(name)}
 
 
-class Tracker:
-    """Logs to one MLflow store on behalf of one run of the pipeline."""
+@dataclass(frozen=True)
+class Group:
+    """Candidates that belong together: they become the children of one parent run.
 
-    def __init__(self, root: Path, lineage: Lineage) -> None:
-        self.root, self.lineage = root, lineage
-        self.client = connect(root)
-        uri = tracking_uri(root)
+    Attributes:
+        key: identifies the content (a hash of the stage's output).
+        name: the parent run's.
+        params, metrics, tags: of the parent run.
+        tables, pictures: what is logged with it, by name (pictures are SVG).
+    """
+
+    key: str
+    name: str
+    candidates: Sequence[Candidate]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Tracker:
+    """Logs to one MLflow store on behalf of one run of a case's pipeline."""
+
+    def __init__(self, case: Case, lineage: Lineage) -> None:
+        self.case, self.lineage = case, lineage
+        self.client = connect(case.project)
+        uri = tracking_uri(case.project)
         store = Path(uri.removeprefix(LOCAL)).parent
         self._artifacts = (store / "artifacts").as_uri() if uri.startswith(LOCAL) else None
 
-    def log_group(
-        self,
-        experiment: str,
-        group: str,
-        *,
-        name: str,
-        candidates: Sequence[Candidate],
-        params: Mapping[str, Any] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-        tables: Mapping[str, pd.DataFrame] | None = None,
-        pictures: Mapping[str, str] | None = None,
-    ) -> str:
-        """Log a parent run and a child per candidate; returns the parent's run id.
+    def log_group(self, experiment: str, group: Group) -> str:
+        """Log a parent run and a child per candidate; returns the parent's run id. A group that is
+        already there gets only the metrics that it lacks.
 
-        ``group`` identifies the content (a hash of the stage's output): a group that is already
-        there gets only the metrics that it lacks.
+        Args:
+            experiment: without the case's label, see :func:`experiment_of`.
         """
         experiment_id = self._experiment(experiment)
-        known = self._known(experiment_id, group)
-        parent_tags = {**self.lineage_tags(), **(tags or {}), "acme.kind": "group"}
-        parent = self._ensure(
-            experiment_id, known, group, "", name, params or {}, metrics or {}, parent_tags
-        )
-        for table, rows in (tables or {}).items():
-            if "" not in known:
+        known = self._known(experiment_id, group.key)
+        tags = {**group.tags, GROUP: group.key, "acme.kind": "group"}
+        whole = Candidate("", group.params, group.metrics, tags)
+        parent = self._ensure(experiment_id, known, whole, group.name)
+        if "" not in known:
+            for table, rows in group.tables.items():
                 self.client.log_table(parent, rows, f"{table}.json")
-        for picture, svg in (pictures or {}).items():
-            if "" not in known:
+            for picture, svg in group.pictures.items():
                 self.client.log_text(parent, svg, f"{picture}.svg")
-        for candidate in candidates:
-            child_tags = {
-                **self.lineage_tags(),
-                **candidate.tags,
-                "mlflow.parentRunId": parent,
-                "acme.kind": "candidate",
-            }
-            self._ensure(
-                experiment_id,
-                known,
-                group,
-                candidate.key,
-                candidate.key,
-                candidate.params,
-                candidate.metrics,
-                child_tags,
-            )
+        below = {GROUP: group.key, "mlflow.parentRunId": parent, "acme.kind": "candidate"}
+        for candidate in group.candidates:
+            child = replace(candidate, tags={**candidate.tags, **below})
+            self._ensure(experiment_id, known, child, candidate.key)
         return parent
 
     def links(self, runs: Mapping[str, str]) -> dict[str, str]:
@@ -187,13 +198,14 @@ class Tracker:
         }
 
     def _experiment(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
+        whole = experiment_of(self.case, name)
+        found = self.client.get_experiment_by_name(whole)
         if found is not None:
             return str(found.experiment_id)
-        location = f"{self._artifacts}/{name}" if self._artifacts else None
+        location = f"{self._artifacts}/{whole}" if self._artifacts else None
         tags = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page for training
         tags |= {"mlflow.note.content": NOTES[name]} if name in NOTES else {}
-        return str(self.client.create_experiment(name, artifact_location=location, tags=tags))
+        return str(self.client.create_experiment(whole, artifact_location=location, tags=tags))
 
     def _known(self, experiment_id: str, group: str) -> dict[str, Run]:
         runs = self.client.search_runs(
@@ -202,31 +214,22 @@ class Tracker:
         return {run.data.tags[KEY]: run for run in runs}
 
     def _ensure(
-        self,
-        experiment_id: str,
-        known: Mapping[str, Run],
-        group: str,
-        key: str,
-        name: str,
-        params: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
+        self, experiment_id: str, known: Mapping[str, Run], candidate: Candidate, name: str
     ) -> str:
         from mlflow.entities import Param
 
-        run = known.get(key)
+        run = known.get(candidate.key)
         if run is not None:
-            new = {k: v for k, v in metrics.items() if run.data.metrics.get(k) != v}
+            new = {k: v for k, v in candidate.metrics.items() if run.data.metrics.get(k) != v}
             if new:
                 self.client.log_batch(run.info.run_id, metrics=metric_list(new))
             return str(run.info.run_id)
-        run = self.client.create_run(
-            experiment_id, run_name=name, tags={**tags, GROUP: group, KEY: key}
-        )
+        tags = {**self.lineage_tags(), **candidate.tags, KEY: candidate.key}
+        run = self.client.create_run(experiment_id, run_name=name, tags=tags)
         self.client.log_batch(
             run.info.run_id,
-            metrics=metric_list(metrics),
-            params=[Param(k, str(v)) for k, v in params.items()],
+            metrics=metric_list(candidate.metrics),
+            params=[Param(k, str(v)) for k, v in candidate.params.items()],
         )
         self.client.log_inputs(run.info.run_id, datasets=[self._dataset()])
         self.client.set_terminated(run.info.run_id)
@@ -248,7 +251,7 @@ class Tracker:
             name=self.lineage.source,
             digest=self.lineage.data_id[:36],
             source_type="dvc",
-            source='{"pin": "data.dvc"}',
+            source=json.dumps({"pin": str(self.case.shown(self.case.pin))}),
         )
         return DatasetInput(dataset, [InputTag("mlflow.data.context", "customization")])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,27 @@ import torch
 
 from models.customized import standalone
 from tasks.data.samples import DataInfo
-from tasks.delivery.shipped import MODELS, load_shipped
+from tasks.delivery.shipped import load_shipped
 from tasks.links.records import Match, Search
 from tasks.report import figures
-from tasks.report.outputs import BACKBONE, CUSTOMIZE, backbone_of
+from tasks.report.outputs import backbone_of
 from tasks.run.cached import retried
 from tasks.run.files import sha256_of
 from tasks.run.modules import load_backbone
 from tasks.run.progress import progress
+from tasks.settings.case import Case
 from tasks.tracking import cards
 from tasks.tracking.candidates import (
     BACKBONES,
     DEVICES,
     HEADERS,
     Candidate,
+    Group,
     Lineage,
     Tracker,
     trial,
 )
-from tasks.tracking.registry import Registry, backbone_model, device_model
+from tasks.tracking.registry import Entry, Registry, backbone_model, device_model
 
 Row = dict[str, Any]
 PICTURE = "accuracy-size-energy"
@@ -51,42 +54,54 @@ METRICS = (
 )
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: each cluster's match and search, and a row a variant, a header (of any
+    cluster) and a device."""
+
+    info: DataInfo
+    matches: list[Match]
+    searches: list[Search]
+    variants: list[Row]
+    headers: list[Row]
+    devices: list[Row]
+
+
 @retried("log every candidate to MLflow")
-def log_all(
-    root: Path,
-    lineage: Lineage,
-    matches: list[Match],
-    searches: list[Search],
-    variants: list[Row],
-    headers: list[Row],
-    devices: list[Row],
-    info: DataInfo,
-) -> dict[str, str]:
+def log_all(case: Case, lineage: Lineage, outcome: Outcome) -> dict[str, str]:
     """Log and register; returns the MLflow run id of every group.
 
     Raises:
         MlflowException: the store does not answer or refuses.
     """
-    tracker = Tracker(root, lineage)
-    registry = None if trial() else Registry(root)  # a trial's models are nobody's challengers
-    total = 1 + len(matches) + len(devices)
+    tracker, matches = Tracker(case, lineage), outcome.matches
+    # a trial's models are nobody's challengers
+    catalogue = Catalogue(tracker, None if trial() else Registry(case.project), outcome.info)
+    total = 1 + len(matches) + len(outcome.devices)
     with progress("MLflow: logging candidates and models") as on_step:
-        runs = {"backbone": _log_variants(tracker, matches, variants)}
+        runs = {"backbone": _log_variants(tracker, matches, outcome.variants)}
         on_step(1, total, {})
-        for done, (match, search) in enumerate(zip(matches, searches, strict=True)):
-            rows = [h for h in headers if h["edge"] == match.edge]
-            runs[match.edge] = _log_cluster(
-                tracker, registry, runs["backbone"], match, search, rows, info
-            )
+        for done, (match, search) in enumerate(zip(matches, outcome.searches, strict=True)):
+            rows = [h for h in outcome.headers if h["edge"] == match.edge]
+            runs[match.edge] = _log_cluster(catalogue, runs["backbone"], match, search, rows)
             on_step(2 + done, total, {})
-        for done, device in enumerate(devices):
-            runs[device["device"]] = log_device(tracker, registry, runs, device, info)
+        for done, device in enumerate(outcome.devices):
+            runs[device["device"]] = log_device(catalogue, runs, device, case.models)
             on_step(2 + len(matches) + done, total, {})
     return runs
 
 
+@dataclass(frozen=True)
+class Catalogue:
+    """Where models of some data are logged, and registered if ``registry`` is not None."""
+
+    tracker: Tracker
+    registry: Registry | None
+    info: DataInfo
+
+
 def _log_variants(tracker: Tracker, matches: Sequence[Match], variants: Sequence[Row]) -> str:
-    candidates = []
+    case, candidates = tracker.case, []
     for row in variants:
         energies = row["modelled_energy_joule"]
         chosen = [m.edge for m in matches if (m.width, m.depth) == (row["width"], row["depth"])]
@@ -101,30 +116,22 @@ def _log_variants(tracker: Tracker, matches: Sequence[Match], variants: Sequence
                 {"chosen_by": ", ".join(chosen)},
             )
         )
-    group = _group("backbone", BACKBONE / "variants.json", BACKBONE / "elastic.safetensors")
+    files = [case.backbone / name for name in ("variants.json", "elastic.safetensors")]
+    key = _group("backbone", *files)
     picture = figures.candidates(
         variants,
         [candidate.key for candidate in candidates],
         [max(row["modelled_energy_joule"].values()) for row in variants],
     )
-    return tracker.log_group(
-        BACKBONES,
-        group,
-        name=f"backbone {group[-8:]}",
-        candidates=candidates,
-        pictures={PICTURE: picture},
-    )
+    pictures = {PICTURE: picture}
+    group = Group(key, f"backbone {key[-8:]}", candidates, pictures=pictures)
+    return tracker.log_group(BACKBONES, group)
 
 
 def _log_cluster(
-    tracker: Tracker,
-    registry: Registry | None,
-    backbone_run: str,
-    match: Match,
-    search: Search,
-    rows: Sequence[Row],
-    info: DataInfo,
+    catalogue: Catalogue, backbone_run: str, match: Match, search: Search, rows: Sequence[Row]
 ) -> str:
+    tracker, registry, info = catalogue.tracker, catalogue.registry, catalogue.info
     winner = next(row for row in rows if row["winner"])
     tags = {
         "cluster": match.edge,
@@ -142,12 +149,11 @@ def _log_cluster(
         for row, header in zip(rows, search.headers, strict=True)
     ]
     backbone = backbone_of(match.edge)
-    group = _group(match.edge, CUSTOMIZE / "searches.json", Path(backbone.path))
-    run = tracker.log_group(
-        HEADERS,
-        group,
-        name=f"{match.edge}: header search",
-        candidates=candidates,
+    searches = tracker.case.customize / "searches.json"
+    group = Group(
+        _group(match.edge, searches, Path(backbone.path)),
+        f"{match.edge}: header search",
+        candidates,
         params={
             "search_space": search.search_space,
             "budget_parameters": search.budget_parameters,
@@ -158,13 +164,12 @@ def _log_cluster(
         tables={"sampled": _sampled_table(search, winner)},
         pictures={PICTURE: _picture(rows, [row["name"] for row in rows])},
     )
+    run = tracker.log_group(HEADERS, group)
     if registry is None:
         return run
-    module = standalone(load_backbone(backbone), info.mean, info.std)
-    registry.register(
-        backbone_model(match.edge),
-        module,
-        _example(info),
+    entry = Entry(
+        module=standalone(load_backbone(backbone), info.mean, info.std),
+        example=_example(info),
         run_id=run,
         sha256=backbone.sha256,
         tags={**tracker.lineage_tags(), **tags, "header": "reference"},
@@ -172,22 +177,17 @@ def _log_cluster(
         files=[Path(backbone.path)],
         metrics={"val_accuracy": winner["val_accuracy"]},
     )
+    registry.register(backbone_model(tracker.case, match.edge), entry)
     return run
 
 
-def log_device(
-    tracker: Tracker,
-    registry: Registry | None,
-    runs: Mapping[str, str],
-    device: Row,
-    info: DataInfo,
-    folder: Path = MODELS,
-) -> str:
+def log_device(catalogue: Catalogue, runs: Mapping[str, str], device: Row, folder: Path) -> str:
     """Log a device's rounds and make the model in ``folder`` its challenger.
 
     Args:
         runs: MLflow's run ids of the ``backbone`` and of the device's cluster.
     """
+    tracker, registry, info = catalogue.tracker, catalogue.registry, catalogue.info
     name, cluster = device["device"], device["cluster"]
     tags = {
         "device": name,
@@ -219,23 +219,22 @@ def log_device(
         "accuracy_received_own_classes": device["accuracy_received_own_classes"],
         "parameters": device["params"],
     }
-    run = tracker.log_group(
-        DEVICES,
+    group = Group(
         _group(name, file, extra=device["samples_sha256"] + _scores(device)),
-        name=name,
-        candidates=candidates,
+        name,
+        candidates,
         params={k: device[k] for k in ("width", "depth", "header", "round_kept", "storage_limit")},
         metrics=metrics,
         tags=tags,
         pictures={PICTURE: _picture([common | r for r in device["rounds"]], names)},
     )
+    run = tracker.log_group(DEVICES, group)
     if registry is None:
         return run
     links = {"Header search": runs[cluster], "Backbone candidates": runs["backbone"], "Rounds": run}
-    registry.register(
-        device_model(name),
-        load_shipped(file),
-        _example(info),
+    entry = Entry(
+        module=load_shipped(file),
+        example=_example(info),
         run_id=run,
         sha256=sha256_of(file),
         tags={**tracker.lineage_tags(), **tags},
@@ -243,6 +242,7 @@ def log_device(
         files=[file, config],
         metrics=metrics,
     )
+    registry.register(device_model(tracker.case, name), entry)
     return run
 
 

@@ -18,6 +18,8 @@ from tasks.data.samples import samples_ref
 from tasks.run.cached import retried
 from tasks.run.files import Ref
 from tasks.run.store import read_tensors
+from tasks.settings.case import Case
+from tasks.settings.fleet import Device
 from tasks.settings.params import Settings
 from tasks.tracking.registry import (
     CHALLENGER,
@@ -59,13 +61,17 @@ class Owner:
     storage_limit: int
 
 
-def owners(settings: Settings) -> Iterator[Owner]:
+def owners(case: Case, settings: Settings) -> Iterator[Owner]:
     """Every model of the fleet, backbones first."""
     for cluster in settings.fleet:
-        yield Owner(backbone_model(cluster.edge), "cloud", cluster.storage_limit)
+        yield Owner(backbone_model(case, cluster.edge), "cloud", cluster.storage_limit)
     for cluster in settings.fleet:
-        for device in cluster.devices:
-            yield Owner(device_model(device.name), device.name, device.storage_limit)
+        yield from (owner_of(case, device) for device in cluster.devices)
+
+
+def owner_of(case: Case, device: Device) -> Owner:
+    """A device's model."""
+    return Owner(device_model(case, device.name), device.name, device.storage_limit)
 
 
 def judge(challenger: Standing, champion: Standing | None, limit: int) -> tuple[bool, str]:
@@ -84,13 +90,13 @@ def judge(challenger: Standing, champion: Standing | None, limit: int) -> tuple[
 
 
 @retried("promote {owner.model}")
-def promote(root: Path, owner: Owner, force: bool = False) -> Decision | None:
+def promote(project: Path, owner: Owner, force: bool = False) -> Decision | None:
     """Decide on a model's challenger; None where there is none.
 
     Args:
         force: promote whatever the scores say (a limit is kept all the same).
     """
-    registry = Registry(root)
+    registry = Registry(project)
     challenger = registry.find(owner.model, CHALLENGER)
     if challenger is None:
         return None
@@ -107,10 +113,10 @@ def promote(root: Path, owner: Owner, force: bool = False) -> Decision | None:
     return Decision(owner.model, challenger.number, promoted, reason)
 
 
-def any_known(root: Path, models: Iterable[Owner]) -> bool:
+def any_known(project: Path, models: Iterable[Owner]) -> bool:
     """Whether the registry has a version of any of these models. A new server has none, though the
     outcome that it should hold may be here and up to date."""
-    registry = Registry(root)
+    registry = Registry(project)
     return any(registry.find(o.model, a) for o in models for a in (CHAMPION, CHALLENGER))
 
 

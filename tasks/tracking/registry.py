@@ -1,7 +1,8 @@
 """The model registry: versions come in as ``challenger`` and are promoted to ``champion``.
 
 One registered model a device (``acme-device-<id>``) and a cluster's backbone
-(``acme-backbone-<edge>``). What was decided of a version, and why, is in its tags.
+(``acme-backbone-<edge>``); those of another case than the project's own are called
+``acme-<case>-...``. What was decided of a version, and why, is in its tags.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.run.errors import RegistryError
+from tasks.settings.case import Case
 from tasks.tracking.candidates import connect, metric_list, run_of
 
 if TYPE_CHECKING:
@@ -39,59 +41,66 @@ class Version:
     tags: Mapping[str, str]
 
 
-def device_model(device: str) -> str:
+@dataclass(frozen=True)
+class Entry:
+    """What becomes a version.
+
+    Attributes:
+        example: a batch of at least 2 inputs: a batch of 1 would fix the batch size.
+        run_id: the run that it comes from.
+        sha256: the hash of its state.
+        card: the model card, in Markdown.
+        files: its safetensors state and configuration, kept beside it.
+    """
+
+    module: nn.Module
+    example: Tensor
+    run_id: str
+    sha256: str
+    tags: Mapping[str, str]
+    card: str
+    files: Sequence[Path]
+    metrics: Mapping[str, float]
+
+
+def device_model(case: Case, device: str) -> str:
     """The registered model of a device."""
-    return f"acme-device-{device.removeprefix('device-')}"
+    return f"{case.label}-device-{device.removeprefix('device-')}"
 
 
-def backbone_model(edge: str) -> str:
+def backbone_model(case: Case, edge: str) -> str:
     """The registered model of a cluster's backbone."""
-    return f"acme-backbone-{edge}"
+    return f"{case.label}-backbone-{edge}"
 
 
 class Registry:
     """The registered models of one MLflow store."""
 
-    def __init__(self, root: Path) -> None:
-        self.client: MlflowClient = connect(root)
+    def __init__(self, project: Path) -> None:
+        self.client: MlflowClient = connect(project)
 
-    def register(
-        self,
-        name: str,
-        module: nn.Module,
-        example: Tensor,
-        *,
-        run_id: str,
-        sha256: str,
-        tags: Mapping[str, str],
-        card: str,
-        files: Sequence[Path],
-        metrics: Mapping[str, float],
-    ) -> Version:
-        """Make ``module`` the challenger of the registered model ``name``.
+    def register(self, name: str, entry: Entry) -> Version:
+        """Make an entry the challenger of the registered model ``name``.
 
-        The model is stored as a ``torch.export`` program (loads without this code or pickle) with
-        ``files`` (its safetensors state and configuration) beside it. Content that is registered
-        already gets no second version, and a champion is not made its own challenger.
-
-        Args:
-            example: a batch of at least 2 inputs: a batch of 1 would fix the batch size.
-            card: the model card, in Markdown.
+        The model is stored as a ``torch.export`` program (loads without this code or pickle).
+        Content that is registered already gets no second version, and a champion is not made its
+        own challenger.
         """
-        number = self._number_with(name, sha256)
+        number, tags = self._number_with(name, entry.sha256), {**entry.tags, "sha256": entry.sha256}
         if number is None:
-            model = _log(module, example, run_id, files, {**tags, "sha256": sha256})
+            model = _log(entry, tags)
             # not by log_model's registered_model_name, which prints two lines a model
             if not self.client.search_registered_models(f"name = '{name}'"):
                 self.client.create_registered_model(name)
             created = self.client.create_model_version(
-                name, model.model_uri, run_id, model_id=model.model_id
+                name, model.model_uri, entry.run_id, model_id=model.model_id
             )
             number = str(created.version)
-            self.client.log_batch(run_id, metrics=metric_list(metrics, model.model_id))
-        self.tag(name, number, {**tags, "sha256": sha256})
-        self.client.update_registered_model(name, card)
-        self.client.update_model_version(name, number, card)
+            metrics = metric_list(entry.metrics, model.model_id)
+            self.client.log_batch(entry.run_id, metrics=metrics)
+        self.tag(name, number, tags)
+        self.client.update_registered_model(name, entry.card)
+        self.client.update_model_version(name, number, entry.card)
         champion = self.find(name, CHAMPION)
         if champion is None or champion.number != number:
             self.client.set_registered_model_alias(name, CHALLENGER, number)
@@ -196,24 +205,19 @@ class Registry:
         return next((str(v.version) for v in versions if v.tags.get("sha256") == sha256), None)
 
 
-def _log(
-    module: nn.Module,
-    example: Tensor,
-    run_id: str,
-    files: Sequence[Path],
-    tags: Mapping[str, str],
-) -> Any:
+def _log(entry: Entry, tags: Mapping[str, str]) -> Any:
     import mlflow.pytorch
     from mlflow.models import infer_signature
 
-    with run_of(run_id):
+    example = entry.example.numpy()
+    with run_of(entry.run_id):
         return mlflow.pytorch.log_model(
-            module,
+            entry.module,
             name="model",
-            signature=infer_signature(example.numpy(), module(example).detach().numpy()),
-            input_example=example.numpy(),
+            signature=infer_signature(example, entry.module(entry.example).detach().numpy()),
+            input_example=example,
             pip_requirements=["torch"],
-            extra_files=[str(file) for file in files],
+            extra_files=[str(file) for file in entry.files],
             serialization_format="pt2",
             tags=dict(tags),
         )

@@ -17,6 +17,7 @@ import yaml
 
 from tasks.servers import stack
 from tasks.servers.services import environment
+from tasks.settings.case import Case
 from tests.tasks.servers.test_servers_stack import base_port
 from tests.tiny import ROOT, bring, tiny_params
 
@@ -64,7 +65,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         for words in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "tiny"]):
             subprocess.run(["git", *words], cwd=root, check=True)
         with stack.stack(root, base_port()) as variables:
-            yield Project(root, {**environment(root), **variables})
+            yield Project(root, {**environment(Case(root)), **variables})
 
 
 def versions(project: Project) -> dict[str, dict[str, str]]:

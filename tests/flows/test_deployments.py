@@ -17,19 +17,18 @@ from prefect.flow_runs import resume_flow_run
 from prefect.flows import load_flow_from_entrypoint
 
 from flows import hooks
-from flows.command.names import STAGES
-from flows.weekly import TIERS, approved
+from flows.weekly import approved
 from tasks.run.errors import StageError
+from tasks.settings.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
 def test_every_stage_has_a_tier_and_every_tier_a_deployment() -> None:
-    assert tuple(TIERS) == STAGES
     entry = "flows/weekly.py:stage"
     named = {d["name"]: d["work_pool"] for d in DEPLOYMENTS if d["entrypoint"] == entry}
-    assert set(named) == set(TIERS.values())
+    assert set(named) == {stage.tier for stage in STAGES.values()}
     assert all(pool["work_queue_name"] == tier for tier, pool in named.items())
 
 

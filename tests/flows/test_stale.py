@@ -18,10 +18,10 @@ import pytest
 import yaml
 from prefect import Task
 
-from flows.command.names import STAGES
 from tasks.run import closure
 from tasks.run.cached import KEY
 from tasks.run.closure import PACKAGES, code_version
+from tasks.settings.stages import STAGES
 from tests.tiny import ROOT, tiny_params
 
 TASK_MODULES = (

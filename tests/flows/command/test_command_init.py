@@ -23,7 +23,7 @@ from models.backbone.size import backbone_parameters
 from tasks.experiments.second import write_digits
 from tasks.run.errors import AcmeError, RegistryError, SettingsError
 from tasks.settings.params import Settings, load
-from tasks.setup.defaults import Case, reference_config
+from tasks.setup.defaults import Wishes, reference_config
 
 ROOT = Path(cli.__file__).parents[2]
 HEAD = "id,storage_limit,gpu_capacity_watt,base_latency_s\n"
@@ -158,7 +158,7 @@ def test_a_photo_becomes_a_small_image(here: Path) -> None:
 def image_images(here: Path, size: tuple[int, int], mode: str) -> tuple[int, int]:
     Image.new(mode, size).save(here / "one.png")
     found = {"train": {"a": [here / "one.png"]}}
-    config = reference_config(Case("image-folder", here), found, SMALL)
+    config = reference_config(Wishes("image-folder", here), found, SMALL)
     assert config.image_size % config.patch_size == 0
     return config.image_size, config.channels
 
@@ -168,8 +168,8 @@ SMALL = {"dim": 64, "depth": 6, "heads": 4, "mlp_ratio": 2.0}
 
 @pytest.mark.parametrize(("size", "patch"), [(8, 2), (28, 7), (32, 8), (224, 56), (30, 6)])
 def test_a_patch_divides_the_image(here: Path, size: int, patch: int) -> None:
-    case = Case("fashion-mnist", here, image_size=size)
-    assert reference_config(case, None, SMALL).patch_size == patch
+    wishes = Wishes("fashion-mnist", here, image_size=size)
+    assert reference_config(wishes, None, SMALL).patch_size == patch
 
 
 @pytest.mark.slow

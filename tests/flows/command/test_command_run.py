@@ -15,9 +15,10 @@ import yaml
 from flows.command import run
 from flows.command.evaluation import command_of
 from flows.command.init import stages
-from flows.command.names import STAGES
 from tasks.run.errors import StageError
+from tasks.settings.case import Case
 from tasks.settings.params import Reference
+from tasks.settings.stages import STAGES
 from tests.tiny import ROOT
 
 DVC = (sys.executable, "-m", "dvc")
@@ -47,7 +48,7 @@ def first(finished: Path, tmp_path: Path) -> Path:
     root = tmp_path / "first"
     shutil.copytree(finished, root)
     params = yaml.safe_load((root / "params.yaml").read_text())
-    (root / "dvc.yaml").write_text(stages(params))
+    (root / "dvc.yaml").write_text(stages(Case(root), params))
     (root / ".gitignore").write_text("/data/\n/artifacts/\n/.acme/\n/mlflow/\n")
     call(root, *DVC, "commit", "--quiet", "--force", *STAGES)
     call(root, *DVC, "remote", "add", "--quiet", "-d", "there", str(tmp_path / "remote"))
@@ -74,12 +75,12 @@ def test_other_settings_run_every_stage_with_them(
 ) -> None:
     ran: list[list[str]] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "_call", lambda root, env, command: ran.append(command[1:]))
-    run.bring_up_to_date(tmp_path, Path("other.yaml"), {})
+    monkeypatch.setattr(run, "_call", lambda case, env, command: ran.append(command[1:]))
+    run.bring_up_to_date(Case(tmp_path), Path("other.yaml"), {})
     stage = ["-m", "flows.command.cli", "stage"]
     assert ran == [[*stage, name, "--params", "other.yaml"] for name in STAGES]
     ran.clear()
-    run.bring_up_to_date(tmp_path, tmp_path / "params.yaml", {})
+    run.bring_up_to_date(Case(tmp_path), tmp_path / "params.yaml", {})
     assert ran == [["-m", "dvc", "repro"]]
 
 
@@ -88,8 +89,8 @@ def test_an_alias_that_may_have_moved_runs_the_backbone_again(
 ) -> None:
     ran: list[list[str]] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "_call", lambda root, env, command: ran.append(command[3:]))
-    run.bring_up_to_date(tmp_path, Path("params.yaml"), {}, moves=True)
+    monkeypatch.setattr(run, "_call", lambda case, env, command: ran.append(command[3:]))
+    run.bring_up_to_date(Case(tmp_path), Path("params.yaml"), {}, moves=True)
     again = ["repro", "--force", "--single-item", "backbone"]
     assert ran == [["repro", "partition"], again, ["repro"]]
     reference = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
@@ -103,16 +104,16 @@ def test_a_failed_stage_stops_those_after_it(
 ) -> None:
     ran: list[list[str]] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "_call", lambda root, env, command: ran.append(command) or 2)
+    monkeypatch.setattr(run, "_call", lambda case, env, command: ran.append(command) or 2)
     with pytest.raises(StageError, match="a stage failed"):
-        run.bring_up_to_date(tmp_path, Path("other.yaml"), {})
+        run.bring_up_to_date(Case(tmp_path), Path("other.yaml"), {})
     assert len(ran) == 1
 
 
-def test_the_outputs_of_a_stage_are_all_that_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    assert run.outputs_of("backbone") == [Path("artifacts/backbone")]
-    assert {p.as_posix() for p in run.outputs_of("evaluate")} == {
+def test_the_outputs_of_a_stage_are_all_that_it_leaves() -> None:
+    case = Case(ROOT)
+    assert run.outputs_of(case, "backbone") == [case.backbone]
+    assert {case.shown(p).as_posix() for p in run.outputs_of(case, "evaluate")} == {
         "artifacts/report.html",
         "artifacts/models",
         "artifacts/summary.json",
@@ -120,19 +121,19 @@ def test_the_outputs_of_a_stage_are_all_that_it_leaves(monkeypatch: pytest.Monke
         "artifacts/plots/variants.csv",
         "artifacts/plots/devices.csv",
     }
-    assert run.outputs_of("none") == []
+    assert run.outputs_of(case, "none") == []
 
 
 def test_a_folder_where_dvc_cannot_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"is no DVC project\. Try: git init && dvc init"):
-        run.require_project(tmp_path)
+        run.require_project(Case(tmp_path))
     (tmp_path / ".dvc").mkdir()
     below = tmp_path / "below"
     below.mkdir()
     with pytest.raises(StageError, match=r"has no dvc\.yaml"):
-        run.require_project(below)
+        run.require_project(Case(below))
     (below / "dvc.yaml").touch()
-    run.require_project(below)
+    run.require_project(Case(below))
 
 
 def test_an_expected_error_shows_no_traceback_and_another_does() -> None:

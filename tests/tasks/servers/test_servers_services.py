@@ -11,6 +11,7 @@ import pytest
 
 from tasks.run.errors import StageError
 from tasks.servers import services
+from tasks.settings.case import Case
 
 
 def test_a_server_is_there_while_it_is_needed_and_gone_after(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_a_named_prefect_server_is_used_and_none_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    with services.prefect_server(tmp_path) as env:
+    with services.prefect_server(Case(tmp_path)) as env:
         assert env["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
     assert not (tmp_path / ".acme/prefect-server.log").exists()
 
@@ -47,6 +48,6 @@ def test_results_stay_with_the_files_that_they_refer_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_LOCAL_STORAGE_PATH", "/elsewhere")
-    env = services.environment(tmp_path)
+    env = services.environment(Case(tmp_path))
     assert env["PREFECT_LOCAL_STORAGE_PATH"] == str(tmp_path / "artifacts/work/results")
     assert env["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)

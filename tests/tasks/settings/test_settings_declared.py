@@ -10,6 +10,7 @@ import yaml
 
 from flows.command.init import stages
 from tasks.run.errors import SettingsError
+from tasks.settings.case import Case
 from tasks.settings.declared import checked
 from tests.tiny import tiny_params
 
@@ -41,15 +42,15 @@ FILES = [("fleet", "own/fleet.yaml"), ("checkpoint", "own/weights.safetensors")]
 def test_dvc_must_know_a_file_that_settings_name(key: str, file: str) -> None:
     values = write(key, file)
     checked(Path("params.yaml"))  # there are no stages yet
-    Path("dvc.yaml").write_text(stages(tiny_params()))
+    Path("dvc.yaml").write_text(stages(Case.here(), tiny_params()))
     with pytest.raises(SettingsError, match=rf"names {file}, .*backbone in dvc\.yaml"):
         checked(Path("params.yaml"))
     write(key, file, "other.yaml")
     checked(Path("other.yaml"))  # no stage of DVC's reads it
-    Path("dvc.yaml").write_text(stages(values))
+    Path("dvc.yaml").write_text(stages(Case.here(), values))
     checked(Path("params.yaml"))
     for same in (f"./{file}", "own", f"own/../{file}"):
-        content = yaml.safe_load(stages(tiny_params()))
+        content = yaml.safe_load(stages(Case.here(), tiny_params()))
         for stage in content["stages"].values():
             stage["deps"] = [*stage["deps"], same]
         Path("dvc.yaml").write_text(yaml.safe_dump(content))
@@ -102,7 +103,7 @@ def test_settings_behind_a_link_are_not_dvcs() -> None:
     """Files that they name lie beside them."""
     write("fleet", "fleet.yaml", "own/params.yaml")
     Path("params.yaml").symlink_to("own/params.yaml")
-    Path("dvc.yaml").write_text(stages(tiny_params()))
+    Path("dvc.yaml").write_text(stages(Case.here(), tiny_params()))
     checked(Path("own/params.yaml"))
     with pytest.raises(SettingsError, match=r"fleet\.yaml: No such file"):
         checked(Path("params.yaml"))
@@ -112,7 +113,7 @@ def test_the_weekly_run_checks_too() -> None:
     from flows.weekly import customization, stage
 
     write("checkpoint", "own/weights.safetensors")
-    Path("dvc.yaml").write_text(stages(tiny_params()))
+    Path("dvc.yaml").write_text(stages(Case.here(), tiny_params()))
     for flow, arguments in ((customization, ()), (stage, ("backbone",))):
         with pytest.raises(SettingsError, match="does not know as"):
             flow.fn(*arguments)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.settings.case import Case
 from tasks.tracking.candidates import git_commit
 
 
@@ -29,11 +30,11 @@ def git(root: Path, *words: str) -> str:
 
 def test_what_a_run_writes_makes_nothing_dirty(repository: Path) -> None:
     commit = git(repository, "rev-parse", "HEAD")
-    assert git_commit(repository) == commit
+    assert git_commit(Case(repository)) == commit
     for name in ("dvc.lock", "evaluation/dvc.lock", "README.md", "docs/a.png"):
         (repository / name).write_text("after")
     (repository / "untracked.txt").touch()
-    assert git_commit(repository) == commit
+    assert git_commit(Case(repository)) == commit
 
 
 @pytest.mark.parametrize("staged", [False, True])
@@ -42,13 +43,13 @@ def test_changed_settings_do(repository: Path, staged: bool) -> None:
     (repository / "params.yaml").write_text("after")
     if staged:
         git(repository, "add", "params.yaml")
-    assert git_commit(repository) == f"{commit}-dirty"
+    assert git_commit(Case(repository)) == f"{commit}-dirty"
 
 
 def test_a_neighbour_in_the_same_repository_makes_nothing_dirty(repository: Path) -> None:
     (repository / "params.yaml").write_text("after")
-    assert not git_commit(repository / "evaluation").endswith("-dirty")
+    assert not git_commit(Case(repository / "evaluation")).endswith("-dirty")
 
 
 def test_outside_git_nothing_is_known(tmp_path: Path) -> None:
-    assert git_commit(tmp_path) == "unknown"
+    assert git_commit(Case(tmp_path)) == "unknown"

@@ -13,7 +13,7 @@ from torch import nn
 from tasks.run.errors import RegistryError
 from tasks.run.store import encode
 from tasks.tracking.promotion import Owner, Standing, any_known, judge, promote
-from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Registry, Version
+from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Entry, Registry, Version
 
 standings = st.builds(
     Standing, st.just("1"), st.integers(1, 1000), st.floats(0, 1, allow_nan=False)
@@ -71,10 +71,9 @@ def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Owner:
 def register(root: Path, label: int) -> Version:
     registry = Registry(root)
     run = registry.client.create_run(experiment_id(registry)).info.run_id
-    return registry.register(
-        "acme-device-00",
-        Constant(label),
-        torch.zeros(2, 1, 2, 2),
+    entry = Entry(
+        module=Constant(label),
+        example=torch.zeros(2, 1, 2, 2),
         run_id=run,
         sha256=f"state of {label}",
         tags={"device": "device-00"},
@@ -82,6 +81,7 @@ def register(root: Path, label: int) -> Version:
         files=[],
         metrics={"val_accuracy": 0.5},
     )
+    return registry.register("acme-device-00", entry)
 
 
 def experiment_id(registry: Registry) -> str:

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL
 
 from tasks.run.cached import retried
 from tasks.run.errors import StageError
-from tasks.run.stages import stage_command
+from tasks.settings.stages import stage_command
 
 LAST_WORDS = 500  # characters of a command's errors that are passed on
 
