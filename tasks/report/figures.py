@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from models.header.build import HeaderConfig
-from models.header.space import Architecture, loose_ends
 from tasks.links.records import Header, Match, Mixing
+from tasks.report.layers import END, INPUTS, graph_of, layered
 
 Row = dict[str, Any]
 INK, MUTED, ACCENT, WARM, COOL = "#1f2933", "#9aa5b1", "#c2410c", "#f2a65a", "#2563a6"
@@ -129,64 +130,48 @@ def links(link: Mapping[str, float]) -> str:
 def dag(header: Header) -> str:
     """The found header as a graph; a fixed header has none and is named."""
     architecture = HeaderConfig.from_dict(header.config).architecture
-    figure, axes = _figure(6.4, 3.0)
-    axes.axis("off")
     if architecture is None:
+        figure, axes = _figure(6.4, 3.0)
+        axes.axis("off")
         axes.text(0.5, 0.5, f"fixed header: {header.kind}", ha="center", fontsize=12, color=INK)
         return _svg(figure)
-    places = _places(architecture)
-    for b, block in enumerate(architecture):
-        # two edges between the same nodes bend apart
-        for source, name, bend in (
-            (block.input1, block.op1, 0.18),
-            (block.input2, block.op2, -0.18),
-        ):
-            _arrow(axes, places[source], places[b + 2], name, bend)
-    for end in loose_ends(architecture):
-        _arrow(axes, places[end], places[-1], "", 0.0)
-    names = ["last layer", "penultimate", *(f"block {b + 1}\n+" for b in range(len(architecture)))]
-    for node, name in enumerate(names):
-        _node(axes, places[node], name, "#e0ecf8" if node < 2 else "#fdebd8")
-    _node(axes, places[-1], "pool, [CLS]\nclassifier", "#e7f2e4")
-    axes.set_aspect("equal")  # arcs bend in display space: labels would miss them otherwise
-    axes.set_xlim(-0.6, max(x for x, _ in places.values()) + 0.7)
-    axes.set_ylim(-1.6, 1.6)
+    graph = graph_of(architecture)
+    places, ways = layered(graph)
+    columns, rows = (len(set(values)) for values in zip(*places.values(), strict=True))
+    figure, axes = _figure(max(6.4, 0.85 * columns), max(2.2, 0.3 * rows))
+    axes.axis("off")
+    axes.margins(0.5 / columns, 0.12)
+    for way in ways:
+        axes.add_patch(_way([places[node] for node in way]))
+    for node, values in graph.nodes.items():
+        _node(axes, places[node], node, values.get("label"))
+    axes.autoscale_view()
     return _svg(figure)
 
 
-def _places(architecture: Architecture) -> dict[int, tuple[float, float]]:
-    """Where nodes stand: inputs left, blocks in order, the classifier (-1) right."""
-    count = len(architecture)
-    places = {0: (0.0, 1.0), 1: (0.0, -1.0), -1: (1.6 * (count + 1), 0.0)}
-    for b in range(count):
-        places[b + 2] = (1.6 * (b + 1), 0.55 if b % 2 == 0 else -0.55)
-    return places
+def _node(axes: Any, place: tuple[float, float], node: Any, label: str | None) -> None:
+    """A box for an input, a block or the end; an operation's bare name."""
+    named = {0: "last layer", 1: "penultimate", END: "pool, [CLS]\nclassifier"}
+    plate: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    if label is None:
+        color = "#e0ecf8" if node in INPUTS else "#e7f2e4" if node == END else "#fdebd8"
+        plate = {"boxstyle": "round,pad=0.4", "facecolor": color, "edgecolor": INK, "lw": 0.8}
+    text = label or named.get(node, f"block {node - 1}\n+")
+    ink = ACCENT if label else INK
+    axes.text(*place, text, ha="center", va="center", fontsize=8, color=ink, bbox=plate, zorder=3)
 
 
-def _node(axes: Any, place: tuple[float, float], name: str, color: str) -> None:
-    box = {"boxstyle": "round,pad=0.45", "facecolor": color, "edgecolor": INK, "lw": 0.8}
-    axes.text(*place, name, ha="center", va="center", fontsize=8.5, color=INK, bbox=box, zorder=3)
+def _way(points: Sequence[tuple[float, float]]) -> Any:
+    """A line from left to right that is level at each of its points."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
 
-
-def _arrow(
-    axes: Any, start: tuple[float, float], end: tuple[float, float], name: str, bend: float
-) -> None:
-    style = {
-        "arrowstyle": "-|>",
-        "color": MUTED,
-        "lw": 1.3,
-        "shrinkA": 26,
-        "shrinkB": 24,
-        "connectionstyle": f"arc3,rad={bend}",
-    }
-    axes.annotate("", end, start, arrowprops=style, zorder=1)
-    if name:
-        (x0, y0), (x1, y1) = start, end
-        # the middle of the arc: the chord's middle, moved along its normal
-        x = (x0 + x1) / 2 + bend / 2 * (y1 - y0)
-        y = (y0 + y1) / 2 - bend / 2 * (x1 - x0)
-        plate = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axes.text(x, y, name, ha="center", va="center", fontsize=8, color=ACCENT, bbox=plate)
+    vertices = [points[0]]
+    for (x0, y0), (x1, y1) in pairwise(points):
+        middle = (x0 + x1) / 2
+        vertices += [(middle, y0), (middle, y1), (x1, y1)]
+    codes = [Path.MOVETO, *[Path.CURVE4] * (len(vertices) - 1)]
+    return PathPatch(Path(vertices, codes), fill=False, edgecolor=MUTED, lw=1.3, zorder=1)
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
