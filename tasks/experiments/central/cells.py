@@ -19,7 +19,7 @@ from models.refinement.rounds import best_round
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks.data.samples import DataInfo, as_tensors, read_split
 from tasks.edge.recipe import header_config, search_recipe, space_of
-from tasks.experiments.refining.cells import mean_accuracy, tuned_alone
+from tasks.experiments.tuning import mean_accuracy, tuned_alone
 from tasks.links.link import Message, receive, send
 from tasks.links.records import Coarse, State
 from tasks.report.heldout import test_split

@@ -20,7 +20,7 @@ from models.header.fixed import LinearHeader
 from models.progress import OnStep
 from models.refinement.training import DeviceData
 from tasks.data.samples import DataInfo, read_split
-from tasks.experiments.refining.cells import mean_accuracy, tuned_alone
+from tasks.experiments.tuning import mean_accuracy, tuned_alone
 from tasks.experiments.world import World
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.backbone.features import extract
-from models.backbone.training import restricted_accuracy, scores
 from models.header.build import HeaderConfig, build_header, neurons, restore, state_of
 from models.header.search import Split, train_header
 from models.refinement.aggregation import row_weights
@@ -22,6 +21,7 @@ from models.refinement.similarity import DISTANCES, Matrix, debiased, distances,
 from models.refinement.training import DeviceData
 from models.statistics import cluster_purity, rank_agreement
 from tasks.data.samples import DataInfo, read_split
+from tasks.experiments.tuning import mean_accuracy
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
 from tasks.run.files import WORK, Ref
@@ -195,36 +195,8 @@ def loop_recipe(recipe: settings.Refinement) -> LoopRecipe:
     return recipe.part(LoopRecipe)
 
 
-def tuned_alone(
-    headers: Sequence[nn.Module],
-    train: Sequence[DeviceData],
-    recipe: settings.Refinement,
-    seed: int,
-) -> list[nn.Module]:
-    """Every header tuned on its own device as long as in the loop, without pruning."""
-    [outcome] = refine(headers, train, [Way(np.eye(len(headers)), 0.0)], loop_recipe(recipe), seed)
-    return outcome.tuned
-
-
 def _part(tensors: dict[str, Tensor], split: str, count: int | None) -> tuple[Tensor, Tensor]:
     return (
         tensors[f"{split}_features"][:count].float(),
         tensors[f"{split}_labels"][:count].long(),
     )
-
-
-@torch.no_grad()
-def mean_accuracy(
-    headers: Sequence[nn.Module],
-    test: Sequence[DeviceData],
-    own: Sequence[DeviceData] | None = None,
-) -> float:
-    """Mean over devices; with ``own`` each may answer the classes of its train split alone."""
-    found = []
-    for i, (header, data) in enumerate(zip(headers, test, strict=True)):
-        logits = header(data.features.to(next(header.parameters()).device)).cpu()
-        if own is None:
-            found.append(scores(logits, data.labels)[1])
-        else:
-            found.append(restricted_accuracy(logits, data.labels, own[i].labels.unique()))
-    return float(np.mean(found))
