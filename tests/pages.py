@@ -1,20 +1,15 @@
-"""What docs/extending.md tells a reader to do, done: its new files are written and imported, its
-lines stand in the registries, and both are gone after the test."""
+"""What docs/extending.md tells a reader to do, done in a copy of the code."""
 
 from __future__ import annotations
 
-import ast
 import re
-import sys
+import shutil
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/extending.md"
+CODE = ("flows", "tasks", "models", "tests")
 BLOCK = re.compile(
     r"^`(?P<path>[\w/]+\.py)`(?:, in `(?P<registry>\w+)`)?:\n\n```python\n(?P<code>.*?)^```$",
     re.M | re.S,
@@ -23,16 +18,12 @@ BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """One block of code of the page, and the file that it belongs to: a new one, or the module of
-    the registry that gets it as a line."""
+    """One block of code of the page, and the file that it belongs to: a new one, or that of the
+    registry that gets it as a line."""
 
     path: str
     registry: str | None
     code: str
-
-    @property
-    def module(self) -> str:
-        return self.path.removesuffix(".py").replace("/", ".")
 
 
 def sections() -> dict[str, list[Block]]:
@@ -45,49 +36,41 @@ def sections() -> dict[str, list[Block]]:
     return {heading: blocks for heading, blocks in found.items() if blocks}
 
 
-def follow(heading: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Do what the page says under ``heading``; new files go below ``folder``."""
-    blocks = sections()[heading]
-    registries = {block.module for block in blocks if block.registry}
-    for block in blocks:
-        if block.registry is None:
-            assert not registries & imported(block.code), "the registry will import this file"
-            _write(block, folder, patch)
-        else:
-            _register(block, patch)
+def new_files() -> list[str]:
+    """The files that the page adds."""
+    return [b.path for blocks in sections().values() for b in blocks if b.registry is None]
 
 
-def imported(code: str) -> set[str]:
-    """The modules from which a file imports."""
-    nodes = ast.walk(ast.parse(code))
-    return {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+def followed(copy: Path) -> Path:
+    """A copy of the code below ``copy``, with all that the page adds."""
+    for room in CODE:
+        shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("params.yaml", "pyproject.toml"):
+        shutil.copy(ROOT / name, copy)
+    for blocks in sections().values():
+        for block in blocks:
+            path = copy / block.path
+            if block.registry is None:
+                assert not path.exists(), f"{block.path} is there already"
+                path.write_text(block.code)
+            else:
+                path.write_text(registered(path.read_text(), block))
+    return copy
 
 
-def _write(block: Block, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    assert not (ROOT / block.path).exists(), f"{block.path} is there already"
-    path = folder / block.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(block.code)
-    spec = spec_from_file_location(block.module, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    room, _, name = block.module.rpartition(".")
-    patch.setitem(sys.modules, block.module, module)
-    patch.setattr(import_module(room), name, module, raising=False)
-    spec.loader.exec_module(module)
+def registered(source: str, block: Block) -> str:
+    """The registry's module with the block's line first in its dict, and its imports."""
+    imports, line = split(block.code)
+    start = re.search(rf"^{block.registry}\b.* = \{{.*\n", source, re.M)
+    assert start, f"{block.path} has no {block.registry}"
+    source = f"{source[: start.end()]}{line}{source[start.end() :]}"
+    first = re.search(r"^from (?:models|tasks|flows)\b", source, re.M)
+    assert first, f"{block.path} imports nothing of ours"
+    return f"{source[: first.start()]}{imports}{source[first.start() :]}"
 
 
-def _register(block: Block, patch: pytest.MonkeyPatch) -> None:
-    imports = [line for line in block.code.splitlines() if line.startswith(("from ", "import "))]
-    line = block.code.removeprefix("\n".join(imports)).strip()
-    assert "\n" not in line, f"more than one line: {line}"
-    module = import_module(block.module)
-    assert f"\n{block.registry}" in (ROOT / block.path).read_text()
-    names = dict(vars(module))
-    exec("\n".join(imports), names)
-    entry = ast.Expression(ast.parse(f"{{{line}}}", mode="eval").body)
-    added = eval(compile(entry, block.path, "eval"), names)
-    for name, record in added.items():
-        assert name not in getattr(module, str(block.registry))
-        patch.setitem(getattr(module, str(block.registry)), name, record)
+def split(code: str) -> tuple[str, str]:
+    """The imports of a registry's block, and its line."""
+    lines = [line for line in code.splitlines(keepends=True) if line.strip()]
+    imports = [line for line in lines if line.startswith("from ")]
+    return "".join(imports), "".join(line for line in lines if line not in imports)

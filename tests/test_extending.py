@@ -1,45 +1,52 @@
-"""Each thing that docs/extending.md adds works as the page says, and is gone afterwards."""
+"""A reader who does what docs/extending.md says gets what it says."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tasks.run.errors import SettingsError
-from tasks.settings.names import require_known
-from tasks.settings.params import Settings, load
-from tests.pages import ROOT, follow, sections
+from tests.pages import ROOT, followed, new_files, sections, split
 
-PARAMS = ROOT / "params.yaml"
+CHECKS = "tests/extended.py"
 
 
-@pytest.fixture
-def settings() -> Settings:
-    return load(PARAMS)
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return followed(tmp_path_factory.mktemp("extended"))
 
 
-def test_every_section_is_one_file_and_one_line() -> None:
-    for heading, blocks in sections().items():
-        assert [block.registry is None for block in blocks] == [True, False], heading
+def call(copy: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    python = [sys.executable, "-m", *command]
+    env = {**os.environ, "PYTHONPATH": str(copy)}
+    return subprocess.run(python, cwd=copy, env=env, capture_output=True, text=True, check=False)
 
 
-def test_an_aggregation(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from models.refinement.aggregation import aggregate
-    from models.refinement.mixers import mixing_weights
+def test_each_addition_is_one_new_file_and_one_line_and_is_checked() -> None:
+    checks = set(re.findall(r"^def (test_\w+)\(", (ROOT / CHECKS).read_text(), re.M))
+    assert checks == {"test_" + heading.lower().replace(" ", "_") for heading in sections()}
+    for heading, (file, line) in sections().items():
+        assert file.registry is None, heading
+        assert line.registry is not None, heading
+        assert split(line.code)[1].count("\n") == 1, heading
 
-    recipe = replace(settings.refinement, method="nearest")
-    changed = settings.model_copy(update={"refinement": recipe})
-    with pytest.raises(SettingsError, match=r"unknown refinement.method 'nearest'"):
-        require_known(changed, PARAMS)
-    follow("An aggregation", tmp_path, monkeypatch)
-    require_known(changed, PARAMS)
-    random = np.random.default_rng(0)
-    samples = [random.normal(at, 0.1, (20, 3)) for at in (0, 0.2, 5, 5.3)]
-    _, weights = mixing_weights(recipe, samples)
-    assert weights.tolist() == [[0.5, 0.5, 0, 0]] * 2 + [[0, 0, 0.5, 0.5]] * 2
-    assert aggregate(np.eye(4), weights)[0].tolist() == [0.5, 0.5, 0, 0]
+
+def test_each_addition_does_what_the_page_says(copy: Path) -> None:
+    done = call(copy, "pytest", "-p", "no:cacheprovider", CHECKS)
+    assert done.returncode == 0, done.stdout
+    assert f"{len(sections())} passed" in done.stdout
+
+
+def test_the_page_s_files_are_in_the_house_s_style(copy: Path) -> None:
+    for command in (["check"], ["format", "--check"]):
+        done = call(copy, "ruff", *command, *new_files())
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_them_the_checks_fail() -> None:
+    done = call(ROOT, "pytest", "-p", "no:cacheprovider", CHECKS)
+    assert f"{len(sections())} failed" in done.stdout
