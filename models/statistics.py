@@ -23,13 +23,14 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
 def rank_agreement(distances: NDArray[np.float64], groups: Sequence[int]) -> float:
     """How well pairwise distances rank pairs of one group before pairs of two (the area under the
     ROC curve): 1 perfect, 0.5 chance. NaN if there are not both kinds of pairs."""
+    from sklearn.metrics import roc_auc_score
+
+    members = np.asarray(groups)
     i, j = np.triu_indices(len(groups), 1)
-    same = np.asarray(groups)[i] == np.asarray(groups)[j]
-    near, far = distances[i, j][same], distances[i, j][~same]
-    if not len(near) or not len(far):
+    same = members[i] == members[j]
+    if same.all() or not same.any():
         return float("nan")
-    below = (near[:, None] < far[None, :]).mean()
-    return float(below + 0.5 * (near[:, None] == far[None, :]).mean())
+    return float(roc_auc_score(same, -distances[i, j]))
 
 
 def cluster_purity(distances: NDArray[np.float64], groups: Sequence[int]) -> float:
@@ -37,9 +38,8 @@ def cluster_purity(distances: NDArray[np.float64], groups: Sequence[int]) -> flo
     ``distances`` is cut into as many clusters as there are groups."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
+    from sklearn.metrics.cluster import contingency_matrix
 
     tree = linkage(squareform(distances, checks=False), "average")
     found = fcluster(tree, len(set(groups)), "maxclust")
-    members = np.asarray(groups)
-    majority = [np.bincount(members[found == c]).max() for c in np.unique(found)]
-    return float(sum(majority) / len(members))
+    return float(contingency_matrix(groups, found).max(axis=0).sum() / len(groups))
