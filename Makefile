@@ -17,7 +17,7 @@ test-slow: $(VENV)/installed
 	$(VENV)/bin/pytest -m slow
 
 lint: $(VENV)/installed
-	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports && $(VENV)/bin/deptry .
 
 bench: $(VENV)/installed
 	for file in benchmarks/*.py; do $(VENV)/bin/python $$file; done
@@ -43,6 +43,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 constraints: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[test,text]'
 	{ head -1 constraints.txt; $(VENV)/bin/pip freeze --exclude-editable; } > constraints.new && mv constraints.new constraints.txt
 
 # what the stages of dvc.yaml depend on, from the imports of their flows
