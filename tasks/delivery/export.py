@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import torch
 
 from tasks.delivery import formats, measure
 from tasks.run.errors import DeliveryError
-from tasks.run.files import Ref, write_json
+from tasks.run.files import Ref, sha256_of, write_json
 from tasks.run.store import read_tensors
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
@@ -114,7 +113,7 @@ def _manifest(
         "limits": _limits(source.device),
         "how_to_load": HOW_TO_LOAD[name],
         "measured_here": measured,
-        "sha256": {p.name: _sha256(p) for p in sorted(folder.iterdir())},
+        "sha256": {p.name: sha256_of(p) for p in sorted(folder.iterdir())},
     }
 
 
@@ -129,10 +128,6 @@ def _limits(device: Device) -> dict[str, Any]:
     """The device's limits, with the storage limit in bytes too."""
     limit_bytes = device.storage_limit * BYTES_PER_PARAMETER
     return {**device.model_dump(exclude={"id", "group"}), "storage_limit_bytes": limit_bytes}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextmanager

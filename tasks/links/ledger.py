@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.links.link import Message
+from tasks.run.files import atomic_write
 
 
 def write_ledger(path: Path, messages: Iterable[Message]) -> None:
@@ -22,10 +23,7 @@ def write_ledger(path: Path, messages: Iterable[Message]) -> None:
         rows = pd.concat([pd.read_parquet(path), rows])
     rows = rows.drop_duplicates(["kind", "sender", "receiver", "round"], keep="last")
     rows = rows.sort_values(["round", "kind", "sender", "receiver"], ignore_index=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    rows.to_parquet(partial, index=False)
-    partial.replace(path)
+    atomic_write(path, rows.to_parquet(index=False))
 
 
 def totals(ledgers: Sequence[Path], centralised_bytes: int) -> dict[str, float]:

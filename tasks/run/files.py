@@ -1,7 +1,7 @@
 """Files that hold what tasks exchange: written whole or not at all, referred to by content.
 
-Content is written to a temporary name and renamed, so that a killed worker or a full disk leaves no
-half-written file behind.
+Content is written to a temporary name, brought to the disk and renamed, so that a killed worker, a
+lost machine or a full disk leaves no half-written file behind.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from boltons.fileutils import atomic_save
 
 from tasks.run.errors import ArtifactError
 
@@ -36,10 +38,10 @@ def atomic_write(path: Path, payload: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(payload)
-        partial.replace(path)
+        with atomic_save(path, part_file=partial.name, overwrite_part=True) as file:
+            file.write(payload)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)  # a full disk leaves it
         raise ArtifactError(
             f"{path}: cannot write: {error.strerror}. Free some space and run again: finished "
             "steps are kept."
@@ -48,7 +50,11 @@ def atomic_write(path: Path, payload: bytes) -> None:
 
 def sha256_of(path: Path) -> str:
     """The content hash of a file. Raises ArtifactError if it cannot be read."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def put(folder: Path, name: str, payload: bytes, suffix: str = "safetensors") -> Ref:
@@ -103,4 +109,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path}: {error.strerror}. {redo(path)}") from None
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> ArtifactError:
+    """Why a file cannot be read, and what to do about it."""
+    return ArtifactError(f"{path}: {error.strerror}. {redo(path)}")

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from boltons.fileutils import atomic_save
+
 from tasks.run.errors import StageError
 from tasks.servers import postgres
 from tasks.servers.processes import Known
@@ -183,13 +185,9 @@ def _read(root: Path) -> dict[str, Any]:
 
 
 def write_private(folder: Path, name: str, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all.
-
-    Not by tasks.store, which loads torch: status and down answer at once.
-    """
+    """Write a file that only its owner may read, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)  # the logs are nobody else's business
-    partial = folder / f".{name}.partial"
-    partial.touch(mode=0o600)
-    partial.write_text(text)
-    partial.replace(folder / name)
+    partial = {"part_file": f".{name}.partial", "overwrite_part": True}
+    with atomic_save(folder / name, file_perms=0o600, text_mode=True, **partial) as file:
+        file.write(text)
