@@ -1,18 +1,23 @@
-"""Fleet files, YAML or CSV: rows with the lines that they stand on, and one device more."""
+"""Fleet files, YAML or CSV: read into clusters of devices, with the line of what is wrong; and one
+device more."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML, YAMLError
 
+from models.matching.clustering import clusters
 from tasks.run.errors import SettingsError
 from tasks.run.files import atomic_write
+from tasks.settings.fields import in_words, not_yaml
+from tasks.settings.fleet import Device
 
 Row = dict[str, Any]
 
@@ -52,6 +57,31 @@ def read_rows(path: Path) -> Rows:
     return Rows(tuple((line, dict(_named(path, line, row))) for line, row in found), clusters)
 
 
+def read_fleet(path: Path, count: int | None = None) -> list[Row]:
+    """A fleet from YAML (as in ``params.yaml``, or a list of devices) or CSV (a row a device).
+
+    Where devices name no ``edge``, they are clustered by how alike their limits, power and latency
+    are: into ``count`` many, else ``clusters`` many where a YAML file says so (beside ``devices``),
+    else into as many as separate best.
+
+    Raises:
+        SettingsError: the file is missing, or a device in it is impossible: names line and field.
+    """
+    rows = read_rows(path)
+    devices = [_device(path, line, row) for line, row in rows.devices]
+    edges = [row.get("edge") for _, row in rows.devices]
+    if not any(edges):
+        return _clustered(path, devices, rows.clusters if count is None else count)
+    if count is not None:
+        raise SettingsError(f"{path}: its devices name their edges: they cannot be clustered anew")
+    if not all(edges):
+        raise SettingsError(f"{path}: some devices name an edge and some do not: name all or none")
+    found: dict[str, list[Row]] = {}
+    for edge, device in zip(edges, devices, strict=True):
+        found.setdefault(str(edge), []).append(device.model_dump())
+    return [{"edge": edge, "devices": members} for edge, members in found.items()]
+
+
 def append_row(path: Path, row: Row) -> None:
     """Add a device to a fleet file, which keeps its comments, or start one.
 
@@ -71,6 +101,29 @@ def append_row(path: Path, row: Row) -> None:
 def is_csv(path: Path) -> bool:
     """Whether a file is CSV by its name; else it is YAML."""
     return path.suffix.lower() == ".csv"
+
+
+def _clustered(path: Path, devices: Sequence[Device], count: Any) -> list[Row]:
+    if count is not None and not isinstance(count, int):
+        raise SettingsError(f"{path}: clusters: {count!r} is not a whole number")
+    ordered = sorted(devices, key=lambda device: device.id)
+    try:
+        labels = clusters(
+            [(d.storage_limit, d.gpu_capacity_watt, d.base_latency_s) for d in ordered], count
+        )
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from None
+    found: list[list[Row]] = [[] for _ in range(max(labels) + 1)]
+    for device, label in zip(ordered, labels, strict=True):
+        found[label].append(device.model_dump())
+    return [{"edge": f"edge-{i}", "devices": members} for i, members in enumerate(found)]
+
+
+def _device(path: Path, line: int, row: Row) -> Device:
+    try:
+        return Device.model_validate({k: v for k, v in row.items() if k != "edge"})
+    except ValidationError as error:
+        raise SettingsError(f"{path}, line {line}: {in_words(error)}") from None
 
 
 def _text(path: Path) -> str:
@@ -112,7 +165,7 @@ def _yaml(path: Path, text: str) -> Any:
     try:
         return YAML().load(text)
     except YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise not_yaml(path, error) from None
 
 
 def _yaml_with(text: str, row: Row) -> str:

@@ -23,7 +23,7 @@ from tasks.settings.fields import (
     in_words,
     read_yaml,
 )
-from tasks.settings.fleet import Cluster, read_fleet
+from tasks.settings.fleet import Cluster
 
 
 class Data(Frozen):
@@ -210,6 +210,8 @@ def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         SettingsError: the file is missing, not YAML, or a value is impossible; each is named.
     """
+    from tasks.settings.fleet_file import read_fleet  # not above: devices read no fleet's file
+
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected settings by name, found {type(values).__name__}")

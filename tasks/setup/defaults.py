@@ -15,7 +15,7 @@ from tasks.data.images import count_images, image_shape, partition_of
 from tasks.run.errors import SettingsError
 from tasks.run.store import read_tensors
 from tasks.settings.case import Case
-from tasks.settings.fleet import read_fleet
+from tasks.settings.fleet_file import read_fleet
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Links to the project's own settings and stages, by names that DVC does not take for stages."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.run.errors import SettingsError
-from tasks.settings.fleet import parameters_from, read_fleet
-from tasks.settings.fleet_file import append_row
+from tasks.settings.fleet import parameters_from
+from tasks.settings.fleet_file import append_row, read_fleet
 
 HEAD = "id,storage_limit,gpu_capacity_watt,base_latency_s\n"
 ROWS = "0,0.4 MB,5,2.0\n1,420 KB,5,1.9\n2,0.02 GB,200,0.06\n3,20 MB,220,0.06\n"
@@ -23,6 +23,8 @@ ROWS = "0,0.4 MB,5,2.0\n1,420 KB,5,1.9\n2,0.02 GB,200,0.06\n3,20 MB,220,0.06\n"
         ("400kb", 100000),
         ("2.5e1 MB", 6250000),
         ("1 GB", 250000000),
+        ("5. kb", 1250),
+        ("1.2345678 GB", 308641950),
     ],
 )
 def test_a_limit_in_parameters_or_bytes(limit: object, parameters: int) -> None:
@@ -61,6 +63,8 @@ def test_rows_in_any_order_give_the_same_fleet(tmp_path: Path) -> None:
     [
         (HEAD + "0,two MB,5,1\n", r"fleet\.csv, line 2: storage_limit"),
         (HEAD + "\n0,1 acre,5,1\n", r"line 3: storage_limit.*KB, MB, GB"),
+        (HEAD + "0,0.4 MB or so,5,1\n", r"line 2: storage_limit"),
+        (HEAD + '0,"1,5 MB",5,1\n', r"line 2: storage_limit"),
         (HEAD + "0,inf MB,5,1\n", r"line 2: storage_limit"),
         (HEAD + "0,-1 MB,5,1\n", r"line 2: storage_limit"),
         (HEAD + "0,9,5,1,7\n", r"line 2: more values than columns"),
