@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import settings
 
+from tasks.settings.fields import yaml_text
 from tests.tiny import tiny_params
 
 settings.register_profile("acme", deadline=None, derandomize=True, max_examples=60)
@@ -40,7 +40,7 @@ def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("pinned")
     write_digits(root / "data")
-    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
+    (root / "params.yaml").write_text(yaml_text(tiny_params()))
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=root, check=True)

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from compose_pydantic.models import ComposeSpecification
 from pydantic import ValidationError
 
 from tasks.servers.postgres import DATABASES
 from tasks.servers.topology import POOL, SERVICES, Topology, mlflow_ini, services
+from tasks.settings.fields import read_yaml
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 TEXT = (DEPLOY / "compose.yaml").read_text()
-COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+COMPOSE: dict[str, Any] = read_yaml(DEPLOY / "compose.yaml")
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = [name for name in CONTAINERS if name != "prepare"]
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from flows.command.pipeline import with_code
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.closure import PACKAGES
 from tasks.settings.case import Case
+from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings
 from tasks.settings.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
-DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+DVC = read_yaml(ROOT / "dvc.yaml")["stages"]
 
 
 def test_the_stages_are_the_command_line_s() -> None:
@@ -83,7 +83,7 @@ def test_the_partition_depends_on_the_checksums_not_on_the_data() -> None:
 
 
 def test_every_experiment_has_its_own_stage() -> None:
-    stages = yaml.safe_load((ROOT / "evaluation/dvc.yaml").read_text())["stages"]
+    stages = read_yaml(ROOT / "evaluation/dvc.yaml")["stages"]
     assert tuple(stages["experiment"]["matrix"]["name"]) == tuple(EXPERIMENTS)
     folders = stages["experiment"]["deps"]
     for dependency in folders:

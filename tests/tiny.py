@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
+
+from tasks.settings.fields import read_yaml
 
 ROOT = Path(__file__).parents[1]
 
 
 def tiny_params() -> dict[str, Any]:
     """The shipped settings, made small: 2 edges with 2 devices each, digits of 8 x 8 pixels."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params: dict[str, Any] = read_yaml(ROOT / "params.yaml")
     params["threads"] = 1
     params["data"] |= {"source": "image-folder", "image_size": 8, "test_fraction": 0.3}
     params["partition"] |= {

@@ -17,10 +17,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tasks.run.errors import DataError, StageError
+from tasks.run.errors import DataError, SettingsError, StageError
 from tasks.run.files import atomic_write
+from tasks.settings.fields import read_yaml, yaml_text
 
 DVC_TIMEOUT_S = 3600.0  # a large image folder is copied into the cache
 NOT_DVCS = {".dvc", ".git", ".hg"}  # folders that DVC leaves out wherever they lie
@@ -140,7 +139,7 @@ def pin(folder: Path, pin_path: Path) -> None:
         "hash": "md5",
         "path": Path(os.path.relpath(folder, pin_path.parent)).as_posix(),
     }
-    atomic_write(pin_path, yaml.safe_dump({"outs": [out]}, sort_keys=False).encode())
+    atomic_write(pin_path, yaml_text({"outs": [out]}).encode())
     try:
         _commit(pin_path, str(out["md5"]))
     except StageError:
@@ -200,16 +199,14 @@ def _content(path: Path) -> bytes | None:
 
 
 def _pinned(pin_path: Path) -> dict[str, Any]:
+    if not pin_path.is_file():
+        raise DataError(f"{pin_path}: No such file. To pin the data as they are: {_PIN}")
     try:
-        out: dict[str, Any] = yaml.safe_load(pin_path.read_text())["outs"][0]
+        out: dict[str, Any] = read_yaml(pin_path)["outs"][0]
         if not isinstance(out["md5"], str):
             raise TypeError
         return out
-    except OSError as error:
-        raise DataError(
-            f"{pin_path}: {error.strerror}. To pin the data as they are: {_PIN}"
-        ) from None
-    except (yaml.YAMLError, KeyError, TypeError, IndexError, UnicodeDecodeError):
+    except (SettingsError, KeyError, TypeError, IndexError):
         raise DataError(f"{pin_path}: not a DVC pin. Restore it: git checkout {pin_path}") from None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.run.errors import SettingsError
@@ -49,12 +49,34 @@ class Section(Parts):
 
 
 def read_yaml(path: Path) -> Any:
+    """The content of a YAML 1.2 file: ``1e-3`` is a number, ``yes`` a text.
+
+    Raises:
+        SettingsError: it cannot be read, is not YAML, or has a name twice.
+    """
+    from ruamel.yaml import YAML, YAMLError  # not above: devices read no files of settings
+
     try:
-        return yaml.safe_load(path.read_text())
+        return YAML(typ="safe").load(path.read_text())
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}. Check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise not_yaml(path, error) from None
+
+
+def not_yaml(path: Path, error: Exception) -> SettingsError:
+    """What a parser says of a file, on one line and without its advice to its programmer."""
+    words = str(error).partition("To suppress this check")[0]
+    return SettingsError(f"{path}: not YAML: {' '.join(words.split())}")
+
+
+def yaml_text(content: Any) -> str:
+    """Plain values as YAML, one a line, in their order."""
+    from ruamel.yaml import YAML
+
+    written = io.StringIO()
+    YAML().dump(content, written)
+    return written.getvalue()
 
 
 def in_words(error: ValidationError) -> str:

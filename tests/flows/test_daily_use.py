@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
 from tasks.servers import stack
 from tasks.servers.services import environment
 from tasks.settings.case import Case
+from tasks.settings.fields import yaml_text
 from tests.tasks.servers.test_servers_stack import base_port
 from tests.tiny import ROOT, bring, tiny_params
 
@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     from tasks.experiments.second import write_digits
 
     write_digits(root / "data")
-    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params(), sort_keys=False))
+    (root / "params.yaml").write_text(yaml_text(tiny_params()))
     (root / "dvc.lock").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACME_PASSWORD", secrets.token_hex(16))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.flow_runs import resume_flow_run
@@ -19,10 +18,11 @@ from prefect.flows import load_flow_from_entrypoint
 from flows import hooks
 from flows.weekly import approved
 from tasks.run.errors import StageError
+from tasks.settings.fields import read_yaml
 from tasks.settings.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
-DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+DEPLOYMENTS = read_yaml(ROOT / "prefect.yaml")["deployments"]
 
 
 def test_every_stage_has_a_tier_and_every_tier_a_deployment() -> None:

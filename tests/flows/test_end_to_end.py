@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from tasks.delivery.shipped import load_shipped
 from tasks.report.outputs import read_rounds, read_searches
 from tasks.run.errors import DataError, StageError
+from tasks.settings.fields import read_yaml, yaml_text
 
 
 @pytest.fixture(scope="session")
@@ -192,9 +192,9 @@ def test_a_fleet_that_nothing_fits_names_the_cluster(
 
     root = tmp_path / "project"
     shutil.copytree(finished, root)
-    params = yaml.safe_load((root / "params.yaml").read_text())
+    params = read_yaml(root / "params.yaml")
     params["fleet"][1]["devices"][0]["storage_limit"] = 4100
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    (root / "params.yaml").write_text(yaml_text(params))
     with pytest.raises(NothingFitsError, match=r"south.*smallest variant"):
         run(root, "backbone")
 
@@ -215,9 +215,9 @@ def test_another_seed_changes_the_outcome(
 ) -> None:
     root = tmp_path / "project"
     shutil.copytree(pinned, root)
-    params = yaml.safe_load((root / "params.yaml").read_text())
+    params = read_yaml(root / "params.yaml")
     params["seed"] = 1
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    (root / "params.yaml").write_text(yaml_text(params))
     run(root, "partition", "backbone")
     for name in ("partition/manifest.parquet", "backbone/variants.json"):
         ours, theirs = (r / "artifacts" / name for r in (root, finished))
@@ -229,9 +229,9 @@ def test_the_paper_s_unfrozen_backbone_can_be_had(
 ) -> None:
     root = tmp_path / "project"
     shutil.copytree(finished, root)
-    params = yaml.safe_load((root / "params.yaml").read_text())
+    params = read_yaml(root / "params.yaml")
     params["edge"] |= {"unfreeze_steps": 3, "unfreeze_lr": 1e-6}  # too little to be worse
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    (root / "params.yaml").write_text(yaml_text(params))
     run(root, "customize")
     for edge in ("north", "south"):
         cut = (root / f"artifacts/backbone/{edge}.safetensors").read_bytes()
@@ -245,9 +245,9 @@ def changed_fleet(finished: Path, tmp_path: Path, change: Callable[[list[Any]], 
     """A copy of a finished project with another fleet; every cached result is there."""
     root = tmp_path / "project"
     shutil.copytree(finished, root)
-    params = yaml.safe_load((root / "params.yaml").read_text())
+    params = read_yaml(root / "params.yaml")
     change(params["fleet"])
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    (root / "params.yaml").write_text(yaml_text(params))
     return root
 
 

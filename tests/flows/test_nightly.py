@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from tasks.data import pin
 from tasks.data.samples import samples_ref
 from tasks.run.errors import StageError
+from tasks.settings.fields import read_yaml, yaml_text
 from tests.tiny import ROOT, bring
 
 
@@ -25,9 +25,9 @@ def project(
     """A finished project with its partition stage, and the current folder."""
     root = tmp_path_factory.mktemp("nightly") / "project"
     shutil.copytree(finished, root)
-    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["partition"]
+    stage = read_yaml(ROOT / "dvc.yaml")["stages"]["partition"]
     stage["deps"] = ["data.sha256"]  # the code is not below this project
-    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"partition": stage}}))
+    (root / "dvc.yaml").write_text(yaml_text({"stages": {"partition": stage}}))
     results = {PREFECT_LOCAL_STORAGE_PATH: root / "artifacts/work/results"}
     with pytest.MonkeyPatch.context() as patch, temporary_settings(results):
         patch.chdir(root)

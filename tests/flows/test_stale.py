@@ -15,12 +15,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from prefect import Task
 
 from tasks.run import closure
 from tasks.run.cached import KEY
 from tasks.run.closure import PACKAGES, code_version
+from tasks.settings.fields import read_yaml
 from tasks.settings.stages import STAGES
 from tests.tiny import ROOT, tiny_params
 
@@ -115,7 +115,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, root / name)
     (root / "dvc.lock").unlink(missing_ok=True)
-    for stage in yaml.safe_load((root / "dvc.yaml").read_text())["stages"].values():
+    for stage in read_yaml(root / "dvc.yaml")["stages"].values():
         for kind in ("outs", "metrics", "plots"):
             for out in stage.get(kind, []):
                 path = root / (out if isinstance(out, str) else next(iter(out)))
@@ -329,5 +329,5 @@ def test_a_setting_changes_the_keys_of_the_tasks_that_read_it(path: str, replay:
 
 
 def test_every_setting_of_the_shipped_file_is_tried() -> None:
-    shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
+    shipped = read_yaml(ROOT / "params.yaml")
     assert {path for path, _ in leaves(shipped)} == {path for path, _ in leaves(tiny_params())}

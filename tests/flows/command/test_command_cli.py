@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+
+from tasks.settings.fields import read_yaml, yaml_text
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,10 +43,10 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(arguments: list[str], named: 
 
 
 def test_bad_settings_are_named(tmp_path: Path) -> None:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = read_yaml(ROOT / "params.yaml")
     values["refinement"]["rounds"] = 0
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml_text(values))
     done = acme("check", "--params", str(path))
     assert done.returncode == 2
     assert "refinement.rounds" in done.stderr
@@ -70,6 +71,7 @@ def test_an_evaluation_uses_the_project_s_server_and_cache() -> None:
     # Prefect reads its environment when it is first imported: once too early and nothing is shared
     code = """
 import contextlib, pathlib
+from tasks.settings.fields import read_yaml, yaml_text
 from flows.command import evaluation
 
 def ran(*_):

@@ -21,6 +21,7 @@ from tasks.delivery.shipped import load_shipped
 from tasks.run.errors import DeliveryError, RegistryError, SettingsError
 from tasks.run.store import read_tensors
 from tasks.servers.services import free_port
+from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import load
 
 PARAMS = Path("params.yaml")
@@ -42,13 +43,11 @@ def pixels() -> torch.Tensor:
 
 def raised_limit(factor: int) -> None:
     """pt2 files hold a graph that is larger than these tiny models."""
-    import yaml
-
-    params = yaml.safe_load(PARAMS.read_text())
+    params = read_yaml(PARAMS)
     for cluster in params["fleet"]:
         for device in cluster["devices"]:
             device["storage_limit"] *= factor
-    PARAMS.write_text(yaml.safe_dump(params))
+    PARAMS.write_text(yaml_text(params))
 
 
 @pytest.mark.parametrize("name", ["onnx", "pt2", "safetensors"])

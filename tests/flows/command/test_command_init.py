@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-import yaml
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -22,6 +21,7 @@ from models.backbone.elastic import kept, variant_config
 from models.backbone.size import backbone_parameters
 from tasks.experiments.second import write_digits
 from tasks.run.errors import AcmeError, RegistryError, SettingsError
+from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings, load
 from tasks.setup.defaults import Wishes, reference_config
 
@@ -143,7 +143,7 @@ def test_a_fleet_file_is_named_or_clustered_into_the_settings(here: Path) -> Non
     flags = ["--source", "fashion-mnist", "--fleet", "fleet.csv", "--yes", "--force"]
     assert ask(*flags).exit_code == 0
     assert "fleet: fleet.csv" in (here / "params.yaml").read_text()
-    stages = yaml.safe_load((here / "dvc.yaml").read_text())["stages"]
+    stages = read_yaml(here / "dvc.yaml")["stages"]
     assert all("fleet.csv" in stage["deps"] for stage in stages.values())
     assert load(here / "params.yaml").partition.slots > 30
     assert ask(*flags, "--clusters", "2").exit_code == 0

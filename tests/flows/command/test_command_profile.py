@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import yaml
 from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
 from torch import nn
 
 from flows.command import cli
@@ -17,6 +17,7 @@ from models.backbone.size import backbone_parameters, parameter_count
 from models.backbone.slicing import slice_variant
 from tasks.run.errors import SettingsError
 from tasks.run.store import put_tensors
+from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import load
 from tasks.setup import profiling
 
@@ -52,7 +53,7 @@ def profile(*arguments: str) -> Result:
 
 
 def line_of(output: str) -> dict[str, float]:
-    [device] = yaml.safe_load(next(row for row in output.splitlines() if "- {id" in row))
+    [device] = YAML(typ="safe").load(next(row for row in output.splitlines() if "- {id" in row))
     return device
 
 
@@ -109,8 +110,8 @@ def test_a_registered_reference_is_what_is_timed(here: Path, clock: SimpleNamesp
 def test_the_device_is_added_to_a_fleet_file_that_load_reads(
     here: Path, clock: SimpleNamespace
 ) -> None:
-    values = yaml.safe_load(PARAMS.read_text())
-    (here / "params.yaml").write_text(yaml.safe_dump({**values, "fleet": "fleet.csv"}))
+    values = read_yaml(PARAMS)
+    (here / "params.yaml").write_text(yaml_text({**values, "fleet": "fleet.csv"}))
     for number in ("3", "4"):
         assert profile("--id", number, "--out", "fleet.csv").exit_code == 0
     [cluster] = load(here / "params.yaml").fleet

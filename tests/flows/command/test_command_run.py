@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from flows.command import run
 from flows.command.evaluation import command_of
 from flows.command.init import stages
 from tasks.run.errors import StageError
 from tasks.settings.case import Case
+from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import Reference
 from tasks.settings.stages import STAGES
 from tests.tiny import ROOT
@@ -47,7 +47,7 @@ def first(finished: Path, tmp_path: Path) -> Path:
     """A project whose stages DVC knows to be done, with all committed and pushed to a remote."""
     root = tmp_path / "first"
     shutil.copytree(finished, root)
-    params = yaml.safe_load((root / "params.yaml").read_text())
+    params = read_yaml(root / "params.yaml")
     (root / "dvc.yaml").write_text(stages(Case(root), params))
     (root / ".gitignore").write_text("/data/\n/artifacts/\n/.acme/\n/mlflow/\n")
     call(root, *DVC, "commit", "--quiet", "--force", *STAGES)
@@ -172,12 +172,12 @@ def test_the_command_that_reproduces_names_other_settings(
 
 @pytest.mark.slow
 def test_a_run_with_other_settings_leaves_their_outcome_alone(first: Path) -> None:
-    params = yaml.safe_load((first / "params.yaml").read_text())
+    params = read_yaml(first / "params.yaml")
     before = json.loads((first / "artifacts/summary.json").read_text())
     before_registry = registered(first)
     assert before_registry["acme-device-00"] == {"champion": "1"}
     other = params | {"seed": 7, "fleet": params["fleet"][:1]}
-    (first / "other.yaml").write_text(yaml.safe_dump(other))
+    (first / "other.yaml").write_text(yaml_text(other))
     said = call(first, *ACME, "run", "--params", "other.yaml")
     assert "The fleet, seed 7" in said
     assert json.loads((first / "artifacts/summary.json").read_text())["seed"] == 7

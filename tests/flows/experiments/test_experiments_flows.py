@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import yaml
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.experiments import bench, central, refining
@@ -26,6 +25,7 @@ from tasks.experiments.scale import Scale
 from tasks.experiments.world import World
 from tasks.run.errors import ValidationError
 from tasks.run.store import put_tensors, read_tensors
+from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import load
 
 FLEET = [
@@ -81,8 +81,8 @@ def tiny(pinned: Path, prefect_home: None, tmp_path: Path) -> Iterator[Callable[
     storage = {PREFECT_LOCAL_STORAGE_PATH: tmp_path / "artifacts/work/results"}
     for name in ("data", "data.dvc", "data.sha256"):
         (tmp_path / name).symlink_to(pinned / name)
-    params = yaml.safe_load((pinned / "params.yaml").read_text())
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    params = read_yaml(pinned / "params.yaml")
+    (tmp_path / "params.yaml").write_text(yaml_text(params))
     with pytest.MonkeyPatch.context() as patch, temporary_settings(storage):
         patch.chdir(tmp_path)
         yield lambda name: flow_of(name)(Bench(Scale.model_validate(SCALE), Path("params.yaml"), 1))

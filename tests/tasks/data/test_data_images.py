@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from tasks.data.images import LEAST, partition_of
 from tasks.data.partition import DevicePlan, Plan, Source, partition
 from tasks.run.errors import SettingsError
+from tasks.settings.fields import read_yaml
 from tasks.setup.defaults import SHIPPED
 
-SETTINGS = yaml.safe_load((SHIPPED / "settings.yaml").read_text())
+SETTINGS = read_yaml(SHIPPED / "settings.yaml")
 
 
 def folder(sizes: list[int]) -> dict[str, list[Path]]:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from flows.command.init import stages
 from tasks.run.errors import SettingsError
 from tasks.settings.case import Case
 from tasks.settings.declared import checked
+from tasks.settings.fields import yaml_text
 from tests.tiny import tiny_params
 
 FLEET = [{"edge": "own", "devices": tiny_params()["fleet"][0]["devices"]}]
@@ -21,7 +22,7 @@ FLEET = [{"edge": "own", "devices": tiny_params()["fleet"][0]["devices"]}]
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("own").mkdir()
-    Path("own/fleet.yaml").write_text(yaml.safe_dump(FLEET))
+    Path("own/fleet.yaml").write_text(yaml_text(FLEET))
     Path("own/weights.safetensors").write_bytes(b"weights")
 
 
@@ -31,7 +32,7 @@ def write(key: str, file: str, params: str = "params.yaml") -> dict[str, Any]:
         values["fleet"] = file
     else:
         values["backbone"]["reference"]["checkpoint"] = file
-    Path(params).write_text(yaml.safe_dump(values))
+    Path(params).write_text(yaml_text(values))
     return values
 
 
@@ -50,10 +51,10 @@ def test_dvc_must_know_a_file_that_settings_name(key: str, file: str) -> None:
     Path("dvc.yaml").write_text(stages(Case.here(), values))
     checked(Path("params.yaml"))
     for same in (f"./{file}", "own", f"own/../{file}"):
-        content = yaml.safe_load(stages(Case.here(), tiny_params()))
+        content = YAML(typ="safe").load(stages(Case.here(), tiny_params()))
         for stage in content["stages"].values():
             stage["deps"] = [*stage["deps"], same]
-        Path("dvc.yaml").write_text(yaml.safe_dump(content))
+        Path("dvc.yaml").write_text(yaml_text(content))
         checked(Path("params.yaml"))
 
 
@@ -62,11 +63,11 @@ def test_so_must_the_experiments_project(key: str, file: str) -> None:
     write(key, file)
     Path("evaluation").mkdir()
     experiments = {"stages": {"experiment": {"cmd": "x", "deps": ["../params.yaml"]}}}
-    Path("evaluation/dvc.yaml").write_text(yaml.safe_dump(experiments))
+    Path("evaluation/dvc.yaml").write_text(yaml_text(experiments))
     with pytest.raises(SettingsError, match=r"dependency of experiment in evaluation/dvc\.yaml:"):
         checked(Path("params.yaml"))
     experiments["stages"]["experiment"]["deps"].append(f"../{file}")  # type: ignore[attr-defined]
-    Path("evaluation/dvc.yaml").write_text(yaml.safe_dump(experiments))
+    Path("evaluation/dvc.yaml").write_text(yaml_text(experiments))
     checked(Path("params.yaml"))
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tasks.run.errors import SettingsError
 from tasks.settings.declared import checked
+from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.names import registries, require_known
 from tasks.settings.params import load
 from tests.tiny import ROOT
@@ -19,11 +19,11 @@ PARAMS = ROOT / "params.yaml"
 
 @pytest.mark.parametrize("setting", registries())
 def test_an_unknown_name_is_refused_with_the_choices(setting: str, tmp_path: Path) -> None:
-    values = yaml.safe_load(PARAMS.read_text())
+    values = read_yaml(PARAMS)
     section, name = setting.split(".")
     several = isinstance(values[section][name], list)
     values[section][name] = ["best"] if several else "best"
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "other.yaml").write_text(yaml_text(values))
     choices = ", ".join(registries()[setting])
     with pytest.raises(SettingsError) as caught:
         checked(tmp_path / "other.yaml")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tasks.run.errors import SettingsError
+from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import load
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
@@ -16,7 +16,7 @@ PARAMS = Path(__file__).parents[3] / "params.yaml"
 
 def changed(tmp_path: Path, **changes: Any) -> Path:
     """The shipped settings with dotted names changed, as a file."""
-    values = yaml.safe_load(PARAMS.read_text())
+    values = read_yaml(PARAMS)
     for dotted, value in changes.items():
         *parents, last = dotted.split("__")
         target = values
@@ -24,7 +24,7 @@ def changed(tmp_path: Path, **changes: Any) -> Path:
             target = target[parent]
         target[last] = value
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml_text(values))
     return path
 
 
@@ -96,3 +96,17 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="nowhere"):
         load(tmp_path / "nowhere.yaml")
+
+
+def test_yaml_is_of_version_1_2(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("lr: 1e-3\nanswer: yes\nname: 012\n")
+    assert read_yaml(path) == {"lr": 1e-3, "answer": "yes", "name": 12}
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(PARAMS.read_text() + "\nseed: 1\n")
+    with pytest.raises(SettingsError, match='duplicate key "seed"') as error:
+        load(path)
+    assert "suppress" not in str(error.value)
