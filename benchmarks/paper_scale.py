@@ -22,6 +22,7 @@ import torch
 
 from models.backbone import elastic, importance, scoring, slicing
 from models.backbone.config import config_of
+from models.backbone.elastic import Grid
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
 from models.customized import customized
@@ -73,7 +74,7 @@ def main(pretrained: bool) -> None:
     print(f"  {parameter_count(small):,} parameters")
     [score] = timed(
         "score that variant by the grid's pass",
-        lambda: scoring.score_grid(ranked, images, labels, [WIDTH], [DEPTH]),
+        lambda: scoring.score_grid(ranked, (images, labels), Grid((WIDTH,), (DEPTH,), "first")),
     )
     print(f"  loss {score.loss:.3f}")
     features = timed("features of its last two layers", lambda: extract(small, images))

@@ -18,6 +18,7 @@ import torch
 
 from models.backbone import scoring, slicing, training
 from models.backbone.config import BackboneConfig, build
+from models.backbone.elastic import Grid
 from models.header.build import HeaderConfig, build_header
 from models.header.space import Space
 from models.refinement.recipe import LocalTraining
@@ -61,7 +62,7 @@ def grid() -> None:
                 training.evaluate(slicing.slice_variant(vit, width, depth), images, labels)
 
     def shared() -> None:
-        scoring.score_grid(vit, images, labels, WIDTHS, DEPTHS)
+        scoring.score_grid(vit, (images, labels), Grid(WIDTHS, DEPTHS, "first"))
 
     ratio("scoring the grid, variant by variant / a pass a width", one_by_one, shared)
 

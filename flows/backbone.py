@@ -10,6 +10,7 @@ from prefect.artifacts import create_table_artifact
 from flows.hooks import STAGE_HOOKS
 from tasks.cloud import backbone as cloud
 from tasks.cloud.matching import match
+from tasks.cloud.public import Public
 from tasks.cloud.reference import check_depth, train_reference
 from tasks.cloud.registered import bring, is_registered
 from tasks.data.samples import DataInfo, read_info, samples_ref
@@ -66,20 +67,18 @@ def elastic_backbone(
     settings: Settings, registered: Ref | None, public: Ref, info: DataInfo, machine: Machine
 ) -> Ref:
     """Alg. 1, lines 2-4, from ``registered`` where the reference is."""
-    spec, seed = settings.backbone, settings.seed
+    spec, seed, data = settings.backbone, settings.seed, Public(public, info)
     check_depth(spec.reference, info, max(spec.depths), registered)
-    reference = train_reference(
-        public, info, spec.reference, spec.training, seed, machine, registered
-    )
-    ranked = cloud.rank(reference, public, info, spec.importance_samples, machine)
-    return cloud.distil(ranked, public, info, spec.part(Grid), spec.distillation, seed, machine)
+    reference = train_reference(data, spec.reference, spec.training, seed, machine, registered)
+    ranked = cloud.rank(reference, data, spec.importance_samples, machine)
+    return cloud.distil(ranked, data, spec.part(Grid), spec.distillation, seed, machine)
 
 
 def scored_grid(
     settings: Settings, elastic: Ref, public: Ref, info: DataInfo, machine: Machine
 ) -> list[Variant]:
     """Every variant on public validation data."""
-    return cloud.score(elastic, public, info, settings.backbone.part(Grid), machine)
+    return cloud.score(elastic, Public(public, info), settings.backbone.part(Grid), machine)
 
 
 def cluster_backbone(

@@ -13,6 +13,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from flows import on_device
 from flows.hooks import STAGE_HOOKS
 from tasks.cloud import backbone as cloud
+from tasks.cloud.public import Public
 from tasks.data.samples import DataInfo, read_info, samples_ref
 from tasks.device.rounds import Turn
 from tasks.edge import header
@@ -141,7 +142,7 @@ def search_at_edge(
     public = None
     if recipe.public_features:
         public = cloud.send_public_features(
-            name, cut, samples["cloud"], info, recipe.public_features, machine
+            name, cut, Public(samples["cloud"], info), recipe.public_features, machine
         )
         messages.append(public)
     consented = [on_device.send_shared(name, d.name, samples[d.name]) for d in cluster.devices]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow
@@ -48,8 +49,8 @@ def longer(b: Base, bench: Bench) -> list[Row]:
     if not times:
         return []
     spec = b.settings.backbone
-    training = spec.training.model_copy(update={"epochs": times * spec.training.epochs})
-    changed = {"backbone": spec.model_copy(update={"training": training})}
+    training = replace(spec.training, epochs=times * spec.training.epochs)
+    changed = {"backbone": replace(spec, training=training)}
     other = base(b.settings.model_copy(update=changed))
     room = limit - b.settings.matching.header_budget
     best = max((v for v in other.variants if v.parameters <= room), key=lambda v: v.val_accuracy)

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from models.backbone.config import ViT
-from models.backbone.elastic import ElasticOutput, forward, layers_of, logits, stands_for
-from models.backbone.training import device_of, endless, flipped
+from models.backbone.elastic import ElasticOutput, Grid, forward, layers_of, logits, stands_for
+from models.backbone.training import device_of, flipped
 from models.progress import OnStep, ignore
+from models.training import Loop, train
 
 T = TypeVar("T", int, float)
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """lambda_1 (logits) and lambda_2 (embeddings) of Eq. 9; hidden states have weight 1 there.
-    ``labels`` adds cross-entropy with the true labels, which Eq. 9 does not have."""
+class Distillation:
+    """Steps of both stages, and the weights of Eq. 9: lambda_1 (logits), lambda_2 (embeddings),
+    and that of the hidden states, which is 1 there. ``label_weight`` adds cross-entropy with the
+    true labels, which Eq. 9 does not have."""
 
-    logits: float
-    embeddings: float
-    hidden: float
-    labels: float
+    width_steps: Annotated[int, Ge(0)]
+    depth_steps: Annotated[int, Ge(0)]
+    batch_size: Annotated[int, Ge(1)]
+    lr: Annotated[float, Gt(0)]
+    logits_weight: Annotated[float, Ge(0)]
+    embeddings_weight: Annotated[float, Ge(0)]
+    hidden_weight: Annotated[float, Ge(0)]
+    label_weight: Annotated[float, Ge(0)]
 
 
 def distillation_loss(
@@ -35,7 +43,7 @@ def distillation_loss(
     student_logits: Tensor,
     teacher: ElasticOutput,
     teacher_logits: Tensor,
-    weights: LossWeights,
+    recipe: Distillation,
 ) -> Tensor:
     """Eq. 9 with mean squared errors: lambda_1 l(y', y) + lambda_2 l(E', E) + l(H', H).
 
@@ -50,64 +58,51 @@ def distillation_loss(
         ]
     ).mean()
     return (
-        weights.logits * F.mse_loss(student_logits, teacher_logits)
-        + weights.embeddings * F.mse_loss(student.embeddings, teacher.embeddings)
-        + weights.hidden * hidden
+        recipe.logits_weight * F.mse_loss(student_logits, teacher_logits)
+        + recipe.embeddings_weight * F.mse_loss(student.embeddings, teacher.embeddings)
+        + recipe.hidden_weight * hidden
     )
 
 
 def distill(
     vit: ViT,
-    teacher: ViT,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    widths: Sequence[float],
-    depths: Sequence[int],
-    strategy: str,
-    width_steps: int,
-    depth_steps: int,
-    batch_size: int,
-    lr: float,
-    weights: LossWeights,
+    data: tuple[Tensor, Tensor],
+    grid: Grid,
+    recipe: Distillation,
     generator: torch.Generator,
     on_step: OnStep = ignore,
 ) -> None:
-    """Train the elastic ``vit`` in place so that every variant of ``widths x depths`` is good.
+    """Train the elastic ``vit`` in place so that every variant of ``grid`` is good; its teacher is
+    what it is at the start, ``data`` are images and labels.
 
     Stage 1 trains widths at full depth, stage 2 widths and depths. Each step trains a sandwich of
     the largest, the smallest and a random sub-network. With the strategy ``first`` the depths of
     one width share a forward pass.
     """
-    place, total = device_of(vit), len(vit.blocks)
-    steps = width_steps + depth_steps
-    optimizer = torch.optim.AdamW(vit.parameters(), lr=lr, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    images, labels = data
+    place, teacher = device_of(vit), copy.deepcopy(vit).eval()
     draw = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-    source = endless(len(images), batch_size, generator)
-    teacher.eval()
-    vit.train()
-    for step in range(steps):
-        chosen = next(source)
+    done = 0
+
+    def losses(chosen: Tensor) -> Iterator[Tensor]:
+        nonlocal done
         x, y = flipped(images[chosen], generator).to(place), labels[chosen].to(place)
         with torch.no_grad():
             target = forward(teacher, x)
             target_logits = logits(teacher, target.hidden[-1])
-        optimizer.zero_grad()
-        at_depths = [total] if step < width_steps else sandwich(depths, draw)
-        summed = 0.0
-        for width in sandwich(widths, draw):
+        wide_only = done < recipe.width_steps
+        done += 1
+        depths = [len(vit.blocks)] if wide_only else sandwich(grid.depths, draw)
+        for width in sandwich(grid.widths, draw):
             loss = torch.zeros((), device=place)
-            for output in _outputs(vit, x, width, at_depths, strategy):
+            for output in _outputs(vit, x, width, depths, grid.depth_strategy):
                 own = logits(vit, output.hidden[-1])
-                loss = loss + distillation_loss(output, own, target, target_logits, weights)
-                loss = loss + weights.labels * F.cross_entropy(own, y)
-            (loss / len(at_depths)).backward()
-            summed += loss.item() / len(at_depths)
-        optimizer.step()
-        schedule.step()
-        on_step(step + 1, steps, {"loss": summed})
-    vit.eval()
+                loss = loss + distillation_loss(output, own, target, target_logits, recipe)
+                loss = loss + recipe.label_weight * F.cross_entropy(own, y)
+            yield loss / len(depths)
+
+    loop = Loop(recipe.width_steps + recipe.depth_steps, recipe.batch_size, recipe.lr)
+    train(vit, losses, len(images), loop, generator, on_step)
 
 
 def sandwich(values: Sequence[T], draw: random.Random) -> list[T]:

@@ -6,14 +6,26 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor
 
 from models.backbone.config import BackboneConfig, ViT
 from models.backbone.importance import Importance
+
+Strategy = Literal["first", "even"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The variants: every width with every depth, and which layers a depth keeps."""
+
+    widths: Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1)]
+    depths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
+    depth_strategy: Strategy
 
 
 def kept(width: float, total: int) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from models.backbone.config import ViT
-from models.backbone.elastic import forward, layers_of, logits
+from models.backbone.elastic import Grid, forward, layers_of, logits
 from models.backbone.training import device_of, scores
 
 
@@ -26,20 +25,18 @@ class VariantScore:
 @torch.no_grad()
 def score_grid(
     vit: ViT,
-    images: Tensor,
-    labels: Tensor,
-    widths: Sequence[float],
-    depths: Sequence[int],
-    strategy: str = "first",
+    data: tuple[Tensor, Tensor],
+    grid: Grid,
     batch_size: int = 256,
 ) -> list[VariantScore]:
-    """Every variant of ``widths x depths``. With the strategy ``first`` one forward pass at a
-    width scores all its depths, since a shallower variant is a prefix of a deeper one."""
+    """Every variant of ``grid`` on images and labels. With the strategy ``first`` one forward pass
+    at a width scores all its depths, since a shallower variant is a prefix of a deeper one."""
     vit.eval()
+    images, labels = data
     result = []
-    for width in widths:
-        outputs = _logits_by_depth(vit, images, width, depths, strategy, batch_size)
-        for depth in depths:
+    for width in grid.widths:
+        outputs = _logits_by_depth(vit, images, width, grid, batch_size)
+        for depth in grid.depths:
             result.append(VariantScore(width, depth, *scores(outputs[depth], labels)))
     return result
 
@@ -48,11 +45,11 @@ def _logits_by_depth(
     vit: ViT,
     images: Tensor,
     width: float,
-    depths: Sequence[int],
-    strategy: str,
+    grid: Grid,
     batch_size: int,
 ) -> dict[int, Tensor]:
     place, total = device_of(vit), len(vit.blocks)
+    depths, strategy = grid.depths, grid.depth_strategy
     parts: dict[int, list[Tensor]] = {depth: [] for depth in depths}
     for chunk in images.split(batch_size):
         x = chunk.to(place)

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from models.backbone.config import ViT
 from models.progress import OnStep, ignore
+from models.training import Loop, train
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a whole model is trained on the public train split."""
+
+    epochs: Annotated[int, Ge(0)]
+    batch_size: Annotated[int, Ge(1)]
+    lr: Annotated[float, Gt(0)]
+    weight_decay: Annotated[float, Ge(0)]
 
 
 def device_of(module: nn.Module) -> torch.device:
     """Where a module's parameters lie."""
     return next(module.parameters()).device
-
-
-def batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Index batches of one epoch in random order; what is left over at the end is dropped."""
-    order = torch.randperm(count, generator=generator)
-    size = min(batch_size, count)
-    for start in range(0, count - size + 1, size):
-        yield order[start : start + size]
-
-
-def endless(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Index batches for ever, epoch after epoch."""
-    while True:
-        yield from batches(count, batch_size, generator)
 
 
 def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -38,36 +36,23 @@ def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def fit(
-    vit: ViT,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    epochs: int,
-    batch_size: int,
-    lr: float,
-    weight_decay: float,
+    model: nn.Module,
+    data: tuple[Tensor, Tensor],
+    recipe: Training,
     generator: torch.Generator,
     on_step: OnStep = ignore,
 ) -> None:
     """Train in place with AdamW and a one-cycle rate; images ``(n, c, h, w)``, labels ``(n,)``."""
-    place = device_of(vit)
-    steps = epochs * (len(images) // min(batch_size, len(images)))
-    if steps == 0:
-        return
-    optimizer = torch.optim.AdamW(vit.parameters(), lr=lr, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    vit.train()
-    source = endless(len(images), batch_size, generator)
-    for step in range(steps):
-        chosen = next(source)
+    images, labels = data
+    place = device_of(model)
+
+    def losses(chosen: Tensor) -> list[Tensor]:
         x = flipped(images[chosen], generator).to(place)
-        loss = F.cross_entropy(vit(x), labels[chosen].to(place))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        on_step(step + 1, steps, {"loss": loss.item()})
-    vit.eval()
+        return [F.cross_entropy(model(x), labels[chosen].to(place))]
+
+    steps = recipe.epochs * (len(images) // min(recipe.batch_size, len(images)))
+    loop = Loop(steps, recipe.batch_size, recipe.lr, recipe.weight_decay, one_cycle=True)
+    train(model, losses, len(images), loop, generator, on_step)
 
 
 @torch.no_grad()

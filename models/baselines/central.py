@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from models.backbone.training import endless, scores
+from models.backbone.training import scores
 from models.header.build import SEARCHED, HeaderConfig
 from models.header.controller import Controller, Samples, reinforce_loss
 from models.header.network import SharedWeights
@@ -25,6 +25,7 @@ from models.header.search import (
 )
 from models.header.space import Architecture, Space
 from models.progress import OnStep, ignore
+from models.training import endless
 
 
 @dataclass(frozen=True)

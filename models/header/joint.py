@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from models.backbone.config import ViT
 from models.backbone.features import FeatureExtractor
-from models.backbone.training import device_of, endless
+from models.backbone.training import device_of
 from models.progress import OnStep, ignore
+from models.training import endless
 
 
 def train_jointly(

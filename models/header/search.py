@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbone.training import endless, scores
+from models.backbone.training import scores
 from models.header.build import (
     SEARCHED,
     HeaderConfig,
@@ -23,6 +23,7 @@ from models.header.network import SharedWeights
 from models.header.space import Architecture, Space
 from models.matching.selection import NothingFitsError
 from models.progress import OnStep, ignore
+from models.training import endless
 
 BASELINE_DECAY = 0.9
 ENTROPY_WEIGHT = 1e-3

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.backbone import distillation, elastic, features, importance, scoring, size, slicing
+from models.backbone import elastic, features, importance, scoring, size, slicing
 from models.backbone.config import BackboneConfig, config_of
+from models.backbone.distillation import Distillation, distill
+from models.backbone.elastic import Grid
+from tasks.cloud.public import Public
 from tasks.cloud.reference import FOLDER
-from tasks.data.samples import DataInfo, read_split
 from tasks.links.link import Message, send
 from tasks.links.records import Variant
 from tasks.run.cached import cached
@@ -23,16 +25,15 @@ from tasks.run.files import Ref
 from tasks.run.modules import load_backbone, put_backbone
 from tasks.run.progress import progress
 from tasks.run.store import read_tensors
-from tasks.settings import params as settings
 
 
 @cached("cloud: rank heads and neurons")
-def rank(reference: Ref, public: Ref, info: DataInfo, samples: int, machine: Machine) -> Ref:
+def rank(reference: Ref, public: Public, samples: int, machine: Machine) -> Ref:
     """Importance of heads and neurons (Eq. 6-8) on public train samples; each layer reordered by
     it, so that every narrower variant is a prefix."""
     device = machine.prepare()
     vit = load_backbone(reference).to(device)
-    images, labels = read_split(public, "train", info)
+    images, labels = public.split("train")
     scores = importance.importance(vit, images[:samples], labels[:samples])
     return put_backbone(FOLDER, "ranked", elastic.reorder(vit, scores))
 
@@ -40,55 +41,27 @@ def rank(reference: Ref, public: Ref, info: DataInfo, samples: int, machine: Mac
 @cached("cloud: distil all variants")
 def distil(
     ranked: Ref,
-    public: Ref,
-    info: DataInfo,
-    grid: settings.Grid,
-    recipe: settings.Distillation,
+    public: Public,
+    grid: Grid,
+    recipe: Distillation,
     seed: int,
     machine: Machine,
 ) -> Ref:
     """Two-stage distillation (Eq. 9) of the ranked model into one that serves every variant."""
     device = machine.prepare()
-    student, teacher = load_backbone(ranked).to(device), load_backbone(ranked).to(device)
-    images, labels = read_split(public, "train", info)
+    vit = load_backbone(ranked).to(device)
+    generator = torch.Generator().manual_seed(seed)
     with progress("cloud: distilling") as on_step:
-        distillation.distill(
-            student,
-            teacher,
-            images,
-            labels,
-            widths=grid.widths,
-            depths=grid.depths,
-            strategy=grid.depth_strategy,
-            width_steps=recipe.width_steps,
-            depth_steps=recipe.depth_steps,
-            batch_size=recipe.batch_size,
-            lr=recipe.lr,
-            weights=distillation.LossWeights(
-                logits=recipe.logits_weight,
-                embeddings=recipe.embeddings_weight,
-                hidden=recipe.hidden_weight,
-                labels=recipe.label_weight,
-            ),
-            generator=torch.Generator().manual_seed(seed),
-            on_step=on_step,
-        )
-    return put_backbone(FOLDER, "elastic", student)
+        distill(vit, public.split("train"), grid, recipe, generator, on_step)
+    return put_backbone(FOLDER, "elastic", vit)
 
 
 @cached("cloud: score the grid")
-def score(
-    elastic_model: Ref,
-    public: Ref,
-    info: DataInfo,
-    grid: settings.Grid,
-    machine: Machine,
-) -> list[Variant]:
+def score(elastic_model: Ref, public: Public, grid: Grid, machine: Machine) -> list[Variant]:
     """Every variant of the grid W x D on the public validation split."""
     device = machine.prepare()
     vit = load_backbone(elastic_model).to(device)
-    images, labels = read_split(public, "val", info)
-    scores = scoring.score_grid(vit, images, labels, grid.widths, grid.depths, grid.depth_strategy)
+    scores = scoring.score_grid(vit, public.split("val"), grid)
     full = config_of(vit)
     return [_variant(s, full) for s in scores]
 
@@ -109,14 +82,14 @@ def send_backbone(edge: str, backbone: Ref) -> Message:
 
 @cached("cloud: send public features to {edge}")
 def send_public_features(
-    edge: str, backbone: Ref, public: Ref, info: DataInfo, samples: int, machine: Machine
+    edge: str, backbone: Ref, public: Public, samples: int, machine: Machine
 ) -> Message:
     """Features of public samples under the cluster's backbone, in half precision: what the edge
     trains headers on besides its shared set. No raw sample crosses the link."""
     vit = load_backbone(backbone).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     for split, prefix, count in (("train", "", samples), ("val", "val_", samples // 4)):
-        images, labels = read_split(public, split, info)
+        images, labels = public.split(split)
         tensors[f"{prefix}features"] = features.extract(vit, images[:count], 256).half()
         tensors[f"{prefix}labels"] = labels[:count].to(torch.int16)
     return send("public_features", sender="cloud", receiver=edge, tensors=tensors)

@@ -9,7 +9,8 @@ import torch
 
 from models.backbone import training
 from models.backbone.config import BackboneConfig, ViT, build, config_of
-from tasks.data.samples import DataInfo, read_split
+from tasks.cloud.public import Public
+from tasks.data.samples import DataInfo
 from tasks.run.cached import cached, retried
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
@@ -35,10 +36,9 @@ def check_depth(
 
 @cached("cloud: train the reference")
 def train_reference(
-    public: Ref,
-    info: DataInfo,
+    public: Public,
     reference: settings.Reference,
-    recipe: settings.Training,
+    recipe: training.Training,
     seed: int,
     machine: Machine,
     registered: Ref | None = None,
@@ -50,20 +50,10 @@ def train_reference(
         SettingsError: the model does not exist, or cannot be sliced.
     """
     device = machine.prepare()
-    vit = reference_model(reference, info, seed, registered).to(device)
-    images, labels = read_split(public, "train", info)
+    vit = reference_model(reference, public.info, seed, registered).to(device)
+    generator = torch.Generator().manual_seed(seed)
     with progress("cloud: training the reference") as on_step:
-        training.fit(
-            vit,
-            images,
-            labels,
-            epochs=recipe.epochs,
-            batch_size=recipe.batch_size,
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
-            generator=torch.Generator().manual_seed(seed),
-            on_step=on_step,
-        )
+        training.fit(vit, public.split("train"), recipe, generator, on_step)
     return put_backbone(FOLDER, "reference", vit)
 
 

@@ -18,7 +18,6 @@ Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Width = Annotated[float, Field(gt=0, le=1)]
 
 
 class Parts:

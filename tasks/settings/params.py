@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from models.backbone.distillation import Distillation
+from models.backbone.elastic import Grid
+from models.backbone.training import Training
 from models.refinement.recipe import Likeness, LocalTraining, Pruning
 from tasks.run.errors import SettingsError
 from tasks.settings.fields import (
@@ -19,7 +22,6 @@ from tasks.settings.fields import (
     Positive,
     PositiveFloat,
     Section,
-    Width,
     in_words,
     read_yaml,
 )
@@ -79,45 +81,18 @@ class Reference(Frozen):
         return self
 
 
-class Training(Frozen):
-    epochs: Count
-    batch_size: Positive
-    lr: PositiveFloat
-    weight_decay: NonNegative
-
-
-class Distillation(Frozen):
-    width_steps: Count
-    depth_steps: Count
-    batch_size: Positive
-    lr: PositiveFloat
-    logits_weight: NonNegative
-    embeddings_weight: NonNegative
-    hidden_weight: NonNegative
-    label_weight: NonNegative
-
-
-class Grid(Frozen):
-    """The variants: every width with every depth."""
-
-    widths: Annotated[tuple[Width, ...], Field(min_length=1)]
-    depths: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    depth_strategy: Literal["first", "even"]
-
-
-class Backbone(Grid):
+@dataclass(frozen=True)
+class Backbone(Grid, Section):
     reference: Reference
     training: Training
     importance_samples: Positive
     distillation: Distillation
 
-    @model_validator(mode="after")
-    def _depths_exist(self) -> Backbone:
+    def __post_init__(self) -> None:
         if self.reference.name is None and max(self.depths) > self.reference.depth:
             raise ValueError(
                 f"depths {list(self.depths)}: the reference has {self.reference.depth} layers"
             )
-        return self
 
 
 class Energy(Frozen):

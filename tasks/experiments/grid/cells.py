@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,7 @@ def grid_on_test(
 ) -> list[float]:
     """Accuracy on the public test split, in the order of :func:`tasks.cloud.score`."""
     vit = load_backbone(elastic).to(machine.prepare())
-    images, labels = test_split(public, info)
-    scores = score_grid(vit, images, labels, grid.widths, grid.depths, grid.depth_strategy)
+    scores = score_grid(vit, test_split(public, info), grid)
     return [s.accuracy for s in scores]
 
 
@@ -71,15 +70,15 @@ def scoring_seconds(
     """Seconds to score the grid on validation data: one pass a width, or one a variant. Cached
     like all the rest: what is timed once is what the tables say."""
     vit = load_backbone(elastic).to(machine.prepare())
-    images, labels = read_split(public, "val", info)
+    data = read_split(public, "val", info)
 
-    def seconds(widths: Sequence[float], depths: Sequence[int]) -> float:
+    def seconds(widths: tuple[float, ...], depths: tuple[int, ...]) -> float:
         start = time.perf_counter()
-        score_grid(vit, images, labels, widths, depths, grid.depth_strategy)
+        score_grid(vit, data, replace(grid, widths=widths, depths=depths))
         return time.perf_counter() - start
 
     seconds(grid.widths[:1], grid.depths[:1])  # warm
-    one_by_one = sum(seconds([w], [d]) for w in grid.widths for d in grid.depths)
+    one_by_one = sum(seconds((w,), (d,)) for w in grid.widths for d in grid.depths)
     return {"shared": seconds(grid.widths, grid.depths), "one_by_one": one_by_one}
 
 

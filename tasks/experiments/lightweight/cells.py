@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -134,23 +133,21 @@ def _train(
 ) -> None:
     (images, labels), training = split, recipe.training
     each = len(images) // min(training.batch_size, len(images))
-    run = partial(
-        fit,
-        batch_size=training.batch_size,
-        lr=recipe.lr,
-        weight_decay=training.weight_decay,
-        generator=torch.Generator().manual_seed(seed),
-        on_step=on_step,
-    )
+    generator = torch.Generator().manual_seed(seed)
+
+    def run(part: nn.Module, targets: Tensor, epochs: int) -> None:
+        given = replace(training, lr=recipe.lr, epochs=epochs)
+        fit(part, (images, targets), given, generator, on_step)
+
     epochs = math.ceil(recipe.steps / each)
     if not isinstance(model.model, DeViT):
-        run(model, images, labels, epochs=epochs)
+        run(model, labels, epochs)
         return
     # a part costs its share of a step; half of all the work goes to the parts, half to the fusion
     for part, vit in enumerate(model.model.parts):
         targets = model.model.part_targets(labels, part)
-        run(Padded(vit, model.size), images, targets, epochs=max(1, epochs // 2))
-    run(model, images, labels, epochs=max(1, epochs - epochs // 2))
+        run(Padded(vit, model.size), targets, max(1, epochs // 2))
+    run(model, labels, max(1, epochs - epochs // 2))
 
 
 @torch.no_grad()

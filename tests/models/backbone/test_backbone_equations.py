@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from models.backbone import elastic, importance, size
 from models.backbone.config import BackboneConfig, ViT, build
-from models.backbone.distillation import LossWeights, distillation_loss
+from models.backbone.distillation import Distillation, distillation_loss
 from models.backbone.elastic import ElasticOutput
 
 CONFIG = BackboneConfig(
@@ -131,7 +131,8 @@ def test_eq09_distillation_loss_matches_the_literal_version() -> None:
         mse(student.hidden[0], teacher.hidden[2]) + mse(student.hidden[1], teacher.hidden[5])
     ) / 2
     expected = 0.7 * mse(y, y_teacher) + 0.2 * mse(student.embeddings, teacher.embeddings) + hidden
-    got = distillation_loss(student, y, teacher, y_teacher, LossWeights(0.7, 0.2, 1.0, 0.0))
+    recipe = Distillation(0, 0, 1, 1e-3, 0.7, 0.2, 1.0, 0.0)
+    got = distillation_loss(student, y, teacher, y_teacher, recipe)
     assert got.item() == pytest.approx(expected, rel=1e-5)
 
 

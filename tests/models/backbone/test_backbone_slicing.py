@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import get_args
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.backbone import elastic, features, importance, scoring, size, slicing, training
 from models.backbone.config import BackboneConfig, ViT, build, config_of
-from models.backbone.distillation import LossWeights, distill
+from models.backbone.distillation import Distillation, distill
 
 CONFIG = BackboneConfig(
     image_size=8,
@@ -114,8 +115,10 @@ def test_reordering_computes_the_same_and_sorts_by_importance() -> None:
 
 def test_one_pass_scores_every_depth_as_single_slices_do() -> None:
     vit = full()
-    for strategy in ("first", "even"):
-        grid = scoring.score_grid(vit, IMAGES, LABELS, [0.5, 1.0], [1, 2, 4], strategy, 2)
+    for strategy in get_args(elastic.Strategy):
+        grid = scoring.score_grid(
+            vit, (IMAGES, LABELS), elastic.Grid((0.5, 1.0), (1, 2, 4), strategy), 2
+        )
         assert [(s.width, s.depth) for s in grid] == [(w, d) for w in (0.5, 1.0) for d in (1, 2, 4)]
         for score in grid:
             small = slicing.slice_variant(vit, score.width, score.depth, strategy)
@@ -178,22 +181,15 @@ def test_a_depth_outside_the_model_is_refused(bad: int) -> None:
         elastic.layers_of(bad, 4)
 
 
-def run_distillation(strategy: str) -> tuple[ViT, list[int]]:
-    vit, teacher, steps = full(), full(), []
+def run_distillation(strategy: elastic.Strategy) -> tuple[ViT, list[int]]:
+    vit = full()
+    steps: list[int] = []
     distill(
         vit,
-        teacher,
-        IMAGES,
-        LABELS,
-        widths=(0.5, 1.0),
-        depths=(1, 2, 4),
-        strategy=strategy,
-        width_steps=2,
-        depth_steps=3,
-        batch_size=4,
-        lr=1e-3,
-        weights=LossWeights(1.0, 0.1, 0.1, 1.0),
-        generator=torch.Generator().manual_seed(0),
+        (IMAGES, LABELS),
+        elastic.Grid((0.5, 1.0), (1, 2, 4), strategy),
+        Distillation(2, 3, 4, 1e-3, 1.0, 0.1, 0.1, 1.0),
+        torch.Generator().manual_seed(0),
         on_step=lambda done, total, _: steps.append(done),
     )
     return vit, steps
@@ -219,18 +215,10 @@ def test_distillation_brings_small_variants_nearer_to_the_teacher() -> None:
     before = distance()
     distill(
         vit,
-        teacher,
-        IMAGES,
-        LABELS,
-        widths=(0.5, 1.0),
-        depths=(2, 4),
-        strategy="first",
-        width_steps=5,
-        depth_steps=60,
-        batch_size=5,
-        lr=3e-3,
-        weights=LossWeights(1.0, 0.1, 0.1, 0.0),
-        generator=torch.Generator().manual_seed(0),
+        (IMAGES, LABELS),
+        elastic.Grid((0.5, 1.0), (2, 4), "first"),
+        Distillation(5, 60, 5, 3e-3, 1.0, 0.1, 0.1, 0.0),
+        torch.Generator().manual_seed(0),
     )
     assert distance() < 0.5 * before  # .011 of it with each of three kinds of kernels
 
@@ -238,16 +226,8 @@ def test_distillation_brings_small_variants_nearer_to_the_teacher() -> None:
 def test_training_learns_and_is_reproducible() -> None:
     def run() -> ViT:
         vit = build(CONFIG, seed=5)
-        training.fit(
-            vit,
-            IMAGES,
-            LABELS,
-            epochs=150,
-            batch_size=5,
-            lr=3e-3,
-            weight_decay=0.0,
-            generator=torch.Generator().manual_seed(1),
-        )
+        recipe = training.Training(epochs=150, batch_size=5, lr=3e-3, weight_decay=0.0)
+        training.fit(vit, (IMAGES, LABELS), recipe, torch.Generator().manual_seed(1))
         return vit
 
     one, two = run(), run()
