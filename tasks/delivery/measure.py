@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from tasks.delivery.formats import Runner
 from tasks.run.errors import DeliveryError
+from tasks.run.latency import seconds_a_call
 
 BATCHES = (1, 2, 7)  # that outputs are compared for
 TIMED = (1, 32)
 TOLERANCE = 1e-4
-WARM_UP, REPEATS = 5, 40
+REPEATS = 40
 
 
 def largest_difference(ours: Runner, theirs: Runner, pixels: Tensor) -> float:
@@ -42,13 +41,7 @@ def latency(model: Runner, pixels: Tensor) -> dict[str, float]:
     found = {}
     for batch in TIMED:
         example = pixels[torch.arange(batch) % len(pixels)].contiguous()
-        times = [_seconds(model, example) for _ in range(WARM_UP + REPEATS)][WARM_UP:]
+        times = seconds_a_call(model, example, REPEATS)
         for p in (50, 90):
             found[f"p{p}_batch{batch}_s"] = float(np.percentile(times, p))
     return found
-
-
-def _seconds(model: Runner, example: Tensor) -> float:
-    start = time.perf_counter()
-    model(example)
-    return time.perf_counter() - start

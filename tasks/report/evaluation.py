@@ -6,7 +6,6 @@ decides depends on what is written here.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +32,11 @@ from tasks.report.outputs import backbone_of, cut_backbone
 from tasks.run.cached import retried
 from tasks.run.compute import Machine
 from tasks.run.files import Ref
+from tasks.run.latency import seconds_a_call
 from tasks.run.modules import load_backbone, load_header
 from tasks.run.store import read_tensors
 from tasks.settings import params as settings
-from tasks.settings.fleet import Device
+from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
 LATENCY_BATCH, LATENCY_REPEATS = 32, 9
 
@@ -46,14 +46,7 @@ Row = dict[str, Any]
 @torch.no_grad()
 def latency_s(module: nn.Module, example: Tensor) -> float:
     """Median measured seconds of a forward pass over ``example``, after a warm-up."""
-    times = []
-    for _ in range(LATENCY_REPEATS + 2):
-        start = time.perf_counter()
-        module(example)
-        if example.is_cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return median(times[2:])
+    return median(seconds_a_call(module, example, LATENCY_REPEATS))
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ def score_variants(grid: Grid, public: Ref, info: DataInfo, machine: Machine) ->
                 "val_accuracy": variant.val_accuracy,
                 "test_loss": loss,
                 "test_accuracy": accuracy,
-                "bytes": 4 * variant.parameters,
+                "bytes": BYTES_PER_PARAMETER * variant.parameters,
                 "latency_s": latency_s(small, images[:LATENCY_BATCH].to(place)),
                 "modelled_energy_joule": {
                     m.edge: m.modelled_energy_joule[index] for m in grid.matches
@@ -133,7 +126,7 @@ def score_headers(
                 "kind": header.kind,
                 "winner": index == search.winner,
                 "parameters": header.parameters,
-                "bytes": 4 * header.parameters,
+                "bytes": BYTES_PER_PARAMETER * header.parameters,
                 "flops": fixed["backbone_flops"] + header.flops,
                 "header_flops": header.flops,
                 "val_loss": header.val_loss,
@@ -232,7 +225,7 @@ def _round_row(
         "round": state.round,
         "kept": kept,
         "parameters": state.parameters,
-        "bytes": 4 * state.parameters,
+        "bytes": BYTES_PER_PARAMETER * state.parameters,
         "neurons": state.neurons,
         "flops": flops + of_header,
         "header_flops": of_header,

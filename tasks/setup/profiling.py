@@ -18,6 +18,7 @@ from tasks.data.samples import DataInfo, read_info
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
 from tasks.run.files import Ref
+from tasks.run.latency import seconds_a_call
 from tasks.run.progress import progress
 from tasks.settings.case import Case
 from tasks.settings.params import Settings
@@ -118,7 +119,7 @@ def _measure(
         for turn in range(-1, ROUNDS):
             for index, module in enumerate(variants):
                 start, joule = time.perf_counter(), counter() if counter else 0.0
-                found = _timed(module, pixels)
+                found = seconds_a_call(module, pixels, REPEATS, SECONDS)
                 if turn >= 0:
                     times[index] += found
                     seconds[index] += time.perf_counter() - start
@@ -132,26 +133,11 @@ def _measure(
     return rows
 
 
-def _timed(module: nn.Module, pixels: Tensor) -> list[float]:
-    found: list[float] = []
-    while len(found) < REPEATS or sum(found) < SECONDS:
-        found.append(_seconds(module, pixels))
-    return found
-
-
 def _gpu(place: torch.device) -> str | None:
     """The UUID of the GPU that computes, which other programs may number otherwise."""
     if place.type != "cuda":
         return None
     return f"GPU-{torch.cuda.get_device_properties(place).uuid}"
-
-
-def _seconds(module: nn.Module, pixels: Tensor) -> float:
-    start = time.perf_counter()
-    module(pixels)
-    if pixels.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def _grid(settings: Settings) -> list[tuple[float, int]]:

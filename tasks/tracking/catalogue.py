@@ -22,6 +22,7 @@ from tasks.run.files import sha256_of
 from tasks.run.modules import load_backbone
 from tasks.run.progress import progress
 from tasks.settings.case import Case
+from tasks.settings.fleet import BYTES_PER_PARAMETER
 from tasks.tracking import cards
 from tasks.tracking.candidates import (
     BACKBONES,
@@ -263,7 +264,7 @@ def _sampled_table(search: Search, winner: Row) -> pd.DataFrame:
     )
     table["modelled_energy_joule"] = winner["modelled_energy_joule"]
     table["backbone_flops"] = winner["backbone_flops"]
-    table["bytes"] = 4 * table["parameters"]
+    table["bytes"] = BYTES_PER_PARAMETER * table["parameters"]
     for column in ("test_accuracy", "latency_s"):
         table[column] = None
     return table

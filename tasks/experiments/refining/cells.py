@@ -29,6 +29,7 @@ from tasks.run.modules import load_backbone
 from tasks.run.progress import progress
 from tasks.run.store import put_tensors, read_tensors
 from tasks.settings import params as settings
+from tasks.settings.fleet import BYTES_PER_PARAMETER
 
 Row = dict[str, Any]
 FOLDER = WORK / "experiments"
@@ -165,8 +166,8 @@ def set_bytes(header: Ref, rounds: int) -> dict[str, int]:
     module = restore(HeaderConfig.from_dict(values), state)
     parameters = sum(p.numel() for p in module.parameters())
     return {
-        "neuron": 4 * rounds * sum(neurons(module).values()),
-        "parameter": 4 * rounds * parameters,
+        "neuron": BYTES_PER_PARAMETER * rounds * sum(neurons(module).values()),
+        "parameter": BYTES_PER_PARAMETER * rounds * parameters,
     }
 
 

@@ -1,0 +1,26 @@
+"""How long a model takes on this machine: the one timer of reports, deliveries and profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.benchmark import Timer
+
+
+def seconds_a_call(
+    model: Callable[[Tensor], object], example: Tensor, repeats: int, at_least_s: float = 0.0
+) -> list[float]:
+    """Measured seconds of single calls of ``model(example)``, each after two that warm up, on as
+    many threads as torch uses now; a GPU is waited for. At least ``repeats`` of them, and as many
+    as take ``at_least_s`` together."""
+    timer = Timer(
+        "model(example)",
+        globals={"model": model, "example": example},
+        num_threads=torch.get_num_threads(),
+    )
+    found: list[float] = []
+    while len(found) < repeats or sum(found) < at_least_s:
+        found.append(timer.timeit(1).median)
+    return found
