@@ -14,6 +14,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # see tasks.servers.services
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -26,9 +27,10 @@ from models.backbone.elastic import Grid
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
 from models.customized import customized
-from models.header.build import HeaderConfig, restore
-from models.header.search import HeaderSearch, Recipe, Split, TrainedHeader
-from models.header.space import Space
+from models.header.build import restore
+from models.header.config import HeaderConfig
+from models.header.recipe import HeaderSearch
+from models.header.search import EdgeSearch, Split, TrainedHeader
 from tasks.cloud.reference import reference_model
 from tasks.data.samples import DataInfo
 from tasks.experiments.scale import load_scale, settings_of
@@ -36,7 +38,16 @@ from tasks.run.files import atomic_write
 from tasks.run.store import encode, read_tensors
 
 IMAGES, WIDTH, DEPTH = 8, 0.25, 3
-SCRATCH = Recipe(1, 2, 2, 1, 1, 4, 4, 2e-3, 1e-2)
+SCRATCH = {
+    "fixed": (),
+    "epochs": 1,
+    "weight_steps": 2,
+    "controller_steps": 2,
+    "children": 1,
+    "finalists": 1,
+    "retrain_steps": 4,
+    "batch_size": 4,
+}
 Result = TypeVar("Result")
 
 
@@ -78,13 +89,10 @@ def main(pretrained: bool) -> None:
     )
     print(f"  loss {score.loss:.3f}")
     features = timed("features of its last two layers", lambda: extract(small, images))
-    config, edge = config_of(small), settings.edge
-    base = HeaderConfig(
-        "linear", config.dim, config.grid, config.classes, edge.channels, edge.hidden, edge.repeats
-    )
-    search = HeaderSearch(base, Space(edge.blocks), SCRATCH, 10**9, None, 0)
+    recipe = replace(settings.edge.part(HeaderSearch), **SCRATCH)
+    search = EdgeSearch(HeaderConfig.linear(config_of(small), recipe), recipe, 10**9, None, 0)
     split = Split(features, labels)
-    found = timed("search and train a header", lambda: search.run(split, split, None, ()))
+    found = timed("search and train a header", lambda: search.run(split, split, None))
     winner = found.trained[found.winner]
     print(f"  {winner.name}, {winner.parameters:,} parameters")
     header = timed("rebuild it", lambda: _header(winner))

@@ -31,11 +31,16 @@ from models.backbone.size import parameter_count
 from models.backbone.slicing import slice_variant
 from models.backbone.training import Training, evaluate, fit
 from models.customized import customized
-from models.header.build import HeaderConfig, restore
-from models.header.search import HeaderSearch, Recipe, Split, TrainedHeader
-from models.header.space import Space, describe
-from models.matching.energy import DeviceProfile, EnergyConstants, modelled_energy_joule
-from models.matching.selection import Candidate, Selection, select
+from models.header.build import restore
+from models.header.config import HeaderConfig
+from models.header.operations import OPERATIONS
+from models.header.recipe import HeaderSearch
+from models.header.search import EdgeSearch, Split, TrainedHeader
+from models.header.space import describe
+from models.matching.energy import DeviceProfile, modelled_energy_joule
+from models.matching.recipe import Choice, EnergyConstants
+from models.matching.rules import Candidate
+from models.matching.selection import Selection, select
 
 Data = dict[str, tuple[Tensor, Tensor]]
 """Pixels ``(n, 1, 8, 8)`` and labels ``(n,)`` by split."""
@@ -136,9 +141,13 @@ def search_header(backbone: nn.Module, data: Data, budget: int, seed: int) -> Tr
     """The best of a searched header (Eq. 14-15) and two fixed ones that `budget` parameters allow,
     each trained on features that the backbone computes once."""
     features = {name: Split(extract(backbone, x), y) for name, (x, y) in data.items()}
-    shape = config_of(backbone)
-    base = HeaderConfig("linear", shape.dim, shape.grid, classes=10, channels=12, hidden=24)
-    recipe = Recipe(
+    recipe = HeaderSearch(
+        blocks=2,
+        repeats=1,
+        operations=tuple(OPERATIONS),
+        channels=12,
+        hidden=24,
+        fixed=("mlp",),
         epochs=5,
         weight_steps=10,
         controller_steps=3,
@@ -149,9 +158,10 @@ def search_header(backbone: nn.Module, data: Data, budget: int, seed: int) -> Tr
         lr=3e-3,
         controller_lr=3e-3,
     )
+    base = HeaderConfig.linear(config_of(backbone), recipe)
     cloud_s = backbone.head.weight.detach(), backbone.head.bias.detach()
-    search = HeaderSearch(base, Space(blocks=2), recipe, budget, cloud_s, seed)
-    found = search.run(features["train"], features["val"], None, fixed=["mlp"])
+    search = EdgeSearch(base, recipe, budget, cloud_s, seed)
+    found = search.run(features["train"], features["val"], None)
     print(f"\n{'header':>11} {'parameters':>11} {'val accuracy':>13}")
     for i, row in enumerate(found.trained):
         fate = "chosen" if i == found.winner else ""
@@ -176,7 +186,7 @@ def main(limit: int, weights: Path | None = None, seed: int = 0) -> float:
     elastic = make_elastic(vit, data, grid, generator)
     candidates = scored(elastic, data, grid)
     for_header = limit // 4
-    choice = select(candidates, limit - for_header, window=0.1)  # Eq. 11-13
+    choice = select(candidates, limit - for_header, Choice("pareto", 0.1))  # Eq. 11-13
     print_front(candidates, choice)
 
     # what the edge gets is a smaller timm ViT: nothing is masked, what was cut is gone

@@ -146,19 +146,12 @@ def search_at_edge(
         )
         messages.append(public)
     consented = [on_device.send_shared(name, d.name, samples[d.name]) for d in cluster.devices]
-    shared = header.embed_shared(name, backbone, consented, info, machine)
-    search = header.search_header(
-        name,
-        backbone,
-        public,
-        shared,
-        cluster.storage_limit,
-        recipe.part(HeaderSearch),
-        seed,
-        machine,
-    )
+    own = header.Consented(tuple(consented), info)
+    shared = header.embed_shared(name, backbone, own, machine)
+    material = header.Material(name, backbone, public, shared, cluster.storage_limit)
+    search = header.search_header(material, recipe.part(HeaderSearch), seed, machine)
     together = recipe.part(JointTraining)
-    coarse = header.settle(search, backbone, consented, info, together, seed, machine)
+    coarse = header.settle(search, backbone, own, together, seed, machine)
     messages.extend([backbone, *consented])
     return search, coarse, shared
 

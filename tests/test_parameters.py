@@ -13,6 +13,8 @@ MOST, MOST_OF_A_STEP = 6, 4
 ROOMS = (
     "benchmarks/*.py",
     "flows/experiments/*.py",
+    "models/**/*.py",
+    "tasks/edge/*.py",
     "tasks/experiments/**/*.py",
     "tasks/report/[!o]*.py",
 )

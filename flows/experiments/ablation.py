@@ -53,7 +53,7 @@ def windows(b: Base, bench: Bench) -> list[Row]:
     """The performance window gamma_p of Eq. 13: what ACME's choice scores."""
     rows = []
     for window in bench.scale.windows:
-        rules = b.settings.matching.model_copy(update={"performance_window": window})
+        rules = replace(b.settings.matching, performance_window=window)
         ours = [r for r in matched(b, rules) if r["method"] == "ACME"]
         for metric, column in (("plotted score", "plotted_score"), ("accuracy", "test_accuracy")):
             mean = sum(r[column] for r in ours) / len(ours)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow
@@ -16,7 +17,7 @@ from tasks.settings.params import Edge, HeaderSearch
 
 def recipe(b: Base, bench: Bench) -> Edge:
     """How headers are searched and trained at this scale."""
-    return b.settings.edge.model_copy(update=bench.scale.headers.edge)
+    return replace(b.settings.edge, **bench.scale.headers.edge)
 
 
 def header_cell(b: Base, bench: Bench, point: Point, **edge: Any) -> tuple[Ref, list[Row]]:
@@ -24,7 +25,7 @@ def header_cell(b: Base, bench: Bench, point: Point, **edge: Any) -> tuple[Ref, 
     this scale's recipe."""
     spec, data = bench.scale.headers, b.world
     cell = headers.Cell(b.cut(point), point.width, point.depth)
-    search = recipe(b, bench).model_copy(update=edge).part(HeaderSearch)
+    search = replace(recipe(b, bench), **edge).part(HeaderSearch)
     trained = headers.headers_at(
         cell,
         data.cloud,

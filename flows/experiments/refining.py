@@ -9,7 +9,7 @@ from prefect import flow
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base, partition
 from flows.experiments.headers import grid_cell
 from flows.experiments.headers import recipe as edge_recipe
-from models.header.build import SEARCHED
+from models.header.config import SEARCHED
 from tasks.experiments.headers import cells as headers
 from tasks.experiments.refining import cells as refining
 from tasks.experiments.refining.cells import Place

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from models.backbone.training import scores
-from models.header.build import SEARCHED, HeaderConfig
+from models.header.config import SEARCHED, HeaderConfig
 from models.header.controller import Controller, Samples, reinforce_loss
 from models.header.network import SharedWeights
+from models.header.recipe import HeaderSearch
 from models.header.search import (
     BASELINE_DECAY,
     ENTROPY_WEIGHT,
     PROPOSALS,
-    HeaderSearch,
-    Recipe,
+    EdgeSearch,
     Split,
     TrainedHeader,
     children_loss,
 )
-from models.header.space import Architecture, Space
+from models.header.space import Architecture
 from models.progress import OnStep, ignore
 from models.training import endless
 
@@ -55,14 +55,14 @@ class JointSearch:
     def __init__(
         self,
         base: HeaderConfig,
-        space: Space,
-        recipe: Recipe,
+        recipe: HeaderSearch,
         cls_head: tuple[Tensor, Tensor] | None,
         seed: int,
     ) -> None:
-        self.recipe, self.space, self.seed = recipe, space, seed
+        self.recipe, self.seed = recipe, seed
         # prices headers and trains finalists; the budget is a variant's, hence checked here
-        self.headers = HeaderSearch(base, space, recipe, 10**12, cls_head, seed)
+        self.headers = EdgeSearch(base, recipe, 10**12, cls_head, seed)
+        self.space = self.headers.space
         self.generator = torch.Generator().manual_seed(seed)
 
     def run(self, parts: Sequence[Part], on_step: OnStep = ignore) -> Found:
@@ -92,7 +92,7 @@ class JointSearch:
     def alternate(
         self, parts: Sequence[Part], on_step: OnStep
     ) -> tuple[Tensor, Controller, SharedWeights]:
-        """Shared weights and policies in turn, as :meth:`HeaderSearch.alternate` does."""
+        """Shared weights and policies in turn, as :meth:`EdgeSearch.alternate` does."""
         recipe, shared = self.recipe, self.headers.shared_weights()
         policy = nn.Parameter(torch.zeros(len(parts)))
         controller = Controller(self.space, self.seed)

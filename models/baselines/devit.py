@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbone.config import BackboneConfig, ViT, build
+from models.baselines.images import Images
 
 
 class DeViT(nn.Module):
@@ -17,27 +18,18 @@ class DeViT(nn.Module):
     alone: its own classes, and one label for all others.
     """
 
-    def __init__(
-        self,
-        image_size: int,
-        patch_size: int,
-        channels: int,
-        classes: int,
-        *,
-        dim: int,
-        depth: int,
-        parts: int,
-    ) -> None:
+    def __init__(self, images: Images, *, dim: int, depth: int, parts: int) -> None:
         super().__init__()
+        classes = images.classes
         self.classes = classes
         own = [len(range(part, classes, parts)) for part in range(parts)]
         heads = 3
         self.parts = nn.ModuleList(
             build(
                 BackboneConfig(
-                    image_size=image_size,
-                    patch_size=patch_size,
-                    channels=channels,
+                    image_size=images.size,
+                    patch_size=images.patch,
+                    channels=images.channels,
                     classes=count + 1,
                     dim=dim,
                     depth=depth,

@@ -8,6 +8,7 @@ smallest published member.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from models.backbone.size import parameter_count
 from models.baselines.devit import DeViT
+from models.baselines.images import Images
 
 WIDEST = 64
 
@@ -48,14 +50,14 @@ class Padded(nn.Module):
         return F.pad(images, (before, after, before, after))
 
 
-def _twins(width: int, side: int, patch: int, channels: int, classes: int) -> nn.Module:
+def _twins(width: int, images: Images) -> nn.Module:
     from timm.models.twins import Twins
 
     return Twins(
-        img_size=side,
-        patch_size=patch,
-        in_chans=channels,
-        num_classes=classes,
+        img_size=images.size,
+        patch_size=images.patch,
+        in_chans=images.channels,
+        num_classes=images.classes,
         embed_dims=(4 * width, 8 * width),
         num_heads=(2, 4),
         mlp_ratios=(4, 4),
@@ -65,9 +67,7 @@ def _twins(width: int, side: int, patch: int, channels: int, classes: int) -> nn
     )
 
 
-def _mobilevit(
-    width: int, side: int, patch: int, channels: int, classes: int, version: int
-) -> nn.Module:
+def _mobilevit(width: int, images: Images, version: int) -> nn.Module:
     from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 
     def inverted(out: int, stride: int) -> Any:
@@ -104,15 +104,15 @@ def _mobilevit(
         num_features=24 * width if version == 1 else 0,
         act_layer="silu",
     )
-    return ByobNet(config, num_classes=classes, in_chans=channels)
+    return ByobNet(config, num_classes=images.classes, in_chans=images.channels)
 
 
-def _efficientvit(width: int, side: int, patch: int, channels: int, classes: int) -> nn.Module:
+def _efficientvit(width: int, images: Images) -> nn.Module:
     from timm.models.efficientvit_mit import EfficientVit
 
     return EfficientVit(
-        in_chans=channels,
-        num_classes=classes,
+        in_chans=images.channels,
+        num_classes=images.classes,
         widths=(2 * width, 4 * width, 8 * width),
         depths=(1, 2, 2),
         head_dim=16,
@@ -120,14 +120,14 @@ def _efficientvit(width: int, side: int, patch: int, channels: int, classes: int
     )
 
 
-def _deit(width: int, side: int, patch: int, channels: int, classes: int) -> nn.Module:
+def _deit(width: int, images: Images) -> nn.Module:
     from timm.models.vision_transformer import VisionTransformer
 
     return VisionTransformer(
-        img_size=side,
-        patch_size=patch,
-        in_chans=channels,
-        num_classes=classes,
+        img_size=images.size,
+        patch_size=images.patch,
+        in_chans=images.channels,
+        num_classes=images.classes,
         embed_dim=6 * width,
         depth=6,
         num_heads=3,
@@ -135,14 +135,14 @@ def _deit(width: int, side: int, patch: int, channels: int, classes: int) -> nn.
     )
 
 
-def _resmlp(width: int, side: int, patch: int, channels: int, classes: int) -> nn.Module:
+def _resmlp(width: int, images: Images) -> nn.Module:
     from timm.models.mlp_mixer import Affine, MlpMixer, ResBlock
 
     return MlpMixer(
-        img_size=side,
-        patch_size=patch,
-        in_chans=channels,
-        num_classes=classes,
+        img_size=images.size,
+        patch_size=images.patch,
+        in_chans=images.channels,
+        num_classes=images.classes,
         embed_dim=6 * width,
         num_blocks=6,
         mlp_ratio=4,
@@ -151,11 +151,11 @@ def _resmlp(width: int, side: int, patch: int, channels: int, classes: int) -> n
     )
 
 
-def _devit(width: int, side: int, patch: int, channels: int, classes: int) -> nn.Module:
-    return DeViT(side, patch, channels, classes, dim=6 * width, depth=4, parts=2)
+def _devit(width: int, images: Images) -> nn.Module:
+    return DeViT(images, dim=6 * width, depth=4, parts=2)
 
 
-FAMILIES: dict[str, Callable[..., nn.Module]] = {
+FAMILIES: dict[str, Callable[[int, Images], nn.Module]] = {
     "Twins-SVT": _twins,
     "MobileViT": partial(_mobilevit, version=1),
     "MobileViTv2": partial(_mobilevit, version=2),
@@ -168,47 +168,43 @@ PLAIN = ("DeiT", "ResMLP", "DeViT")  # one grid of patches: they take the refere
 
 
 def build_baseline(
-    family: str,
-    parameters: int,
-    *,
-    image_size: int,
-    patch_size: int,
-    channels: int,
-    classes: int,
-    seed: int,
-    pretrained: bool = False,
+    family: str, parameters: int, images: Images, seed: int, pretrained: bool = False
 ) -> Padded:
     """The widest member of a family with at most ``parameters``, initialised from ``seed``; or the
     model of that name in timm, as it is, with hub weights if ``pretrained``.
 
-    ``patch_size`` is for the families with one grid of patches; those with stages shrink as their
-    papers have it.
+    The patches of ``images`` are for the families with one grid of them; those with stages shrink
+    as their papers have it.
 
     Raises:
         ValueError: unknown family, or not even its narrowest member is small enough.
     """
     if family not in FAMILIES:
-        model = _by_name(family, channels, classes, seed, pretrained)
+        model = _by_name(family, images, seed, pretrained)
         if parameter_count(model) > parameters:
             raise ValueError(f"{family} has more than {parameters:,} parameters")
-        return Padded(model, image_size)
-    side = image_size if family in PLAIN else 8 * -(-image_size // 8)
-    patch = patch_size if family in PLAIN else max(1, min(4, side // 8))
-    build = partial(FAMILIES[family], side=side, patch=patch, channels=channels, classes=classes)
+        return Padded(model, images.size)
+    padded = images if family in PLAIN else _for_stages(images)
     fitting = None
     with torch.random.fork_rng(devices=[]):
         for width in range(1, WIDEST + 1):
             torch.manual_seed(seed)
-            wider = build(width)  # type: ignore[call-arg]
+            wider = FAMILIES[family](width, padded)
             if parameter_count(wider) > parameters:
                 break
             fitting = wider
     if fitting is None:
         raise ValueError(f"{family}: its narrowest member has more than {parameters:,} parameters")
-    return Padded(fitting, side)
+    return Padded(fitting, padded.size)
 
 
-def _by_name(name: str, channels: int, classes: int, seed: int, pretrained: bool) -> nn.Module:
+def _for_stages(images: Images) -> Images:
+    """Images whose side can be halved three times, in patches of a stem."""
+    side = 8 * -(-images.size // 8)
+    return replace(images, size=side, patch=max(1, min(4, side // 8)))
+
+
+def _by_name(name: str, images: Images, seed: int, pretrained: bool) -> nn.Module:
     import timm
 
     if name not in timm.list_models():
@@ -217,5 +213,5 @@ def _by_name(name: str, channels: int, classes: int, seed: int, pretrained: bool
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return timm.create_model(
-            name, pretrained=pretrained, in_chans=channels, num_classes=classes
+            name, pretrained=pretrained, in_chans=images.channels, num_classes=images.classes
         )

@@ -4,54 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.header.fixed import (
-    FIXED,
-    CNNHeader,
-    LinearHeader,
-    MixerHeader,
-    MLPHeader,
-    ResMLPHeader,
-    ViTHeader,
-)
+from models.choices import chosen
+from models.header.config import HeaderConfig
+from models.header.kinds import HEADERS
 from models.header.layers import Prunable
-from models.header.network import DagHeader
-from models.header.space import Architecture, Block
 
-SEARCHED = "searched"
 _PARTS = ("weight", "bias", "out_index", "in_index")
-
-
-@dataclass(frozen=True)
-class HeaderConfig:
-    """What it takes to rebuild a header; ``architecture`` is for the kind ``searched`` alone."""
-
-    kind: str
-    dim: int
-    grid: int
-    classes: int
-    channels: int
-    hidden: int
-    repeats: int = 1
-    architecture: Architecture | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
-        values = asdict(self)
-        values["architecture"] = self.architecture and [list(b) for b in self.architecture]
-        return values
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> HeaderConfig:
-        """Inverse of :meth:`to_dict`."""
-        blocks = values["architecture"]
-        architecture = None if blocks is None else tuple(Block(*b) for b in blocks)
-        return cls(**{**values, "architecture": architecture})
 
 
 def build_header(
@@ -64,11 +26,11 @@ def build_header(
             has a linear layer on [CLS], it starts from it.
 
     Raises:
-        ValueError: unknown kind, or a ``cls_head`` of another shape.
+        ValueError: unknown kind, one without its architecture, or a ``cls_head`` of another shape.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        header = _construct(config)
+        header = chosen("header", config.kind, HEADERS).build(config)
     start_from(header, cls_head)
     return header
 
@@ -90,30 +52,6 @@ def start_from(header: nn.Module, cls_head: tuple[Tensor, Tensor] | None) -> Non
             )
         with torch.no_grad():
             own.copy_(value)
-
-
-def _construct(config: HeaderConfig) -> nn.Module:
-    common = {"dim": config.dim, "classes": config.classes}
-    mapped = {**common, "grid": config.grid}
-    match config.kind:
-        case "linear":
-            return LinearHeader(**common)
-        case "mlp":
-            return MLPHeader(**common, hidden=config.hidden)
-        case "cnn-ignore" | "cnn-add" | "cnn-project":
-            mode = config.kind.removeprefix("cnn-")
-            return CNNHeader(mode, **mapped, channels=config.channels)
-        case "mixer":
-            return MixerHeader(**mapped, hidden=config.hidden)
-        case "resmlp":
-            return ResMLPHeader(**mapped, hidden=config.hidden)
-        case "vit":
-            return ViTHeader(**common, hidden=config.hidden)
-        case "searched":
-            if config.architecture is None:
-                raise ValueError("a searched header needs its architecture")
-            return DagHeader(config.architecture, config)
-    raise ValueError(f"unknown header {config.kind!r}: choose {SEARCHED} or {', '.join(FIXED)}")
 
 
 def prunable_layers(header: nn.Module) -> Iterator[tuple[str, Prunable]]:

@@ -6,18 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.header.config import HeaderConfig
 from models.header.layers import PrunableConv2d, PrunableLinear, rms_norm
 from models.header.network import to_map
-
-FIXED = ("linear", "mlp", "cnn-ignore", "cnn-add", "cnn-project", "mixer", "resmlp", "vit")
 
 
 class LinearHeader(nn.Module):
     """[CLS] to logits: the ViT's own header."""
 
-    def __init__(self, *, dim: int, classes: int) -> None:
+    def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
-        self.skip = PrunableLinear(dim, classes, classifier=True)
+        self.skip = PrunableLinear(shape.dim, shape.classes, classifier=True)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.skip(features[:, 0, 0])
@@ -26,10 +25,11 @@ class LinearHeader(nn.Module):
 class MLPHeader(nn.Module):
     """[CLS] through one hidden layer."""
 
-    def __init__(self, *, dim: int, classes: int, hidden: int) -> None:
+    def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
+        dim, hidden = shape.dim, shape.hidden
         self.hidden = PrunableLinear(dim, hidden)
-        self.classifier = PrunableLinear(hidden, classes, classifier=True)
+        self.classifier = PrunableLinear(hidden, shape.classes, classifier=True)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.classifier(F.gelu(self.hidden(features[:, 0, 0])))
@@ -42,12 +42,13 @@ class CNNHeader(nn.Module):
     ``project`` joins it to every patch token before the first (1 x 1) convolution.
     """
 
-    def __init__(self, mode: str, *, dim: int, grid: int, classes: int, channels: int) -> None:
+    def __init__(self, shape: HeaderConfig, mode: str) -> None:
         super().__init__()
-        self.mode, self.grid = mode, grid
+        dim, channels = shape.dim, shape.channels
+        self.mode, self.grid = mode, shape.grid
         self.stem = PrunableConv2d(2 * dim if mode == "project" else dim, channels, 1)
         self.conv = PrunableConv2d(channels, channels, 3)
-        self.classifier = PrunableLinear(channels, classes, classifier=True)
+        self.classifier = PrunableLinear(channels, shape.classes, classifier=True)
 
     def forward(self, features: Tensor) -> Tensor:
         tokens = features[:, 0]
@@ -64,14 +65,15 @@ class CNNHeader(nn.Module):
 class MixerHeader(nn.Module):
     """One MLP-Mixer layer over all tokens, then their mean."""
 
-    def __init__(self, *, dim: int, grid: int, classes: int, hidden: int) -> None:
+    def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
-        tokens = 1 + grid**2
+        dim, hidden = shape.dim, shape.hidden
+        tokens = 1 + shape.grid**2
         self.token_in = PrunableLinear(tokens, hidden)
         self.token_out = PrunableLinear(hidden, tokens)
         self.channel_in = PrunableLinear(dim, hidden)
         self.channel_out = PrunableLinear(hidden, dim)
-        self.classifier = PrunableLinear(dim, classes, classifier=True)
+        self.classifier = PrunableLinear(dim, shape.classes, classifier=True)
 
     def forward(self, features: Tensor) -> Tensor:
         x = features[:, 0]
@@ -85,13 +87,14 @@ class ResMLPHeader(nn.Module):
     """One ResMLP layer over all tokens, then their mean: one linear map between tokens, and a
     two-layer perceptron between channels."""
 
-    def __init__(self, *, dim: int, grid: int, classes: int, hidden: int) -> None:
+    def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
-        tokens = 1 + grid**2
+        dim, hidden = shape.dim, shape.hidden
+        tokens = 1 + shape.grid**2
         self.across = PrunableLinear(tokens, tokens)
         self.channel_in = PrunableLinear(dim, hidden)
         self.channel_out = PrunableLinear(hidden, dim)
-        self.classifier = PrunableLinear(dim, classes, classifier=True)
+        self.classifier = PrunableLinear(dim, shape.classes, classifier=True)
 
     def forward(self, features: Tensor) -> Tensor:
         x = features[:, 0]
@@ -104,15 +107,16 @@ class ViTHeader(nn.Module):
     """One Transformer layer (a single head of ``hidden`` dimensions) over all tokens; [CLS] is
     classified."""
 
-    def __init__(self, *, dim: int, classes: int, hidden: int) -> None:
+    def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
+        dim, hidden = shape.dim, shape.hidden
         self.query = PrunableLinear(dim, hidden)
         self.key = PrunableLinear(dim, hidden)
         self.value = PrunableLinear(dim, hidden)
         self.out = PrunableLinear(hidden, dim)
         self.channel_in = PrunableLinear(dim, hidden)
         self.channel_out = PrunableLinear(hidden, dim)
-        self.classifier = PrunableLinear(dim, classes, classifier=True)
+        self.classifier = PrunableLinear(dim, shape.classes, classifier=True)
 
     def forward(self, features: Tensor) -> Tensor:
         x = features[:, 0]

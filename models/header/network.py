@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.header.config import HeaderConfig
 from models.header.layers import PrunableConv2d, PrunableLinear, rms_norm
+from models.header.operations import OPERATIONS
 from models.header.space import Architecture, loose_ends
 
 Lookup = Callable[[int, int, int, str], nn.Module]
 """``(repeat, block, slot, operation name)`` to the module that does it."""
-
-
-class Convolution(nn.Module):
-    """Pre-activated convolution: norm, ReLU, ``z x z`` convolution."""
-
-    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = PrunableConv2d(channels, channels, kernel, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.relu(rms_norm(x, 1)))
-
-
-def operation(name: str, channels: int) -> nn.Module:
-    """A fresh module for one of :data:`models.header.space.OPERATIONS`, channels to channels."""
-    match name:
-        case "conv1" | "conv3" | "conv5":
-            return Convolution(channels, int(name[-1]))
-        case "downsample":
-            return Convolution(channels, 3, stride=2)
-        case "avgpool":
-            return nn.AvgPool2d(3, 1, 1)
-        case "maxpool":
-            return nn.MaxPool2d(3, 1, 1)
-        case "identity":
-            return nn.Identity()
-    raise ValueError(f"unknown operation {name!r}")
 
 
 def to_map(tokens: Tensor, grid: int) -> Tensor:
@@ -58,23 +32,6 @@ def _pooled(x: Tensor, size: int) -> Tensor:
     return x if x.shape[-1] == size else F.adaptive_avg_pool2d(x, size)
 
 
-class Shape(Protocol):
-    """The sizes of a searched header; :class:`models.header.build.HeaderConfig` has them."""
-
-    @property
-    def dim(self) -> int: ...
-    @property
-    def grid(self) -> int: ...
-    @property
-    def classes(self) -> int: ...
-    @property
-    def channels(self) -> int: ...
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def repeats(self) -> int: ...
-
-
 class DagFrame(nn.Module):
     """What surrounds the DAG: a stem for each input, pooling, and the classifier.
 
@@ -83,7 +40,7 @@ class DagFrame(nn.Module):
     starts as good as the linear one and adds what the patch tokens know.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
         self.grid, self.repeats = shape.grid, shape.repeats
         self.stem_last = PrunableConv2d(shape.dim, shape.channels, 1)
@@ -127,12 +84,14 @@ class DagFrame(nn.Module):
 class DagHeader(DagFrame):
     """One searched header (Sec. III-C1): features ``(n, 2, 1 + patches, dim)`` to logits."""
 
-    def __init__(self, architecture: Architecture, shape: Shape) -> None:
+    def __init__(self, shape: HeaderConfig) -> None:
         super().__init__(shape)
-        self.architecture = architecture
+        if shape.architecture is None:
+            raise ValueError("a searched header needs its architecture")
+        self.architecture = architecture = shape.architecture
         self.operations = nn.ModuleDict(
             {
-                f"{u}-{b}-{slot}": operation(name, shape.channels)
+                f"{u}-{b}-{slot}": OPERATIONS[name](shape.channels)
                 for u in range(shape.repeats)
                 for b, block in enumerate(architecture)
                 for slot, name in enumerate((block.op1, block.op2))
@@ -148,11 +107,11 @@ class DagHeader(DagFrame):
 class SharedWeights(DagFrame):
     """Every operation of every slot once: all headers of a space share these weights."""
 
-    def __init__(self, blocks: int, operations: tuple[str, ...], shape: Shape) -> None:
+    def __init__(self, blocks: int, operations: tuple[str, ...], shape: HeaderConfig) -> None:
         super().__init__(shape)
         self.operations = nn.ModuleDict(
             {
-                f"{u}-{b}-{slot}-{name}": operation(name, shape.channels)
+                f"{u}-{b}-{slot}-{name}": OPERATIONS[name](shape.channels)
                 for u in range(shape.repeats)
                 for b in range(blocks)
                 for slot in range(2)

@@ -10,16 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbone.training import scores
-from models.header.build import (
-    SEARCHED,
-    HeaderConfig,
-    build_header,
-    header_flops,
-    start_from,
-    state_of,
-)
+from models.header.build import build_header, header_flops, start_from, state_of
+from models.header.config import SEARCHED, HeaderConfig
 from models.header.controller import Controller, Samples, reinforce_loss
 from models.header.network import SharedWeights
+from models.header.recipe import HeaderSearch
 from models.header.space import Architecture, Space
 from models.matching.selection import NothingFitsError
 from models.progress import OnStep, ignore
@@ -45,21 +40,6 @@ class Split:
         return Split(
             torch.cat([self.features, other.features]), torch.cat([self.labels, other.labels])
         )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How long and how fast the search goes; ``children`` is M of Eq. 15."""
-
-    epochs: int
-    weight_steps: int
-    controller_steps: int
-    children: int
-    finalists: int
-    retrain_steps: int
-    batch_size: int
-    lr: float
-    controller_lr: float
 
 
 @dataclass(frozen=True)
@@ -137,30 +117,26 @@ def children_loss(
     return torch.stack(losses).mean()
 
 
-class HeaderSearch:
-    """One edge's search. ``base`` holds everything of a header but its kind and architecture."""
+class EdgeSearch:
+    """One edge's search. ``base`` holds everything of a header but its kind and architecture;
+    ``cls_head`` are weight and bias of the reference header."""
 
     def __init__(
         self,
         base: HeaderConfig,
-        space: Space,
-        recipe: Recipe,
+        recipe: HeaderSearch,
         budget_parameters: int,
         cls_head: tuple[Tensor, Tensor] | None,
         seed: int,
     ) -> None:
-        self.base, self.space, self.recipe = base, space, recipe
+        self.base, self.recipe = base, recipe
+        self.space = Space(recipe.blocks, recipe.operations)
         self.budget, self.cls_head, self.seed = budget_parameters, cls_head, seed
         self.generator = torch.Generator().manual_seed(seed)
         self._costs: dict[Architecture, tuple[int, int]] = {}
 
     def run(
-        self,
-        train: Split,
-        val: Split,
-        support: Split | None,
-        fixed: Sequence[str],
-        on_step: OnStep = ignore,
+        self, train: Split, val: Split, support: Split | None, on_step: OnStep = ignore
     ) -> SearchResult:
         """Search, then train the finalists and the fixed headers with the same budget and choose.
 
@@ -178,7 +154,7 @@ class HeaderSearch:
             raise ValueError("a header search needs shared train and validation samples")
         joint = val.join(support)
         controller, shared, sampled = self.alternate(train, joint, on_step)
-        configs = {name: replace(self.base, kind=name) for name in ("linear", *fixed)}
+        configs = {name: replace(self.base, kind=name) for name in ("linear", *self.recipe.fixed)}
         for i, architecture in enumerate(self.finalists(controller, shared, joint)):
             name = f"{SEARCHED}-{i + 1}"
             configs[name] = replace(self.base, kind=SEARCHED, architecture=architecture)

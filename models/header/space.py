@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import torch
 
-OPERATIONS = ("conv1", "conv3", "conv5", "identity", "downsample", "avgpool", "maxpool")
+from models.choices import chosen
+from models.header.operations import OPERATIONS
 
 
 class Block(NamedTuple):
@@ -34,12 +35,11 @@ class Space:
     """
 
     blocks: int
-    operations: tuple[str, ...] = OPERATIONS
+    operations: tuple[str, ...] = tuple(OPERATIONS)
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.operations) - set(OPERATIONS))
-        if unknown:
-            raise ValueError(f"unknown operations {unknown}: choose among {', '.join(OPERATIONS)}")
+        for name in self.operations:
+            chosen("operation", name, OPERATIONS)
 
     def size(self) -> int:
         """How many headers there are (Eq. 14): the product of (b + 1)^2 |O|^2 over the blocks."""

@@ -5,22 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class EnergyConstants:
-    """Proportionality constants of Eq. 2 and the number of epochs of Eq. 1.
-
-    Attributes:
-        power_growth: a, with dG_n = a * G_n: power per unit of ``width * depth``.
-        batch_power: b, with G_n^beta = b * G_n: power per patch at the profiled batch size.
-        latency_growth: c, with dL_n = c * L_n: latency per unit of ``width * depth``.
-        epochs: k of Eq. 1.
-    """
-
-    power_growth: float
-    batch_power: float
-    latency_growth: float
-    epochs: int
+from models.matching.recipe import EnergyConstants
 
 
 @dataclass(frozen=True)

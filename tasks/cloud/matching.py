@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from models.backbone.config import BackboneConfig
-from models.matching.energy import DeviceProfile, EnergyConstants, cluster_energy_joule
-from models.matching.selection import Candidate, select
+from models.matching.energy import DeviceProfile, cluster_energy_joule
+from models.matching.rules import Candidate
+from models.matching.selection import select
 from tasks.links.link import Message, receive
 from tasks.links.records import Match, Variant
 from tasks.run.cached import retried
@@ -33,7 +34,6 @@ def match(
             values["gpu_capacity_watt"], values["base_latency_s"], strict=True
         )
     ]
-    constants = EnergyConstants(**rules.energy.model_dump())
     patches = BackboneConfig.from_dict(read_tensors(elastic_model)[1]).positions
     candidates = [
         Candidate(
@@ -42,15 +42,14 @@ def match(
             v.val_loss,
             v.val_accuracy,
             v.parameters,
-            cluster_energy_joule(devices, constants, v.width, v.depth, patches),
+            cluster_energy_joule(devices, rules.energy, v.width, v.depth, patches),
         )
         for v in variants
     ]
     selection = select(
         candidates,
         values["storage_limit"] - rules.header_budget,
-        method=rules.method,
-        window=rules.performance_window,
+        rules,
         seed=seed,
         cluster=statistics.sender,
     )

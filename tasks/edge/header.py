@@ -6,7 +6,7 @@ sets and scalar metrics. It never reads a device's own files.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -14,18 +14,13 @@ from torch import Tensor
 from models.backbone.config import BackboneConfig, ViT, restore
 from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
-from models.header.build import HeaderConfig
 from models.header.build import restore as restore_header
+from models.header.config import HeaderConfig
 from models.header.joint import train_jointly
-from models.header.search import (
-    SampledHeader,
-    Split,
-    TrainedHeader,
-    evaluate,
-)
+from models.header.recipe import HeaderSearch, JointTraining
+from models.header.search import EdgeSearch, SampledHeader, Split, TrainedHeader, evaluate
 from models.header.space import describe
 from tasks.data.samples import DataInfo, standardise
-from tasks.edge.recipe import header_search
 from tasks.links.link import Message, receive, send
 from tasks.links.records import Coarse, Header, Search
 from tasks.run.cached import cached
@@ -33,53 +28,59 @@ from tasks.run.compute import Machine
 from tasks.run.files import WORK, Ref
 from tasks.run.progress import progress
 from tasks.run.store import put_tensors, read_tensors
-from tasks.settings import params as settings
 
 FOLDER = WORK / "headers"
 
 
+@dataclass(frozen=True)
+class Consented:
+    """The shared samples of a cluster's devices, and how their images are standardised."""
+
+    messages: tuple[Message, ...]
+    info: DataInfo
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an edge searches with: its cluster's backbone and public features from the cloud,
+    features of the shared set (:func:`embed_shared`), and the smallest device's limit."""
+
+    edge: str
+    backbone: Message
+    public: Message | None
+    shared: Ref
+    storage_limit: int
+
+
 @cached("{edge}: features of the shared set")
-def embed_shared(
-    edge: str,
-    backbone: Message,
-    shared: list[Message],
-    info: DataInfo,
-    machine: Machine,
-) -> Ref:
+def embed_shared(edge: str, backbone: Message, consented: Consented, machine: Machine) -> Ref:
     """Features of the consented samples under the cluster's backbone, computed once."""
     vit = _backbone(backbone).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     for split in ("train", "val"):
-        images, tensors[f"{split}_labels"] = _samples(shared, split, info)
+        images, tensors[f"{split}_labels"] = _samples(consented, split)
         tensors[f"{split}_features"] = extract(vit, images)
     return put_tensors(FOLDER, f"shared-{edge}", tensors)
 
 
-@cached("{edge}: search the header")
-def search_header(
-    edge: str,
-    backbone: Message,
-    public: Message | None,
-    shared: Ref,
-    storage_limit: int,
-    recipe: settings.HeaderSearch,
-    seed: int,
-    machine: Machine,
-) -> Search:
+@cached("{material.edge}: search the header")
+def search_header(material: Material, recipe: HeaderSearch, seed: int, machine: Machine) -> Search:
     """The header that suits the backbone (Sec. III-C), within what the smallest device has left."""
     machine.prepare()
-    state, values = receive(backbone)
+    edge = material.edge
+    state, values = receive(material.backbone)
     config = BackboneConfig.from_dict(values["config"])
-    own, extra = read_tensors(shared)[0], receive(public)[0] if public else {}
-    budget = storage_limit - backbone_parameters(config)
+    own = read_tensors(material.shared)[0]
+    extra = receive(material.public)[0] if material.public else {}
+    budget = material.storage_limit - backbone_parameters(config)
     cls_head = (state["head.weight"], state["head.bias"])
-    search = header_search(config, recipe, budget, cls_head, seed)
+    search = EdgeSearch(HeaderConfig.linear(config, recipe), recipe, budget, cls_head, seed)
     val = Split(own["val_features"], own["val_labels"])
     support = _public(extra, "val_") if extra else None
     train = Split(own["train_features"], own["train_labels"])
     with progress(f"{edge}: searching the header") as on_step:
         result = search.run(
-            train.join(_public(extra, "") if extra else None), val, support, recipe.fixed, on_step
+            train.join(_public(extra, "") if extra else None), val, support, on_step
         )
     return Search(
         edge=edge,
@@ -95,9 +96,8 @@ def search_header(
 def settle(
     search: Search,
     backbone: Message,
-    shared: list[Message],
-    info: DataInfo,
-    recipe: settings.JointTraining,
+    consented: Consented,
+    recipe: JointTraining,
     seed: int,
     machine: Machine,
 ) -> Coarse:
@@ -115,18 +115,10 @@ def settle(
         return frozen
     vit = _backbone(backbone).to(place)
     header = restore_header(HeaderConfig.from_dict(winner.config), read_tensors(winner.state)[0])
-    images = {split: _samples(shared, split, info) for split in ("train", "val")}
+    images = {split: _samples(consented, split) for split in ("train", "val")}
+    stream = torch.Generator().manual_seed(seed)
     with progress(f"{search.edge}: training backbone and header together") as on_step:
-        train_jointly(
-            vit,
-            header,
-            *images["train"],
-            steps=recipe.unfreeze_steps,
-            batch_size=recipe.batch_size,
-            lr=recipe.unfreeze_lr,
-            generator=torch.Generator().manual_seed(seed),
-            on_step=on_step,
-        )
+        train_jointly(vit, header, images["train"], recipe, stream, on_step)
     header.cpu()
     features = extract(vit, images["val"][0])
     if evaluate(header, Split(features, images["val"][1]))[1] < winner.val_accuracy:
@@ -163,10 +155,11 @@ def _backbone(message: Message) -> ViT:
     return restore(BackboneConfig.from_dict(values["config"]), state)
 
 
-def _samples(shared: list[Message], split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
+def _samples(consented: Consented, split: str) -> tuple[Tensor, Tensor]:
     """All consented samples of a split: standardised images and labels."""
+    info = consented.info
     images, labels = [], []
-    for message in shared:
+    for message in consented.messages:
         tensors, values = receive(message)
         cut = values["train_count"]
         part = slice(None, cut) if split == "train" else slice(cut, None)

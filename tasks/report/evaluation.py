@@ -22,7 +22,8 @@ from models.backbone.size import parameter_count
 from models.backbone.slicing import slice_variant
 from models.backbone.training import evaluate, restricted_accuracy, scores
 from models.header.build import header_flops, slim
-from models.matching.energy import DeviceProfile, EnergyConstants, modelled_energy_joule
+from models.matching.energy import DeviceProfile, modelled_energy_joule
+from models.matching.recipe import EnergyConstants
 from models.refinement.rounds import best_round
 from tasks.data.samples import DataInfo, read_split
 from tasks.delivery.shipped import MODELS, ship
@@ -35,7 +36,6 @@ from tasks.run.files import Ref
 from tasks.run.latency import seconds_a_call
 from tasks.run.modules import load_backbone, load_header
 from tasks.run.store import read_tensors
-from tasks.settings import params as settings
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
 LATENCY_BATCH, LATENCY_REPEATS = 32, 9
@@ -144,7 +144,7 @@ def score_device(
     outcome: Outcome,
     samples: Ref,
     info: DataInfo,
-    constants: settings.Energy,
+    constants: EnergyConstants,
     machine: Machine,
     folder: Path = MODELS,
 ) -> Row:
@@ -239,11 +239,10 @@ def _round_row(
 
 
 def _energy(
-    device: Device, match: Match, constants: settings.Energy, config: BackboneConfig
+    device: Device, match: Match, constants: EnergyConstants, config: BackboneConfig
 ) -> float:
     profile = DeviceProfile(device.gpu_capacity_watt, device.base_latency_s)
-    of_eq2 = EnergyConstants(**constants.model_dump())
-    return modelled_energy_joule(profile, of_eq2, match.width, match.depth, config.grid**2)
+    return modelled_energy_joule(profile, constants, match.width, match.depth, config.grid**2)
 
 
 def _backbone_columns(vit: ViT, match: Match) -> Row:

@@ -17,9 +17,17 @@ from tasks.settings.params import Settings
 
 def registries() -> dict[str, Mapping[str, Any]]:
     """What each such setting (one name, or several) chooses from."""
+    from models.header.kinds import FIXED
+    from models.header.operations import OPERATIONS
+    from models.matching.rules import RULES
     from models.refinement.mixers import MIXERS
 
-    return {"refinement.method": MIXERS}
+    return {
+        "matching.method": RULES,
+        "edge.fixed": FIXED,
+        "edge.operations": OPERATIONS,
+        "refinement.method": MIXERS,
+    }
 
 
 def require_known(settings: Settings, params: Path) -> None:

@@ -12,13 +12,14 @@ from pydantic import Field, ValidationError, model_validator
 from models.backbone.distillation import Distillation
 from models.backbone.elastic import Grid
 from models.backbone.training import Training
+from models.header.recipe import HeaderSearch, JointTraining
+from models.matching.recipe import Choice, EnergyConstants
 from models.refinement.recipe import Likeness, LocalTraining, Pruning
 from tasks.run.errors import SettingsError
 from tasks.settings.fields import (
     Count,
     Fraction,
     Frozen,
-    NonNegative,
     Positive,
     PositiveFloat,
     Section,
@@ -95,49 +96,14 @@ class Backbone(Grid, Section):
             )
 
 
-class Energy(Frozen):
-    power_growth: NonNegative
-    batch_power: NonNegative
-    latency_growth: NonNegative
-    epochs: Positive
-
-
-class Matching(Frozen):
-    method: Literal["pareto", "greedy-accuracy", "greedy-size", "random"]
-    performance_window: PositiveFloat
+@dataclass(frozen=True)
+class Matching(Choice, Section):
     header_budget: Positive
-    energy: Energy
+    energy: EnergyConstants
 
 
-class HeaderSearch(Frozen):
-    """The headers that may be found, those they are compared with, and how they are trained."""
-
-    blocks: Positive
-    repeats: Positive
-    operations: Annotated[tuple[str, ...], Field(min_length=1)]
-    channels: Positive
-    hidden: Positive
-    fixed: tuple[str, ...]
-    epochs: Positive
-    weight_steps: Positive
-    controller_steps: Positive
-    children: Positive
-    finalists: Positive
-    retrain_steps: Positive
-    batch_size: Positive
-    lr: PositiveFloat
-    controller_lr: PositiveFloat
-
-
-class JointTraining(Frozen):
-    """Of backbone and winner, where the backbone is not frozen."""
-
-    unfreeze_steps: Count
-    unfreeze_lr: PositiveFloat
-    batch_size: Positive
-
-
-class Edge(HeaderSearch, JointTraining):
+@dataclass(frozen=True)
+class Edge(HeaderSearch, JointTraining, Section):
     public_features: Count
 
 

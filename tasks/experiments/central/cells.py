@@ -14,11 +14,12 @@ from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
 from models.backbone.slicing import slice_variant
 from models.baselines.central import JointSearch, Part
+from models.header.config import HeaderConfig
 from models.header.search import Split
+from models.header.space import Space
 from models.refinement.rounds import best_round
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks.data.samples import DataInfo, as_tensors, read_split
-from tasks.edge.recipe import header_config, search_recipe, space_of
 from tasks.experiments.tuning import mean_accuracy, tuned_alone
 from tasks.links.link import Message, receive, send
 from tasks.links.records import Coarse, State
@@ -56,7 +57,8 @@ class Joint:
 
     def size(self) -> int:
         """How many pairs of a variant and a header there are (Eq. 14 times the grid)."""
-        return len(self.grid.widths) * len(self.grid.depths) * space_of(self.header).size()
+        variants = len(self.grid.widths) * len(self.grid.depths)
+        return variants * Space(self.header.blocks, self.header.operations).size()
 
 
 @cached("{device}: upload all raw data")
@@ -112,9 +114,8 @@ def search_jointly(
         train, val = (Split(extract(small, x), y) for x, y in data)
         parts.append(Part(train, val, limit - backbone_parameters(config_of(small))))
     search = JointSearch(
-        header_config(config_of(vit), recipe.header),
-        space_of(recipe.header),
-        search_recipe(recipe.header),
+        HeaderConfig.linear(config_of(vit), recipe.header),
+        recipe.header,
         (vit.head.weight.detach(), vit.head.bias.detach()),
         seed,
     )

@@ -12,8 +12,10 @@ import pandas as pd
 
 from models.backbone.config import config_of
 from models.backbone.scoring import score_grid
-from models.matching.energy import DeviceProfile, EnergyConstants, cluster_energy_joule
-from models.matching.selection import Candidate, Selection, select
+from models.matching.energy import DeviceProfile, cluster_energy_joule
+from models.matching.recipe import Choice, EnergyConstants
+from models.matching.rules import Candidate
+from models.matching.selection import Selection, select
 from tasks.data.samples import DataInfo, read_split
 from tasks.links.records import Variant
 from tasks.report.heldout import test_split
@@ -85,13 +87,12 @@ def scoring_seconds(
 def energies(
     variants: Sequence[Variant],
     cluster: settings.Cluster,
-    constants: settings.Energy,
+    constants: EnergyConstants,
     patches: int,
 ) -> list[float]:
     """Modelled joules of every variant: the largest among the cluster's devices (Eq. 10)."""
     devices = [DeviceProfile(d.gpu_capacity_watt, d.base_latency_s) for d in cluster.devices]
-    of_eq2 = EnergyConstants(**constants.model_dump())
-    return [cluster_energy_joule(devices, of_eq2, v.width, v.depth, patches) for v in variants]
+    return [cluster_energy_joule(devices, constants, v.width, v.depth, patches) for v in variants]
 
 
 def patches_of(elastic: Ref) -> int:
@@ -156,9 +157,8 @@ def matching_rows(scored: Scored, rules: settings.Matching, limit: int, edge: st
 def _select(
     candidates: Sequence[Candidate], limit: int, method: str, rules: settings.Matching, edge: str
 ) -> Selection:
-    return select(
-        candidates, limit, method=method, window=rules.performance_window, seed=0, cluster=edge
-    )
+    recipe = Choice(method, rules.performance_window)
+    return select(candidates, limit, recipe, seed=0, cluster=edge)
 
 
 def _work_s(method: str, found: Selection, total: int, seconds: dict[str, float]) -> float:

@@ -11,11 +11,10 @@ from models.backbone.config import config_of
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
 from models.backbone.training import scores
-from models.header.build import SEARCHED
-from models.header.search import Split
+from models.header.config import SEARCHED, HeaderConfig
+from models.header.search import EdgeSearch, Split
 from models.header.space import describe
 from tasks.data.samples import DataInfo, read_split
-from tasks.edge.recipe import header_search
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
@@ -60,9 +59,10 @@ def headers_at(
         images, labels = read_split(public, split, info)
         parts[split] = Split(extract(vit, images[:count]), labels[:count])
     cls_head = (vit.head.weight.detach().cpu(), vit.head.bias.detach().cpu())
-    search = header_search(config_of(vit), recipe.search, UNLIMITED, cls_head, seed)
+    base = HeaderConfig.linear(config_of(vit), recipe.search)
+    search = EdgeSearch(base, recipe.search, UNLIMITED, cls_head, seed)
     with progress(f"headers at width {cell.width}, depth {cell.depth}") as on_step:
-        result = search.run(parts["train"], parts["val"], None, recipe.search.fixed, on_step)
+        result = search.run(parts["train"], parts["val"], None, on_step)
     of_backbone = parameter_count(vit) - parameter_count(vit.head)
     return [
         {

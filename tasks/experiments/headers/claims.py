@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from models.header.build import SEARCHED
+from models.header.config import SEARCHED
 from tasks.experiments import paper
 from tasks.experiments.claim import Claim
 

@@ -14,8 +14,9 @@ from models.backbone.size import parameter_count
 from models.backbone.training import fit, scores
 from models.baselines.devit import DeViT
 from models.baselines.families import Padded, build_baseline
-from models.header.build import SEARCHED
-from models.header.fixed import LinearHeader
+from models.baselines.images import Images
+from models.header.build import build_header
+from models.header.config import SEARCHED, HeaderConfig
 from models.progress import OnStep
 from models.refinement.training import DeviceData
 from tasks.data.samples import DataInfo, read_split
@@ -75,16 +76,8 @@ def baseline(
     ACME's data, number of steps, batch size and augmentation; then its classifier tuned on every
     device for as many steps as ACME's header. Nothing is chosen by any score."""
     place, info, public = machine.prepare(), data.info, data.cloud
-    model = build_baseline(
-        family.name,
-        family.parameters,
-        image_size=info.image_size,
-        patch_size=family.patch_size,
-        channels=info.channels,
-        classes=len(info.classes),
-        seed=seed,
-        pretrained=family.pretrained,
-    ).to(place)
+    shape = Images(info.image_size, family.patch_size, info.channels, len(info.classes))
+    model = build_baseline(family.name, family.parameters, shape, seed, family.pretrained).to(place)
     with progress(f"baseline {family.name}") as on_step:
         _train(model, read_split(public, "train", info), recipe, seed, on_step)
     val = _evaluated(model, read_split(public, "val", info))
@@ -179,12 +172,10 @@ def _pooled(model: Padded, split: tuple[Tensor, Tensor]) -> DeviceData:
     return DeviceData(torch.cat(features)[:, None, None], split[1])
 
 
-def _linear(classifier: nn.Linear) -> LinearHeader:
-    header = LinearHeader(dim=classifier.in_features, classes=classifier.out_features)
-    with torch.no_grad():
-        header.skip.weight.copy_(classifier.weight)
-        header.skip.bias.copy_(classifier.bias)
-    return header
+def _linear(classifier: nn.Linear) -> nn.Module:
+    width, classes = classifier.in_features, classifier.out_features
+    config = HeaderConfig("linear", width, grid=0, classes=classes, channels=0, hidden=0)
+    return build_header(config, cls_head=(classifier.weight, classifier.bias))
 
 
 def _scores(

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from models.baselines.central import JointSearch, Part
-from models.header.build import HeaderConfig
+from models.header.config import HeaderConfig
 from models.header.controller import Controller
-from models.header.search import Recipe, Split
-from models.header.space import Space
+from models.header.operations import OPERATIONS
+from models.header.recipe import HeaderSearch
+from models.header.search import Split
 
 BASE = HeaderConfig("linear", 6, 2, 3, channels=4, hidden=8)
-RECIPE = Recipe(3, 6, 12, 2, 3, 60, 16, 5e-3, 5e-2)
+RECIPE = HeaderSearch(1, 1, tuple(OPERATIONS), 4, 8, (), 3, 6, 12, 2, 3, 60, 16, 5e-3, 5e-2)
 
 
 def part(signal: float, budget: int, seed: int = 0) -> Part:
@@ -30,8 +31,8 @@ def part(signal: float, budget: int, seed: int = 0) -> Part:
     return Part(split(160), split(80), budget)
 
 
-def search(seed: int = 0, recipe: Recipe = RECIPE) -> JointSearch:
-    return JointSearch(BASE, Space(1), recipe, None, seed)
+def search(seed: int = 0, recipe: HeaderSearch = RECIPE) -> JointSearch:
+    return JointSearch(BASE, recipe, None, seed)
 
 
 def test_it_finds_the_variant_whose_features_tell() -> None:

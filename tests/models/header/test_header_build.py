@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.header.build import (
-    HeaderConfig,
     build_header,
     header_flops,
     neurons,
@@ -17,7 +16,8 @@ from models.header.build import (
     slim,
     state_of,
 )
-from models.header.fixed import FIXED
+from models.header.config import HeaderConfig
+from models.header.kinds import HEADERS
 from models.header.network import to_map
 from models.header.space import Block, Space
 
@@ -53,7 +53,7 @@ def mask_some(header: torch.nn.Module, keep: float, seed: int) -> int:
 
 @settings(max_examples=60)
 @given(
-    st.sampled_from(["searched", *FIXED]),
+    st.sampled_from(list(HEADERS)),
     st.integers(0, 500),
     st.sampled_from([0.0, 0.3, 0.7, 1.0]),
     st.integers(1, 3),
@@ -95,7 +95,7 @@ def test_an_input_is_kept_while_anything_feeds_it() -> None:
     assert torch.allclose(small(FEATURES), header(FEATURES), atol=1e-5)
 
 
-@given(st.sampled_from(["searched", *FIXED]), st.integers(0, 200), st.booleans())
+@given(st.sampled_from(list(HEADERS)), st.integers(0, 200), st.booleans())
 def test_a_state_brings_a_header_back(kind: str, seed: int, sliced: bool) -> None:
     shape = config(kind, seed)
     header = lively(shape, seed)

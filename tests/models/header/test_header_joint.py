@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from models.backbone.config import BackboneConfig, ViT, build
 from models.backbone.features import FeatureExtractor, extract
 from models.backbone.training import scores
-from models.header.build import HeaderConfig, build_header
+from models.header.build import build_header
+from models.header.config import HeaderConfig
 from models.header.joint import train_jointly
+from models.header.recipe import JointTraining
 
 CONFIG = BackboneConfig(
     image_size=8,
@@ -35,7 +37,8 @@ def fresh() -> tuple[ViT, torch.nn.Module]:
 def joint(steps: int) -> tuple[ViT, torch.nn.Module]:
     vit, header = fresh()
     stream = torch.Generator().manual_seed(0)
-    train_jointly(vit, header, IMAGES, LABELS, steps=steps, batch_size=9, lr=1e-2, generator=stream)
+    recipe = JointTraining(unfreeze_steps=steps, unfreeze_lr=1e-2, batch_size=9)
+    train_jointly(vit, header, (IMAGES, LABELS), recipe, stream)
     return vit, header
 
 

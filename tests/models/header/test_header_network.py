@@ -7,11 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.header.build import HeaderConfig, build_header, restore, slim, start_from, state_of
+from models.header.build import build_header, restore, slim, start_from, state_of
+from models.header.config import HeaderConfig
 from models.header.controller import Controller, reinforce_loss
 from models.header.layers import rms_norm
 from models.header.network import DagHeader, add
-from models.header.search import HeaderSearch, Recipe, Split
+from models.header.operations import OPERATIONS
+from models.header.recipe import HeaderSearch
+from models.header.search import EdgeSearch, Split
 from models.header.space import Architecture, Block, Space, loose_ends
 
 DIM, GRID, CLASSES = 8, 4, 3
@@ -72,7 +75,7 @@ def test_a_searched_header_is_what_the_paper_draws(architecture: Architecture) -
 def test_shared_weights_use_each_slot_s_own_module() -> None:
     search = searcher()
     shared = search.shared_weights()
-    header = DagHeader(SHRINKING, config(SHRINKING))
+    header = DagHeader(config(SHRINKING))
     state = {k: v for k, v in shared.state_dict().items() if not k.startswith("operations")}
     for u in range(2):
         for b, block in enumerate(SHRINKING):
@@ -100,9 +103,9 @@ def test_cnn_headers_mix_in_the_class_token(mode: str) -> None:
     assert torch.equal(header(other_patch), header(features))
 
 
-def searcher(budget: int = 100_000) -> HeaderSearch:
-    recipe = Recipe(1, 1, 1, 2, 4, 1, 8, 1e-3, 1e-2)
-    return HeaderSearch(config(None, "linear"), Space(2), recipe, budget, None, seed=0)
+def searcher(budget: int = 100_000) -> EdgeSearch:
+    recipe = HeaderSearch(2, 2, tuple(OPERATIONS), 4, 6, (), 1, 1, 1, 2, 4, 1, 8, 1e-3, 1e-2)
+    return EdgeSearch(config(None, "linear"), recipe, budget, None, seed=0)
 
 
 def test_no_finalist_is_over_the_budget() -> None:
@@ -124,7 +127,7 @@ def test_entropy_lowers_the_loss() -> None:
 def test_a_search_without_samples_is_refused() -> None:
     nothing = Split(torch.empty(0, 2, 1 + GRID**2, DIM), torch.empty(0, dtype=torch.long))
     with pytest.raises(ValueError, match="shared train and validation"):
-        searcher().run(nothing, nothing, None, ())
+        searcher().run(nothing, nothing, None)
 
 
 def test_a_reference_head_of_another_shape_is_named() -> None:

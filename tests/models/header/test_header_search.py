@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,22 +12,30 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.header.build import HeaderConfig, build_header
+from models.header.build import build_header
+from models.header.config import HeaderConfig
 from models.header.controller import Controller, reinforce_loss
+from models.header.operations import OPERATIONS
+from models.header.recipe import HeaderSearch
 from models.header.search import (
-    HeaderSearch,
-    Recipe,
+    EdgeSearch,
     SearchResult,
     Split,
     TrainedHeader,
     children_loss,
     choose,
 )
-from models.header.space import OPERATIONS, Block, Space, describe, loose_ends
+from models.header.space import Block, Space, describe, loose_ends
 
 DIM, GRID, CLASSES = 8, 4, 3
 BASE = HeaderConfig("linear", DIM, GRID, CLASSES, channels=4, hidden=6, repeats=1)
-RECIPE = Recipe(
+RECIPE = HeaderSearch(
+    blocks=2,
+    repeats=1,
+    operations=tuple(OPERATIONS),
+    channels=4,
+    hidden=6,
+    fixed=("mlp", "cnn-ignore"),
     epochs=2,
     weight_steps=3,
     controller_steps=3,
@@ -50,7 +59,7 @@ def split(n: int, seed: int) -> Split:
 
 @pytest.mark.parametrize(("blocks", "operations"), [(1, 2), (1, 7), (2, 2), (3, 1)])
 def test_eq14_size_is_the_number_of_headers(blocks: int, operations: int) -> None:
-    space = Space(blocks, OPERATIONS[:operations])
+    space = Space(blocks, tuple(OPERATIONS)[:operations])
     literal = itertools.product(*(range(n) for n in space.choices()))
     assert space.size() == sum(1 for _ in literal)
 
@@ -78,8 +87,8 @@ def test_an_unknown_operation_is_named() -> None:
         Space(1, ("conv9",))
 
 
-def searcher(budget: int = 100_000, blocks: int = 2) -> HeaderSearch:
-    return HeaderSearch(BASE, Space(blocks), RECIPE, budget, None, seed=0)
+def searcher(budget: int = 100_000, blocks: int = 2) -> EdgeSearch:
+    return EdgeSearch(BASE, replace(RECIPE, blocks=blocks), budget, None, seed=0)
 
 
 def test_eq15_gradient_is_the_mean_of_the_children_s_gradients() -> None:
@@ -172,8 +181,7 @@ def test_reinforce_learns_what_pays() -> None:
 
 
 def run(budget: int = 100_000) -> SearchResult:
-    fixed = ("mlp", "cnn-ignore")
-    return searcher(budget).run(split(80, 1), split(40, 2), split(60, 3), fixed)
+    return searcher(budget).run(split(80, 1), split(40, 2), split(60, 3))
 
 
 def test_the_winner_is_not_worse_than_linear_on_validation() -> None:

@@ -17,7 +17,9 @@ from models.matching.energy import (
     modelled_energy_joule,
 )
 from models.matching.grid import coordinates, dominates, grid_front, intervals, pareto_front_grid
-from models.matching.selection import METHODS, Candidate, NothingFitsError, objectives, select
+from models.matching.recipe import Choice
+from models.matching.rules import RULES, Candidate
+from models.matching.selection import NothingFitsError, objectives, select
 
 CONSTANTS = EnergyConstants(power_growth=0.1, batch_power=0.005, latency_growth=0.2, epochs=3)
 
@@ -127,41 +129,41 @@ def literal_eq13(f: np.ndarray, window: float) -> int:
 
 @given(grids(), st.floats(0.1, 1.0))
 def test_eq13_selection_matches_the_literal_version(f: np.ndarray, window: float) -> None:
-    selection = select(candidates_of(f), limit=2_000_000, window=window)
+    selection = select(candidates_of(f), 2_000_000, Choice("pareto", window))
     assert tuple(f[selection.chosen]) == tuple(f[literal_eq13(f, window)])
     assert selection.chosen in selection.search_set
     assert set(selection.search_set) <= set(selection.front) <= set(selection.fitting)
 
 
-@given(grids(), st.integers(1_000, 1_000_000), st.sampled_from(METHODS))
+@given(grids(), st.integers(1_000, 1_000_000), st.sampled_from(list(RULES)))
 def test_every_method_respects_the_limit(f: np.ndarray, limit: int, method: str) -> None:
     candidates = candidates_of(f)
     if min(c.parameters for c in candidates) > limit:
         with pytest.raises(NothingFitsError, match="edge-7"):
-            select(candidates, limit, method=method, cluster="edge-7")
+            select(candidates, limit, Choice(method, 0.1), cluster="edge-7")
         return
-    selection = select(candidates, limit, method=method, seed=3)
+    selection = select(candidates, limit, Choice(method, 0.1), seed=3)
     assert candidates[selection.chosen].parameters <= limit
-    assert selection == select(candidates, limit, method=method, seed=3)
+    assert selection == select(candidates, limit, Choice(method, 0.1), seed=3)
 
 
 def test_greedy_rules_take_the_extreme() -> None:
     f = np.array([[0.2, 10, 900], [0.3, 9, 1000], [0.9, 1, 100], [0.1, 50, 5000]], dtype=float)
     candidates = candidates_of(f)
-    assert select(candidates, 1000, method="greedy-accuracy").chosen == 0
-    assert select(candidates, 1000, method="greedy-size").chosen == 1
+    assert select(candidates, 1000, Choice("greedy-accuracy", 0.1)).chosen == 0
+    assert select(candidates, 1000, Choice("greedy-size", 0.1)).chosen == 1
 
 
 def test_the_window_trades_loss_for_size() -> None:
     f = np.array([[0.20, 10, 1000], [0.25, 5, 400], [0.9, 1, 100]], dtype=float)
     candidates = candidates_of(f)
-    assert select(candidates, 2000, window=0.01).chosen == 0
-    assert select(candidates, 2000, window=0.3).chosen == 1
+    assert select(candidates, 2000, Choice("pareto", 0.01)).chosen == 0
+    assert select(candidates, 2000, Choice("pareto", 0.3)).chosen == 1
 
 
 def test_unknown_method_is_named() -> None:
     with pytest.raises(ValueError, match="best-effort"):
-        select(candidates_of(np.ones((1, 3))), 10, method="best-effort")
+        select(candidates_of(np.ones((1, 3))), 10, Choice("best-effort", 0.1))
 
 
 def test_objectives_are_loss_energy_parameters() -> None:

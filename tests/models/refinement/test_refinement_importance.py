@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from models.header.build import HeaderConfig, build_header
+from models.header.build import build_header
+from models.header.config import HeaderConfig
 from models.refinement.importance import layer_names, neuron_importance, normalised
 
 CONFIG = HeaderConfig("cnn-project", dim=4, grid=2, classes=3, channels=5, hidden=6)

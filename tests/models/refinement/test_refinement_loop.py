@@ -7,7 +7,8 @@ import copy
 import numpy as np
 import torch
 
-from models.header.build import HeaderConfig, build_header, neurons
+from models.header.build import build_header, neurons
+from models.header.config import HeaderConfig
 from models.refinement import pruning
 from models.refinement.loop import LoopRecipe, Way, refine
 from models.refinement.recipe import LocalTraining

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.header.build import HeaderConfig, build_header, neurons
+from models.header.build import build_header, neurons
+from models.header.config import HeaderConfig
 from models.refinement.pruning import alive_of, apply_masks, choose
 
 CONFIG = HeaderConfig("mixer", dim=4, grid=2, classes=3, channels=5, hidden=6)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.header.build import HeaderConfig, build_header, neurons, slim
+from models.header.build import build_header, neurons, slim
+from models.header.config import HeaderConfig
 from models.header.space import Block
 from models.refinement.importance import layer_names, neuron_importance
 from models.refinement.pruning import alive_of, apply_masks

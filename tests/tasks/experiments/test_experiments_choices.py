@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_the_shared_header_sees_shared_samples_alone(tmp_path: Path, monkeypatch
     features = torch.randn(20, 2, 5, 6, generator=stream).half()
     labels = torch.randint(3, (20,), generator=stream).to(torch.int16)
     header = put_tensors(Path("x"), "header", state_of(build_header(MLP)), MLP.to_dict())
-    edge = SETTINGS.edge.model_copy(update={"retrain_steps": 5})
+    edge = replace(SETTINGS.edge, retrain_steps=5)
     from tasks.run.compute import Machine
 
     def trained(changed_from: int) -> Ref:

@@ -1,0 +1,79 @@
+"""Rules by which a cluster gets one of the variants that fit: Eq. 13, and the three that the paper
+compares it with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.matching.grid import Coordinates
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A variant as a cluster sees it. ``parameters`` and ``flops`` are of the backbone with its
+    reference header; ``energy_joule`` is modelled (Eq. 1), the largest among the devices."""
+
+    width: float
+    depth: int
+    loss: float
+    accuracy: float
+    parameters: int
+    energy_joule: float
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a rule chooses among: ``candidates`` that fit, their grid coordinates ``psi`` (Eq. 11),
+    and the indices of those in the search set of Eq. 13. ``seed`` is for rules that draw."""
+
+    candidates: Sequence[Candidate]
+    psi: Coordinates
+    search_set: Sequence[int]
+    seed: int
+
+
+Rule = Callable[[Offer], int]
+"""The index of the candidate that a cluster gets."""
+
+
+def pareto(offer: Offer) -> int:
+    """Eq. 13: of the search set, the member closest to the ideal point in grid coordinates. Ties:
+    fewer parameters, then less energy."""
+    ideal = offer.psi.min(axis=0)
+
+    def distance(i: int) -> tuple[float, float, float]:
+        candidate = offer.candidates[i]
+        apart = float(np.linalg.norm(offer.psi[i] - ideal))
+        return apart, candidate.parameters, candidate.energy_joule
+
+    return min(offer.search_set, key=distance)
+
+
+def greedy_accuracy(offer: Offer) -> int:
+    """The candidate with the highest validation accuracy; ties: fewer parameters."""
+    return _first(offer, lambda c: (-c.accuracy, c.parameters))
+
+
+def greedy_size(offer: Offer) -> int:
+    """The largest candidate; ties: higher accuracy."""
+    return _first(offer, lambda c: (-c.parameters, -c.accuracy))
+
+
+def at_random(offer: Offer) -> int:
+    """Any candidate."""
+    return int(np.random.default_rng(offer.seed).choice(len(offer.candidates)))
+
+
+RULES: dict[str, Rule] = {
+    "pareto": pareto,
+    "greedy-accuracy": greedy_accuracy,
+    "greedy-size": greedy_size,
+    "random": at_random,
+}
+
+
+def _first(offer: Offer, key: Callable[[Candidate], tuple[float, float]]) -> int:
+    return min(range(len(offer.candidates)), key=lambda i: key(offer.candidates[i]))
