@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from pydantic import Field
 
 from flows import on_device
 from flows.customize import refine
-from flows.deployed import run_elsewhere
+from flows.deployed import in_case, named, run_elsewhere
 from flows.evaluate import digest
 from flows.hooks import HOOKS
 from tasks.data.drift import Thresholds
@@ -38,7 +37,6 @@ from tasks.tracking.catalogue import Catalogue, log_device
 from tasks.tracking.promotion import Decision, owner_of, promote
 from tasks.tracking.registry import CHAMPION, SAMPLES, Registry, device_model
 
-Divergence = Annotated[float, Field(gt=0, description="KL divergence in nats that counts as drift")]
 ON_DEMAND = "refine-devices/on-demand"
 Status = Literal["unchanged", "no drift", "drifted", "no champion", "unfit"]
 
@@ -52,46 +50,51 @@ class Finding:
     words: str
 
 
-@flow(name="check-devices", flow_run_name="check every device's data", **HOOKS)
+@flow(name="check-devices", flow_run_name=named("check every device's data"), **HOOKS)
+@in_case
 def check_devices(
     params: Path = Path(SETTINGS),
-    label_kl: Divergence = 0.05,
-    brightness_kl: Divergence = 0.1,
+    limits: Thresholds = Thresholds(),  # noqa: B008 - frozen
     refine_by: str | None = ON_DEMAND,
+    case: str | None = None,
 ) -> list[Finding]:
     """Look at the data of each device, and have those that drifted refined.
 
     Args:
         params: the settings file.
-        label_kl: how far the shares of the classes may have moved.
-        brightness_kl: how far the brightness of the images may have moved.
+        limits: how far the data may have moved.
         refine_by: the deployment that refines; without one, this run does it itself.
+        case: of cases/; none: the project's own.
     """
     settings = checked(params)
     reproduce("partition", params, environment(Case.here()))
-    limits, info = Thresholds(label_kl, brightness_kl), read_info()
+    info = read_info()
     findings = [
         look_at(device, info, limits) for cluster in settings.fleet for device in cluster.devices
     ]
     create_table_artifact(
-        key="drift",
+        key=Case.here().key("drift"),
         table=[vars(finding) for finding in findings],
         description="What the nightly check found.",
     )
     drifted = [finding.device for finding in findings if finding.status == "drifted"]
     if drifted and refine_by:
-        run_elsewhere(refine_by, {"devices": drifted, "params": str(params)})
+        run_elsewhere(refine_by, {"devices": drifted, "params": str(params), "case": case})
     elif drifted:
-        refine_devices(drifted, params)
+        refine_devices(drifted, params, case=case)
     unfit = [finding.words for finding in findings if finding.status == "unfit"]
     if unfit:
         raise RegistryError("; ".join(unfit))
     return findings
 
 
-@flow(name="refine-devices", flow_run_name="refine {devices}", **HOOKS)
+@flow(name="refine-devices", flow_run_name=named("refine {devices}"), **HOOKS)
+@in_case
 def refine_devices(
-    devices: list[str], params: Path = Path(SETTINGS), promotion: bool = True
+    devices: list[str],
+    params: Path = Path(SETTINGS),
+    promotion: bool = True,
+    case: str | None = None,
 ) -> list[Decision]:
     """Refine single devices with what their edges kept of their peers.
 
@@ -99,14 +102,15 @@ def refine_devices(
         devices: names or ids.
         params: the settings file.
         promotion: decide on the challengers; else they wait for ``acme promote``.
+        case: of cases/; none: the project's own.
     """
-    settings, decisions, case = checked(params), [], Case.here()
+    settings, decisions, here = checked(params), [], Case.here()
     names = [device_name(settings, device) for device in devices]
     for at, cluster in enumerate(settings.fleet):
         for device in (d for d in cluster.devices if d.name in names):
             refine_one(settings, at, device)
-            owner = owner_of(case, device)
-            decisions.append(promote(case.project, owner) if promotion else None)
+            owner = owner_of(here, device)
+            decisions.append(promote(here, owner) if promotion else None)
     return [decision for decision in decisions if decision is not None]
 
 

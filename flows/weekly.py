@@ -10,7 +10,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.input import RunInput
 from pydantic import Field
 
-from flows.deployed import run_elsewhere
+from flows.deployed import in_case, named, run_elsewhere
 from flows.hooks import HOOKS
 from tasks.run.compute import Machine
 from tasks.servers.services import environment
@@ -33,40 +33,43 @@ class Approval(RunInput):
     promote: bool = Field(True, description="Decide on the challengers now; else they wait")
 
 
-@flow(name="customization", flow_run_name="weekly customization", **HOOKS)
+@flow(name="customization", flow_run_name=named("weekly customization"), **HOOKS)
+@in_case
 def customization(
     params: Path = Path(SETTINGS),
     by_tier: bool = False,
-    approval: bool = False,
-    approval_timeout_s: Annotated[int, Field(gt=0)] = 86400,
+    approval_s: Annotated[int, Field(gt=0)] | None = None,
+    case: str | None = None,
 ) -> list[Decision]:
     """Bring every stage up to date, and decide on the challengers.
 
     Args:
         params: the settings file; another than DVC's is a trial, whose models are not registered.
         by_tier: run each stage through its tier's deployment, on its tier's queue; else here.
-        approval: wait for a person before the registry changes.
-        approval_timeout_s: how long to wait for it.
+        approval_s: how many seconds to wait for a person before the registry changes; none: it
+            changes by itself.
+        case: of cases/; none: the project's own.
     """
     settings = checked(params)
     Machine.of(settings.compute, settings.threads).prepare()  # the registry's decisions too
-    case = Case.here()
+    here = Case.here()
     for name, its in STAGES.items():
         if by_tier:
-            run_elsewhere(f"stage/{its.tier}", {"name": name, "params": str(params)})
+            given = {"name": name, "params": str(params), "case": case}
+            run_elsewhere(f"stage/{its.tier}", given)
         else:
-            reproduce(name, params, environment(case), again=is_again(name, settings))
-    if not case.reads(params):
+            reproduce(name, params, environment(here), again=is_again(name, settings))
+    if not here.reads(params):
         print(f"{params} is not {SETTINGS}: a trial, of which nothing is registered")
         return []
-    models = list(owners(case, settings))
-    if not any_known(case.project, models):  # a new server: nothing was logged there yet
-        reproduce("evaluate", params, environment(case), again=True)
-    if approval and not approved(approval_timeout_s):
+    models = list(owners(here, settings))
+    if not any_known(here.project, models):  # a new server: nothing was logged there yet
+        reproduce("evaluate", params, environment(here), again=True)
+    if approval_s and not approved(approval_s):
         return []
-    decisions = [d for owner in models if (d := promote(case.project, owner))]
+    decisions = [d for owner in models if (d := promote(here, owner))]
     create_table_artifact(
-        key="promotion",
+        key=here.key("promotion"),
         table=[vars(decision) for decision in decisions],
         description="What became of the challengers.",
     )
@@ -80,9 +83,10 @@ def approved(timeout_s: int) -> bool:
     return bool(answer.promote)
 
 
-@flow(name="stage", flow_run_name="stage {name}", **HOOKS)
-def stage(name: StageName, params: Path = Path(SETTINGS)) -> None:
-    """One stage of dvc.yaml, and what it depends on, where this queue's worker runs."""
+@flow(name="stage", flow_run_name=named("stage {name}"), **HOOKS)
+@in_case
+def stage(name: StageName, params: Path = Path(SETTINGS), case: str | None = None) -> None:
+    """One stage of a case's dvc.yaml, and what it depends on, where this queue's worker runs."""
     reproduce(name, params, environment(Case.here()), again=is_again(name, checked(params)))
 
 

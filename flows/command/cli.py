@@ -13,7 +13,7 @@ import click
 from flows.command.names import FORMATS, SOURCES
 from tasks.experiments.registry import SCALES
 from tasks.run.errors import SettingsError
-from tasks.settings.case import CASES, SETTINGS, Case
+from tasks.settings.case import SETTINGS, Case
 from tasks.settings.stages import STAGES
 
 params_option = click.option(
@@ -36,24 +36,21 @@ def cli(context: click.Context, name: str | None) -> None:
 
 
 def enter(name: str, new: bool = False) -> None:
-    """Make a case's folder the working folder, made if it is to be ``new``: relative paths, DVC and
-    the pin are the case's.
+    """Make a case's folder the working folder (made first, if it is to be ``new``): relative paths,
+    DVC and the pin are the case's.
 
     Raises:
         SettingsError: there is no such case, or cannot be.
     """
     here = Case.here()
-    case = here.sibling(name)
-    if new:
-        if not (here.project / ".dvc").is_dir():
-            raise SettingsError(f"{here.project} is no DVC project. Try: git init && dvc init")
-        case.folder.mkdir(parents=True, exist_ok=True)
-    elif not case.params.is_file():
-        known = ", ".join(c.name for c in here.all() if c.name) or "none yet"
-        raise SettingsError(
-            f"no case {name!r} in {CASES}/; there are: {known}. To make it: {case.command('init')}"
-        )
-    os.chdir(case.folder)
+    if not new:
+        os.chdir(here.existing(name).folder)
+        return
+    if not (here.project / ".dvc").is_dir():
+        raise SettingsError(f"{here.project} is no DVC project. Try: git init && dvc init")
+    folder = here.sibling(name).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
 
 
 @cli.command()

@@ -46,7 +46,9 @@ def export_device(
         state = registry.state_file(champion, Path(scratch))
         if state is None:
             raise RegistryError(f"{model}: version {champion.number} holds no safetensors state")
-        source = Source(chosen, model, champion.number, state, samples_ref(chosen.name))
+        source = Source(
+            chosen, model, champion.number, state, samples_ref(chosen.name, case.partition)
+        )
         manifest = export(source, name, int8, place)
     print_manifest(manifest, case.shown(place))
     return manifest

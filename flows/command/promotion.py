@@ -24,7 +24,7 @@ def promote_fleet(params: Path, devices: Sequence[str], force: bool = False) -> 
     settings, case = load(params), Case.here()
     Machine.of(settings.compute, settings.threads).prepare()  # scores are computed again
     chosen = owners_of(case, settings, devices)
-    decisions = [promote.fn(case.project, owner, force) for owner in chosen]
+    decisions = [promote.fn(case, owner, force) for owner in chosen]
     for owner, decision in zip(chosen, decisions, strict=True):
         if devices and decision is None:
             raise RegistryError(f"{owner.model} has no challenger: there is nothing to decide")

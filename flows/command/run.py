@@ -54,7 +54,9 @@ def run_all(params: Path) -> None:
             promote_fleet(params, ())
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(case.summary)
-    print(f"\nReport: {case.shown(case.report)}   Browse every candidate and run: acme ui")
+    print(
+        f"\nReport: {case.shown(case.report)}   Browse every candidate and run: {case.command('ui')}"
+    )
 
 
 def require_project(case: Case) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from annotated_types import Gt
 
 from tasks.data import suite
 from tasks.data.histograms import BINS, by_chance, edges, observed
@@ -21,8 +22,8 @@ class Thresholds:
     """The most that a histogram may have moved, as KL divergence in nats, before it is drift; what
     chance alone moves comes on top."""
 
-    label_kl: float
-    brightness_kl: float
+    label_kl: Annotated[float, Gt(0)] = 0.05  # of the shares of the classes
+    brightness_kl: Annotated[float, Gt(0)] = 0.1  # of the images' brightness
 
 
 def check(

@@ -4,6 +4,8 @@ beside each other in ``cases/``; what tells them apart in MLflow and Prefect is 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from os.path import abspath
 from pathlib import Path
@@ -61,6 +63,21 @@ class Case:
             )
         return Case(self.project, name)
 
+    def existing(self, name: str) -> Case:
+        """The case of this project that is called so.
+
+        Raises:
+            SettingsError: there is none; names those there are.
+        """
+        case = self.sibling(name)
+        if not case.params.is_file():
+            known = ", ".join(c.name for c in self.all() if c.name) or "none yet"
+            raise SettingsError(
+                f"no case {name!r} in {CASES}/; there are: {known}. "
+                f"To make it: {case.command('init')}"
+            )
+        return case
+
     def all(self) -> list[Case]:
         """Every case of this project that has settings, its own first."""
         folders = sorted(path.parent for path in self.project.glob(f"{CASES}/*/{SETTINGS}"))
@@ -71,6 +88,10 @@ class Case:
         """An `acme` command for this case, as a person in the project's folder types it."""
         return f"acme --case {self.name} {words}" if self.name else f"acme {words}"
 
+    def key(self, name: str) -> str:
+        """The key of one of its artifacts in Prefect."""
+        return f"{self.name}-{name}" if self.name else name
+
     def shown(self, path: Path) -> Path:
         """A path as it is printed: from the project's folder on, where it lies below that."""
         path = path.absolute()
@@ -80,6 +101,19 @@ class Case:
         """Whether a settings file is the one that DVC reads (and not what that links to: files
         that settings name lie beside them)."""
         return abspath(params) == abspath(self.params)
+
+    @classmethod
+    @contextmanager
+    def entered(cls, name: str | None) -> Iterator[Case]:
+        """The case here, or that of this project which is called ``name``, with its folder as the
+        working folder while the block runs: what its settings name lies there.
+
+        Raises:
+            SettingsError: there is no such case.
+        """
+        case = cls.here().existing(name) if name else cls.here()
+        with chdir(case.folder):
+            yield case
 
     @property
     def folder(self) -> Path:

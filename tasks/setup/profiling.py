@@ -154,8 +154,9 @@ def _grid(settings: Settings) -> list[tuple[float, int]]:
 
 def _info(settings: Settings) -> DataInfo:
     """The data's facts; where they are not divided yet, with a made-up number of classes."""
-    if (Case.here().partition / "data.json").exists():
-        return read_info()
+    partition = Case.here().partition
+    if (partition / "data.json").exists():
+        return read_info(partition)
     data, names = settings.data, tuple(str(i) for i in range(CLASSES))
     spread = (0.5,) * data.channels
     return DataInfo(data.source, names, data.image_size, data.channels, spread, spread)

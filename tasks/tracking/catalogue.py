@@ -149,7 +149,7 @@ def _log_cluster(
         )
         for row, header in zip(rows, search.headers, strict=True)
     ]
-    backbone = backbone_of(match.edge)
+    backbone = backbone_of(match.edge, tracker.case.customize)
     searches = tracker.case.customize / "searches.json"
     group = Group(
         _group(match.edge, searches, Path(backbone.path)),

@@ -90,18 +90,18 @@ def judge(challenger: Standing, champion: Standing | None, limit: int) -> tuple[
 
 
 @retried("promote {owner.model}")
-def promote(project: Path, owner: Owner, force: bool = False) -> Decision | None:
+def promote(case: Case, owner: Owner, force: bool = False) -> Decision | None:
     """Decide on a model's challenger; None where there is none.
 
     Args:
         force: promote whatever the scores say (a limit is kept all the same).
     """
-    registry = Registry(project)
+    registry = Registry(case.project)
     challenger = registry.find(owner.model, CHALLENGER)
     if challenger is None:
         return None
     champion = registry.find(owner.model, CHAMPION)
-    samples = samples_ref(owner.samples)
+    samples = samples_ref(owner.samples, case.partition)
     ours = _standing(registry, challenger, samples)
     theirs = _standing(registry, champion, samples) if champion else None
     promoted, reason = judge(ours, theirs, owner.storage_limit)

@@ -48,7 +48,7 @@ def test_parameters_are_validated(prefect_home: None) -> None:
     from flows.weekly import evaluation
 
     with pytest.raises(ParameterTypeError, match="label_kl"):
-        check_devices(label_kl=-1)
+        check_devices(limits={"label_kl": -1})  # type: ignore[arg-type]
     with pytest.raises(ParameterTypeError, match="scale"):
         evaluation(scale="huge")  # type: ignore[arg-type]
 

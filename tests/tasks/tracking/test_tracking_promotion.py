@@ -12,6 +12,7 @@ from torch import nn
 
 from tasks.run.errors import RegistryError
 from tasks.run.store import encode
+from tasks.settings.case import Case
 from tasks.tracking.promotion import Owner, Standing, any_known, judge, promote
 from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Entry, Registry, Version
 
@@ -95,20 +96,20 @@ def test_a_version_comes_in_as_challenger_and_goes_and_comes_back(
     registry = Registry(tmp_path)
     with pytest.raises(RegistryError, match="acme-device-00 has no champion"):
         registry.rollback(owner.model)
-    assert promote.fn(tmp_path, owner) is None
+    assert promote.fn(Case(tmp_path), owner) is None
 
     assert not any_known(tmp_path, [owner])
     register(tmp_path, 2)
     assert any_known(tmp_path, [owner])
     assert registry.find(owner.model, CHAMPION) is None
-    first = promote.fn(tmp_path, owner)
+    first = promote.fn(Case(tmp_path), owner)
     assert first is not None
     assert first.promoted
     with pytest.raises(RegistryError, match="replaced no other"):
         registry.rollback(owner.model)
 
     register(tmp_path, 0)  # right on none of the samples
-    worse = promote.fn(tmp_path, owner)
+    worse = promote.fn(Case(tmp_path), owner)
     assert worse is not None
     assert not worse.promoted
     held = registry.find(owner.model, CHALLENGER)
@@ -120,18 +121,18 @@ def test_a_version_comes_in_as_challenger_and_goes_and_comes_back(
     )
 
     register(tmp_path, 1)  # right on three of four
-    better = promote.fn(tmp_path, owner)
+    better = promote.fn(Case(tmp_path), owner)
     assert better is not None
     assert better.promoted
     left, champion = registry.rollback(owner.model)
     assert (left.number, champion.number) == ("3", "1")
 
     register(tmp_path, 1)  # the same content: challenger again, but remembered
-    again = promote.fn(tmp_path, owner)
+    again = promote.fn(Case(tmp_path), owner)
     assert again is not None
     assert not again.promoted
     assert "rolled back" in again.reason
-    forced = promote.fn(tmp_path, owner, force=True)
+    forced = promote.fn(Case(tmp_path), owner, force=True)
     assert forced is not None
     assert forced.promoted
     assert len(registry.client.search_model_versions(f"name = '{owner.model}'")) == 3
@@ -139,6 +140,6 @@ def test_a_version_comes_in_as_challenger_and_goes_and_comes_back(
 
 def test_force_keeps_the_limit(tmp_path: Path, owner: Owner) -> None:
     register(tmp_path, 1)
-    decision = promote.fn(tmp_path, Owner(owner.model, owner.samples, 2), force=True)
+    decision = promote.fn(Case(tmp_path), Owner(owner.model, owner.samples, 2), force=True)
     assert decision is not None
     assert not decision.promoted
