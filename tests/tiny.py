@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tasks.settings.fields import read_yaml
+from tasks.settings.fields import read_yaml, yaml_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,6 +59,25 @@ def _device(number: int, limit: int) -> dict[str, Any]:
         "gpu_capacity_watt": 5 + number,
         "base_latency_s": 1.0,
     }
+
+
+def clone(root: Path) -> None:
+    """Make ``root`` a git repository with this project's files and tiny settings, all committed; no
+    stage of it has run, and its data are the digits, not pinned yet."""
+    from tasks.experiments.second import write_digits
+
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in (n for n in listed.stdout.splitlines() if (ROOT / n).is_file()):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, root / name)
+    write_digits(root / "data")
+    (root / "params.yaml").write_text(yaml_text(tiny_params()))
+    (root / "dvc.lock").unlink(missing_ok=True)
+    me = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for words in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "tiny"]):
+        subprocess.run(["git", *words], cwd=root, check=True)
 
 
 def bring(root: Path, device: str, source: str, label: str, count: int) -> None:

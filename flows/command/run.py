@@ -54,9 +54,8 @@ def run_all(params: Path) -> None:
             promote_fleet(params, ())
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(case.summary)
-    print(
-        f"\nReport: {case.shown(case.report)}   Browse every candidate and run: {case.command('ui')}"
-    )
+    report, browse = case.shown(case.report), case.command("ui")
+    print(f"\nReport: {report}   Browse every candidate and run: {browse}")
 
 
 def require_project(case: Case) -> None:

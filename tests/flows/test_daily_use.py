@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,9 +16,8 @@ import pytest
 from tasks.servers import stack
 from tasks.servers.services import environment
 from tasks.settings.case import Case
-from tasks.settings.fields import yaml_text
 from tests.tasks.servers.test_servers_stack import base_port
-from tests.tiny import ROOT, bring, tiny_params
+from tests.tiny import bring, clone
 
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
@@ -46,24 +44,11 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A clone with tiny settings and data, and the stack up for it."""
     root = tmp_path_factory.mktemp("daily") / "project"
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.splitlines():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, root / name)
-    from tasks.experiments.second import write_digits
-
-    write_digits(root / "data")
-    (root / "params.yaml").write_text(yaml_text(tiny_params()))
-    (root / "dvc.lock").unlink()
+    clone(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACME_PASSWORD", secrets.token_hex(16))
         patch.setenv("PYTHONPATH", str(root))
         patch.delenv("PREFECT_API_URL", raising=False)
-        me = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-        for words in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "tiny"]):
-            subprocess.run(["git", *words], cwd=root, check=True)
         with stack.stack(root, base_port()) as variables:
             yield Project(root, {**environment(Case(root)), **variables})
 
