@@ -37,9 +37,9 @@ from models.header.operations import OPERATIONS
 from models.header.recipe import HeaderSearch
 from models.header.search import EdgeSearch, Split, TrainedHeader
 from models.header.space import describe
+from models.matching.candidates import Candidate
 from models.matching.energy import DeviceProfile, modelled_energy_joule
 from models.matching.recipe import Choice, EnergyConstants
-from models.matching.rules import Candidate
 from models.matching.selection import Selection, select
 
 Data = dict[str, tuple[Tensor, Tensor]]

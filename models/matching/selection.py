@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.choices import chosen
+from models.matching.candidates import Candidate, Offer
 from models.matching.grid import Objectives, coordinates, pareto_front_grid
 from models.matching.recipe import Choice
-from models.matching.rules import RULES, Candidate, Offer
+from models.matching.rules import RULES
 
 
 class NothingFitsError(ValueError):

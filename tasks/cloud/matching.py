@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from models.backbone.config import BackboneConfig
+from models.matching.candidates import Candidate
 from models.matching.energy import DeviceProfile, cluster_energy_joule
-from models.matching.rules import Candidate
 from models.matching.selection import select
 from tasks.links.link import Message, receive
 from tasks.links.records import Match, Variant

@@ -12,9 +12,9 @@ import pandas as pd
 
 from models.backbone.config import config_of
 from models.backbone.scoring import score_grid
+from models.matching.candidates import Candidate
 from models.matching.energy import DeviceProfile, cluster_energy_joule
 from models.matching.recipe import Choice, EnergyConstants
-from models.matching.rules import Candidate
 from models.matching.selection import Selection, select
 from tasks.data.samples import DataInfo, read_split
 from tasks.links.records import Variant

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.matching.candidates import Candidate
 from models.matching.energy import (
     DeviceProfile,
     EnergyConstants,
@@ -18,7 +19,7 @@ from models.matching.energy import (
 )
 from models.matching.grid import coordinates, dominates, grid_front, intervals, pareto_front_grid
 from models.matching.recipe import Choice
-from models.matching.rules import RULES, Candidate
+from models.matching.rules import RULES
 from models.matching.selection import NothingFitsError, objectives, select
 
 CONSTANTS = EnergyConstants(power_growth=0.1, batch_power=0.005, latency_growth=0.2, epochs=3)
