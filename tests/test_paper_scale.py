@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tasks.data.partitioning import divide
-from tasks.data.sources import CIFAR_FOLDER
 from tasks.experiments.scale import load_scale, settings_of
 from tasks.experiments.world import content_of
 from tasks.settings.fleet import BYTES_PER_PARAMETER
 from tasks.settings.params import Settings
+from tests.cifar import publish, write_cifar
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,17 +36,10 @@ def test_it_is_the_paper_s_fleet_and_model() -> None:
 
 
 @pytest.mark.slow
-def test_files_in_cifar_s_format_are_divided_as_the_scale_says(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    folder = tmp_path / CIFAR_FOLDER
-    folder.mkdir()
-    names = [f"class-{i}" for i in range(100)]
-    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": names}, protocol=2))
-    for name, count in (("train", 50_000), ("test", 10_000)):
-        pixels = random.integers(0, 256, (count, 3072), dtype=np.uint8)
-        labels = (np.arange(count) % 100).tolist()
-        content = {"data": pixels, "fine_labels": labels}
-        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+def test_files_in_cifar_s_format_are_divided_as_the_scale_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(monkeypatch, write_cifar(tmp_path, train=50_000, test=10_000, classes=100))
     # at 8 pixels instead of 224: the division is the same and fits the memory of any machine
     settings = paper(data={"folder": str(tmp_path), "image_size": 8})
     assert content_of(settings.data).endswith(".dir")

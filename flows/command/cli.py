@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from flows.command.names import FORMATS, SOURCES
+from flows.command.names import FORMATS
 from tasks.experiments.registry import SCALES
 from tasks.run.errors import SettingsError
 from tasks.settings.case import SETTINGS, Case
+from tasks.settings.sources import SOURCES
 from tasks.settings.stages import STAGES
 
 params_option = click.option(

@@ -11,7 +11,6 @@ import click
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from flows.command.names import SOURCES
 from flows.command.pipeline import holds_code, is_code, with_code
 from tasks.cloud.registered import is_registered
 from tasks.run.errors import SettingsError
@@ -20,6 +19,7 @@ from tasks.servers.services import use_environment
 from tasks.settings.case import Case
 from tasks.settings.declared import named_files, reads
 from tasks.settings.params import load
+from tasks.settings.sources import SOURCES
 from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Wishes, changes
 from tasks.setup.subproject import make_subproject
 
@@ -32,7 +32,7 @@ def asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
         if wishes[name] is None:
             wishes[name] = usual if quiet else click.prompt(words, default=usual, type=kind)
 
-    ask("source", "Data set", SOURCES[0], click.Choice(SOURCES))
+    ask("source", "Data set", next(iter(SOURCES)), click.Choice(SOURCES))
     ask("data", "Its folder", Path("data"), click.Path(path_type=Path))
     ask("model", "A timm ViT or DeiT, models:/NAME@ALIAS, or none for a small ViT", "none")
     made_up = wishes["fleet"] is None and wishes["devices"] is None
@@ -89,7 +89,7 @@ def init(case: Case, wishes: Wishes, force: bool) -> None:
 def steps(case: Case, wishes: Wishes) -> list[str]:
     """The commands that come after ``acme init``."""
     repository = [] if (case.folder / ".dvc").exists() else ["git init && dvc init"]
-    fetch = [] if wishes.source == "image-folder" else ["data fetch"]
+    fetch = [] if SOURCES[wishes.source].brought else ["data fetch"]
     return [*repository, *(case.command(words) for words in (*fetch, "data pin", "run"))]
 
 

@@ -2,5 +2,4 @@
 
 from __future__ import annotations
 
-SOURCES = ("image-folder", "fashion-mnist", "cifar100")
 FORMATS = ("onnx", "pt2", "safetensors")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.data.partition import CLASS_FRACTION
-from tasks.data.sources import class_folders, fetch, image_files
+from tasks.data.pictures import class_folders, image_files
+from tasks.data.sources import fetch
 from tasks.run.errors import SettingsError
 
 PUBLIC_TRAIN, PUBLIC_TEST = 0.5, 0.3  # of an image folder's splits, the cloud's share

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.dataset import Images, content_hashes
 from tasks.data.partition import Source
-from tasks.data.sources import OWN, Images, content_hashes, image_files, read_image, subfolders
+from tasks.data.pictures import OWN, image_files, read_image, subfolders
 from tasks.run.errors import DataError
 
 Brought = dict[str, tuple[Images, NDArray[np.int64]]]

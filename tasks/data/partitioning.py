@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from tasks.data import own, pin, sources, validation
+from tasks.data.dataset import Dataset, Wanted, content_hashes, first_occurrences
 from tasks.data.partition import SHARED_RANGE, DevicePlan, Plan, Source, class_shares, partition
 from tasks.data.samples import PARTITION, SPLITS, DataInfo, as_tensors
 from tasks.run.cached import retried
@@ -41,14 +42,8 @@ def partition_data(settings: Settings, out: Path = PARTITION) -> dict[str, int]:
 def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[str, int]:
     """Divide, validate and write; ``content`` identifies the raw data. See partition_data."""
     spec = settings.data
-    data = sources.load(
-        spec.source,
-        spec.folder,
-        image_size=spec.image_size,
-        channels=spec.channels,
-        seed=settings.seed,
-        test_fraction=spec.test_fraction,
-    )
+    wanted = Wanted(spec.image_size, spec.channels, settings.seed, spec.test_fraction)
+    data = sources.load(spec.source, spec.folder, wanted)
     ids = {d.name: d.id for d in _devices(settings)}
     brought = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
     manifest = _manifest(settings, data, brought)
@@ -75,7 +70,7 @@ def position(sample_id: str) -> tuple[str, int]:
     return split, int(index)
 
 
-def _manifest(settings: Settings, data: sources.Dataset, brought: own.Brought) -> pd.DataFrame:
+def _manifest(settings: Settings, data: Dataset, brought: own.Brought) -> pd.DataFrame:
     train, test = _sources(data)
     known = {*train.sha256, *test.sha256}
     devices = _devices(settings)
@@ -87,7 +82,7 @@ def _manifest(settings: Settings, data: sources.Dataset, brought: own.Brought) -
     return partition(train, test, devices, _plan(settings), settings.seed, own_sources)
 
 
-def _arrays(data: sources.Dataset, brought: own.Brought) -> tuple[Arrays, Arrays]:
+def _arrays(data: Dataset, brought: own.Brought) -> tuple[Arrays, Arrays]:
     """Images and labels by what sample ids begin with."""
     images = {"train": data.train_images, "test": data.test_images}
     labels = {"train": data.train_labels, "test": data.test_labels}
@@ -96,11 +91,11 @@ def _arrays(data: sources.Dataset, brought: own.Brought) -> tuple[Arrays, Arrays
     return images, labels
 
 
-def _sources(data: sources.Dataset) -> tuple[Source, Source]:
+def _sources(data: Dataset) -> tuple[Source, Source]:
     """Both splits; a content that appears again is given out once, the test split's first."""
-    hashes = {"test": sources.content_hashes(data.test_images)}
-    hashes["train"] = sources.content_hashes(data.train_images)
-    test, train = sources.first_occurrences(hashes["test"], hashes["train"])
+    hashes = {"test": content_hashes(data.test_images)}
+    hashes["train"] = content_hashes(data.train_images)
+    test, train = first_occurrences(hashes["test"], hashes["train"])
     return (
         Source("train", data.train_labels, hashes["train"], train),
         Source("test", data.test_labels, hashes["test"], test),
@@ -144,7 +139,7 @@ def _plan(settings: Settings) -> Plan:
 
 def _hashes(images: Arrays, ids: list[str]) -> list[str]:
     chosen = [images[split][index] for split, index in map(position, ids)]
-    return sources.content_hashes(np.stack(chosen)).tolist()
+    return content_hashes(np.stack(chosen)).tolist()
 
 
 def _write_samples(images: Arrays, labels: Arrays, manifest: pd.DataFrame, out: Path) -> None:
@@ -172,7 +167,7 @@ def _write_manifest(manifest: pd.DataFrame, path: Path) -> None:
     atomic_write(path, manifest.to_parquet(index=False))
 
 
-def _info(settings: Settings, data: sources.Dataset, manifest: pd.DataFrame) -> DataInfo:
+def _info(settings: Settings, data: Dataset, manifest: pd.DataFrame) -> DataInfo:
     public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
     images = _take({"train": data.train_images}, public["sample_id"].tolist()) / 255.0
     return DataInfo(

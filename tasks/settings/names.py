@@ -1,4 +1,4 @@
-"""Settings that name something which a registry of ``models/`` holds.
+"""Settings that name something which a registry holds.
 
 Apart from the settings themselves: whoever reads those needs no algorithm, and is not stale where
 one changes.
@@ -13,6 +13,7 @@ from typing import Any
 from models.choices import chosen
 from tasks.run.errors import SettingsError
 from tasks.settings.params import Settings
+from tasks.settings.sources import SOURCES
 
 
 def registries() -> dict[str, Mapping[str, Any]]:
@@ -23,6 +24,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     from models.refinement.mixers import MIXERS
 
     return {
+        "data.source": SOURCES,
         "matching.method": RULES,
         "edge.fixed": FIXED,
         "edge.operations": OPERATIONS,

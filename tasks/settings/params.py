@@ -30,7 +30,7 @@ from tasks.settings.fleet import Cluster
 
 
 class Data(Frozen):
-    source: Literal["fashion-mnist", "cifar100", "image-folder"]
+    source: str
     folder: Path
     origin: Path | None = None
     image_size: Positive

@@ -16,12 +16,12 @@ from tasks.run.errors import SettingsError
 from tasks.run.store import read_tensors
 from tasks.settings.case import Case
 from tasks.settings.fleet_file import read_fleet
+from tasks.settings.sources import SOURCES
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Links to the project's own settings and stages, by names that DVC does not take for stages."""
 
 Values = dict[str, Any]
-OF_SOURCES = {"fashion-mnist": (28, 1), "cifar100": (32, 3)}  # image size and channels
 LARGEST = 32  # pixels a side that the small ViT gets unless more are asked for
 DEVICES, CLUSTERS = 12, 3  # of a made-up fleet
 FINE_TUNING_LR = 1.0e-4  # of weights that are trained already
@@ -50,7 +50,7 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
         SettingsError: the model, its checkpoint or the fleet is impossible, or too few images.
         DataError: there are no images.
     """
-    images = count_images(wishes.data) if wishes.source == "image-folder" else None
+    images = count_images(wishes.data) if SOURCES[wishes.source].brought else None
     config = reference_config(wishes, images, shipped["backbone"]["reference"])
     backbone = of_small(wishes, config) if wishes.model is None else of_model(wishes, config)
     budget = shipped["matching"]["header_budget"] * max(1, config.dim // 64)
@@ -79,7 +79,8 @@ def reference_config(
     Raises:
         SettingsError: there is no such model, or one that cannot be sliced.
     """
-    side, channels = OF_SOURCES.get(wishes.source, (0, 0))
+    source = SOURCES[wishes.source]
+    side, channels = source.image_size or 0, source.channels or 0
     if images:
         side, channels = image_shape(next(iter(images["train"].values()))[0])
         side = max(4, min(LARGEST, side // 4 * 4))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import pickle
+from dataclasses import replace
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.data import sources
+from tasks.data import pictures, sources
+from tasks.data.dataset import Wanted, content_hashes, first_occurrences
 from tasks.run.errors import DataError, SettingsError
+from tasks.settings.sources import SOURCES
 
-OPTIONS = {"image_size": 8, "channels": 3, "seed": 0, "test_fraction": 0.25}
+WANTED = Wanted(image_size=8, channels=3, seed=0, test_fraction=0.25)
 
 
 def picture(path: Path, seed: int, size: tuple[int, int] = (12, 10), mode: str = "RGB") -> None:
@@ -30,86 +33,13 @@ def classes_in(root: Path, names: str = "ab", n: int = 8, first: int = 0) -> Pat
     return root
 
 
-def cifar(root: Path, n_train: int = 5, n_test: int = 3) -> Path:
-    """The real layout: protocol-2 pickles of dictionaries with text keys."""
-    folder = root / "cifar-100-python"
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, n in (("train", n_train), ("test", n_test)):
-        data = rng.integers(0, 256, (n, 3072)).astype(np.uint8)
-        content = {"data": data, "fine_labels": list(range(n)), "coarse_labels": [0] * n}
-        (folder / name).write_bytes(pickle.dumps(content, 2))
-    names = [f"class {i}" for i in range(5)]
-    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": names}, 2))
-    return folder
-
-
-# cifar100
-
-
-def test_cifar100_from_an_origin(tmp_path: Path) -> None:
-    origin = cifar(tmp_path / "origin/below")
-    sources.fetch("cifar100", tmp_path / "data", origin=tmp_path / "origin")
-    data = sources.load("cifar100", tmp_path / "data", **OPTIONS | {"image_size": 32})
-    raw = pickle.loads((origin / "train").read_bytes())["data"]
-    np.testing.assert_array_equal(data.train_images, raw.reshape(-1, 3, 32, 32))
-    assert data.test_labels.tolist() == [0, 1, 2]
-    assert data.classes[3] == "class 3"
-
-
-def test_cifar100_download_that_fails_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torchvision.datasets
-
-    def refused(*_: object, **__: object) -> None:
-        raise RuntimeError("no network")
-
-    monkeypatch.setattr(torchvision.datasets, "CIFAR100", refused)
-    with pytest.raises(DataError, match=r"no network.*data.origin"):
-        sources.fetch("cifar100", tmp_path / "data")
-    assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize("name", ["train", "test", "meta"])
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "other"])
-def test_a_damaged_cifar_file_is_named(tmp_path: Path, name: str, damage: str) -> None:
-    path = cifar(tmp_path) / name
-    content = path.read_bytes()
-    path.write_bytes(
-        {"truncated": content[:-20], "garbage": b"\xff" * 40, "other": pickle.dumps([1])}[damage]
-    )
-    with pytest.raises(DataError, match=rf"{name}: damaged"):
-        sources.load("cifar100", tmp_path, **OPTIONS)
-
-
-def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
-    class Evil:
-        def __reduce__(self) -> tuple:
-            return os.mkdir, (str(tmp_path / "was-run"),)
-
-    (cifar(tmp_path) / "train").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(DataError, match=r"asks for posix\.mkdir"):
-        sources.load("cifar100", tmp_path, **OPTIONS)
-    assert not (tmp_path / "was-run").exists()
-
-
-def test_cifar_labels_and_files_must_fit(tmp_path: Path) -> None:
-    folder = cifar(tmp_path, n_train=7)  # labels up to 6, five names
-    with pytest.raises(DataError, match="beyond the 5 classes"):
-        sources.load("cifar100", tmp_path, **OPTIONS)
-    (folder / "test").unlink()
-    with pytest.raises(DataError, match="test: missing"):
-        sources.load("cifar100", tmp_path, **OPTIONS)
-
-
 # image folders
 
 
 def test_train_and_test_folders(tmp_path: Path) -> None:
     classes_in(tmp_path / "train", n=3)
     classes_in(tmp_path / "test", n=2, first=50)
-    data = sources.load("image-folder", tmp_path, **OPTIONS)
+    data = sources.load("image-folder", tmp_path, WANTED)
     assert data.train_images.shape == (6, 3, 8, 8)
     assert data.test_labels.tolist() == [0, 0, 1, 1]
     assert data.classes == ("a", "b")
@@ -127,11 +57,11 @@ def test_a_seeded_split_per_class_whatever_the_file_names(tmp_path: Path) -> Non
             target.write_bytes((one / name / f"{i}.png").read_bytes())
 
     def tests(folder: str, seed: int) -> set[str]:
-        data = sources.load("image-folder", tmp_path / folder, **OPTIONS | {"seed": seed})
+        data = sources.load("image-folder", tmp_path / folder, replace(WANTED, seed=seed))
         assert np.bincount(data.test_labels).tolist() == [2, 2]
         assert np.bincount(data.train_labels).tolist() == [6, 6]
-        hashes = set(sources.content_hashes(data.test_images).tolist())
-        assert not hashes & set(sources.content_hashes(data.train_images).tolist())
+        hashes = set(content_hashes(data.test_images).tolist())
+        assert not hashes & set(content_hashes(data.train_images).tolist())
         return hashes
 
     assert tests("one", 0) == tests("two", 0)
@@ -140,7 +70,7 @@ def test_a_seeded_split_per_class_whatever_the_file_names(tmp_path: Path) -> Non
 
 def test_train_alone_is_split(tmp_path: Path) -> None:
     classes_in(tmp_path / "train")
-    data = sources.load("image-folder", tmp_path, **OPTIONS)
+    data = sources.load("image-folder", tmp_path, WANTED)
     assert (len(data.train_labels), len(data.test_labels)) == (12, 4)
 
 
@@ -148,7 +78,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     for name in ("bus", "train"):
         picture(tmp_path / name / "0.png", 0)
         picture(tmp_path / name / "1.png", len(name))
-    assert sources.load("image-folder", tmp_path, **OPTIONS).classes == ("bus", "train")
+    assert sources.load("image-folder", tmp_path, WANTED).classes == ("bus", "train")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -156,7 +86,7 @@ def test_grey_and_colour(tmp_path: Path, channels: int) -> None:
     for i in range(3):
         picture(tmp_path / "grey" / f"{i}.png", i, mode="L")
         picture(tmp_path / "colour" / f"{i}.jpg", 9 + i)
-    data = sources.load("image-folder", tmp_path, **OPTIONS | {"channels": channels})
+    data = sources.load("image-folder", tmp_path, replace(WANTED, channels=channels))
     assert data.train_images.shape[1:] == (channels, 8, 8)
     assert data.train_images.dtype == np.uint8
     grey = data.train_images[data.train_labels == data.classes.index("grey")]
@@ -171,13 +101,13 @@ def test_a_corrupt_image_is_named(tmp_path: Path, damage: str) -> None:
         {"truncated": content[: len(content) // 2], "text": b"hi", "empty": b""}[damage]
     )
     with pytest.raises(DataError, match=r"b/3\.png: not a readable image"):
-        sources.load("image-folder", tmp_path, **OPTIONS)
+        sources.load("image-folder", tmp_path, WANTED)
 
 
 def test_what_an_image_folder_must_have(tmp_path: Path) -> None:
     def refused(folder: str, words: str) -> None:
         with pytest.raises(DataError, match=words):
-            sources.load("image-folder", tmp_path / folder, **OPTIONS)
+            sources.load("image-folder", tmp_path / folder, WANTED)
 
     refused("nowhere", "0 class folders")
     classes_in(tmp_path / "one", "a")
@@ -212,24 +142,34 @@ def test_fetch_of_an_image_folder_touches_nothing(tmp_path: Path) -> None:
 
 
 def test_unknown_source(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="unknown source 'mnist'"):
+    words = r"unknown data\.source 'mnist': choose one of image-folder, fashion-mnist, cifar100"
+    with pytest.raises(SettingsError, match=words):
         sources.fetch("mnist", tmp_path)
-    with pytest.raises(SettingsError, match="unknown source 'mnist'"):
-        sources.load("mnist", tmp_path, **OPTIONS)
+    with pytest.raises(SettingsError, match=words):
+        sources.load("mnist", tmp_path, WANTED)
 
 
 # what all share
 
 
+def test_every_source_is_a_file_with_two_functions() -> None:
+    files = {path.stem for path in Path(sources.__file__).parent.glob("[a-z]*.py")}
+    assert files == {name.replace("-", "_") for name in SOURCES}
+    for name in files:
+        module = import_module(f"tasks.data.sources.{name}")
+        assert [*signature(module.fetch).parameters] == ["folder", "origin"]
+        assert [*signature(module.read).parameters] == ["folder", "wanted"]
+
+
 @pytest.mark.parametrize(("have", "want"), [(1, 3), (3, 1), (1, 1), (3, 3)])
 def test_fitted_converts_and_resizes(have: int, want: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, have, 10, 10)).astype(np.uint8)
-    fitted = sources._fitted(images, 6, want)
+    fitted = pictures.fitted(images, 6, want)
     assert fitted.shape == (2, want, 6, 6)
     if have == 1:
         expected = Image.fromarray(images[1, 0]).resize((6, 6), Image.Resampling.BILINEAR)
         np.testing.assert_array_equal(fitted[1, -1], np.asarray(expected))
-    assert sources._fitted(images, 10, have) is images
+    assert pictures.fitted(images, 10, have) is images
 
 
 def test_first_occurrences_against_a_loop() -> None:
@@ -243,15 +183,15 @@ def test_first_occurrences_against_a_loop() -> None:
             if value not in seen:
                 seen.add(value)
                 expected[-1].append(i)
-    found = sources.first_occurrences(test, train)
+    found = first_occurrences(test, train)
     assert [list(index) for index in found] == expected
     assert 0 < len(found[1]) < 40
 
 
 def test_content_hashes_are_of_the_pixels() -> None:
     images = np.arange(2 * 3 * 2 * 2, dtype=np.uint8).reshape(2, 3, 2, 2)
-    hashes = sources.content_hashes(images)
+    hashes = content_hashes(images)
     assert hashes[0] != hashes[1]
-    assert hashes[0] == sources.content_hashes(images[:1].copy())[0]
+    assert hashes[0] == content_hashes(images[:1].copy())[0]
     transposed = images.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)  # other memory order
-    assert sources.content_hashes(transposed).tolist() == hashes.tolist()
+    assert content_hashes(transposed).tolist() == hashes.tolist()

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 import os
 import shutil
 import subprocess
 import tempfile
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.dataset import Dataset, Images, Labels, Wanted
+from tasks.data.download import FAILURES as UNREACHABLE
+from tasks.data.download import download
 from tasks.run.errors import DataError
 from tasks.run.files import atomic_write
 
@@ -43,10 +42,9 @@ CLASSES = (
 )
 PACKAGE = "dataset-fashion-mnist"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")
-NETWORK_TIMEOUT_S = 5.0
 DOWNLOAD_TIMEOUT_S = 300.0
 APT_OPTIONS = ("-o", "Acquire::http::Timeout=10", "-o", "Acquire::Retries=1")
-FAILURES = (OSError, DataError, HTTPException, subprocess.SubprocessError, EOFError, zlib.error)
+FAILURES = (*UNREACHABLE, subprocess.SubprocessError, EOFError, zlib.error)
 """What a place that does not have a file may answer with."""
 
 
@@ -80,22 +78,13 @@ def fetch(folder: Path, origin: Path | None = None) -> None:
         )
 
 
-def read(folder: Path) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Train images uint8 ``(60000, 1, 28, 28)`` and labels int64, then test's.
+def read(folder: Path, wanted: Wanted) -> Dataset:
+    """Images uint8 ``(n, 1, 28, 28)``, 60,000 to train and 10,000 to test, and their labels.
 
     Raises:
         DataError: a file is missing or is not what idx promises.
     """
-    arrays = []
-    for split in ("train", "t10k"):
-        images = _idx(folder / f"{split}-images-idx3-ubyte", dims=3)
-        labels = _idx(folder / f"{split}-labels-idx1-ubyte", dims=1)
-        if len(images) != len(labels):
-            raise DataError(f"{folder}: {len(images)} {split} images but {len(labels)} labels")
-        if len(labels) and labels.max() >= len(CLASSES):
-            raise DataError(f"{folder}: {split} labels go beyond the {len(CLASSES)} classes")
-        arrays += [images[:, None], labels.astype(np.int64)]
-    return tuple(arrays)  # type: ignore[return-value]
+    return Dataset(*_split(folder, "train"), *_split(folder, "t10k"), classes=CLASSES)
 
 
 def checked(name: str, payload: bytes, place: str) -> bytes:
@@ -137,7 +126,7 @@ def _places(origin: Path | None, scratch: Path) -> Iterator[tuple[str, Attempt]]
         yield str(origin), lambda name: _below(origin, name)
     if INSTALLED.exists():
         yield str(INSTALLED), lambda name: _below(INSTALLED, name)
-    yield "torchvision's mirrors", _from_mirrors
+    yield "torchvision's mirrors", lambda name: _from_mirrors(name, scratch)
     yield f"Debian's package {PACKAGE}", lambda name: _from_debian(name, scratch)
 
 
@@ -150,18 +139,18 @@ def _below(folder: Path, name: str) -> Iterator[bytes]:
                 yield path.read_bytes()
 
 
-def _from_mirrors(name: str) -> Iterator[bytes]:
+def _from_mirrors(name: str, scratch: Path) -> Iterator[bytes]:
     from torchvision.datasets import FashionMNIST
 
     reasons = []
     for mirror in FashionMNIST.mirrors:
+        packed = f"{name}.gz"
         try:
-            with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=NETWORK_TIMEOUT_S) as answer:
-                payload: bytes = answer.read()
-        except (OSError, HTTPException) as error:
+            path = download(f"{mirror}{packed}", dict(FashionMNIST.resources)[packed], scratch)
+        except (OSError, ValueError) as error:
             reasons.append(_reason(error))
         else:
-            yield payload
+            yield path.read_bytes()
     if reasons:
         raise DataError("; ".join(reasons))
 
@@ -194,21 +183,26 @@ def _call(command: list[str], where: Path) -> None:
     subprocess.run(command, cwd=where, capture_output=True, timeout=DOWNLOAD_TIMEOUT_S, check=True)
 
 
-def _idx(path: Path, dims: int) -> NDArray[np.uint8]:
-    """An idx file: two zero bytes, type 8 (uint8), number of dimensions, their sizes, values."""
+def _split(folder: Path, split: str) -> tuple[Images, Labels]:
+    images = _idx(folder / f"{split}-images-idx3-ubyte", dims=3)
+    labels = _idx(folder / f"{split}-labels-idx1-ubyte", dims=1)
+    if len(images) != len(labels):
+        raise DataError(f"{folder}: {len(images)} {split} images but {len(labels)} labels")
+    if len(labels) and labels.max() >= len(CLASSES):
+        raise DataError(f"{folder}: {split} labels go beyond the {len(CLASSES)} classes")
+    return images[:, None], labels
+
+
+def _idx(path: Path, dims: int) -> NDArray:
+    """The images (uint8) or labels (int64) of an idx file."""
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    if not path.is_file():
+        raise DataError(f"{path}: No such file. Try: acme data fetch")
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}. Try: acme data fetch") from None
-    start = 4 + 4 * dims
-    if content[:4] != bytes([0, 0, 8, dims]) or len(content) < start:
+        return (read_image_file if dims == 3 else read_label_file)(str(path)).numpy()
+    except Exception as error:  # torchvision asserts, and torch raises what it likes
         raise DataError(
-            f"{path}: not an idx file of bytes in {dims} dimensions. Delete it and: acme data fetch"
-        )
-    shape = [int(n) for n in np.frombuffer(content[4:start], ">u4")]
-    if len(content) != start + math.prod(shape):
-        raise DataError(
-            f"{path}: truncated or too long ({len(content):,} bytes, its header says "
-            f"{start + math.prod(shape):,}). Delete it and: acme data fetch"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+            f"{path}: truncated, too long or not an idx file of bytes in {dims} dimensions "
+            f"({_reason(error)}). Delete it and: acme data fetch"
+        ) from None

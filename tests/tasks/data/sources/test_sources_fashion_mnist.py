@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
-from tasks.data import fashion_mnist
+from tasks.data.dataset import Wanted
+from tasks.data.sources import fashion_mnist
 from tasks.run.errors import DataError
 
+WANTED = Wanted(image_size=28, channels=1, seed=0, test_fraction=0.2)
 COUNTS = {"train": 6, "t10k": 4}
 
 
@@ -81,7 +84,7 @@ def test_a_broken_copy_beside_a_good_one_is_passed(
     write(tmp_path / "origin/b", {f"{n}.gz": gzip.compress(c)[:-9] for n, c in content.items()})
     write(tmp_path / "origin/c", {f"{n}.gz": gzip.compress(c) for n, c in content.items()})
     fashion_mnist.fetch(tmp_path / "data", tmp_path / "origin")
-    assert fashion_mnist.read(tmp_path / "data")[1].tolist() == list(range(6))
+    assert fashion_mnist.read(tmp_path / "data", WANTED).train_labels.tolist() == list(range(6))
 
 
 def test_the_next_place_gives_what_the_first_lacks(
@@ -91,7 +94,7 @@ def test_the_next_place_gives_what_the_first_lacks(
     write(tmp_path / "origin", {first: content[first]})
     asked: list[str] = []
 
-    def mirror(name: str) -> Iterator[bytes]:
+    def mirror(name: str, scratch: Path) -> Iterator[bytes]:
         asked.append(name)
         yield gzip.compress(content[name])
 
@@ -114,7 +117,7 @@ def test_without_a_network_the_mirror_and_apt_fail_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_network(*_: object, **__: object) -> None:
-        raise OSError("Network is unreachable")
+        raise requests.ConnectionError("Network is unreachable")
 
     def no_package(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
         assert options["timeout"]
@@ -123,7 +126,8 @@ def test_without_a_network_the_mirror_and_apt_fail_in_words(
         return subprocess.CompletedProcess(command, 0, stdout=b"", stderr=b"")
 
     monkeypatch.setattr(fashion_mnist, "INSTALLED", tmp_path / "nowhere")
-    monkeypatch.setattr(fashion_mnist.urllib.request, "urlopen", no_network)
+    monkeypatch.setattr("requests.get", no_network)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
     monkeypatch.setattr(fashion_mnist.subprocess, "run", no_package)
     monkeypatch.setattr(fashion_mnist.shutil, "which", lambda name: name)
     with pytest.raises(DataError, match=r"Network is unreachable.*E: no such package"):
@@ -167,11 +171,11 @@ def test_what_is_there_is_left_as_it_is(tmp_path: Path, content: dict[str, bytes
 
 def test_read_gives_images_and_labels(tmp_path: Path, content: dict[str, bytes]) -> None:
     write(tmp_path, content)
-    train_images, train_labels, test_images, test_labels = fashion_mnist.read(tmp_path)
-    assert train_images.shape == (6, 1, 28, 28)
-    assert test_images.shape == (4, 1, 28, 28)
-    assert train_images.dtype == np.uint8
-    assert (train_labels.dtype, test_labels.tolist()) == (np.int64, [0, 1, 2, 3])
+    data = fashion_mnist.read(tmp_path, WANTED)
+    assert data.train_images.shape == (6, 1, 28, 28)
+    assert data.test_images.shape == (4, 1, 28, 28)
+    assert data.train_images.dtype == np.uint8
+    assert (data.train_labels.dtype, data.test_labels.tolist()) == (np.int64, [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize(
@@ -192,17 +196,17 @@ def test_a_damaged_file_is_named(
     name = "train-images-idx3-ubyte"
     write(tmp_path, content | {name: damage(content[name])})
     with pytest.raises(DataError, match=rf"{name}: .*{words}"):
-        fashion_mnist.read(tmp_path)
+        fashion_mnist.read(tmp_path, WANTED)
 
 
 def test_labels_must_match_images_and_classes(tmp_path: Path, content: dict[str, bytes]) -> None:
     name = "train-labels-idx1-ubyte"
     write(tmp_path, content | {name: idx(np.arange(5))})
     with pytest.raises(DataError, match="6 train images but 5 labels"):
-        fashion_mnist.read(tmp_path)
+        fashion_mnist.read(tmp_path, WANTED)
     write(tmp_path, {name: idx(np.arange(6) + 7)})
     with pytest.raises(DataError, match="beyond the 10 classes"):
-        fashion_mnist.read(tmp_path)
+        fashion_mnist.read(tmp_path, WANTED)
     (tmp_path / name).unlink()
     with pytest.raises(DataError, match=rf"{name}: No such file.*acme data fetch"):
-        fashion_mnist.read(tmp_path)
+        fashion_mnist.read(tmp_path, WANTED)

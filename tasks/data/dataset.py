@@ -1,0 +1,50 @@
+"""A data set as arrays, and the hashes by which its images are told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+"""``(n, channels, height, width)``."""
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set with the source's own train and test splits."""
+
+    train_images: Images
+    train_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a data set should be read: square images of ``image_size`` pixels with 1 (grey) or 3
+    (colour) channels; ``seed`` and ``test_fraction`` are for one that has no test split."""
+
+    image_size: int
+    channels: int
+    seed: int
+    test_fraction: float
+
+
+def content_hashes(images: Images) -> NDArray[np.str_]:
+    """sha256 of every image's bytes ``(n,)``."""
+    return np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
+
+
+def first_occurrences(*hashes: NDArray[np.str_]) -> list[NDArray[np.int64]]:
+    """Per array, the positions of contents that appear neither earlier in it nor in an array
+    before it: an image that lies in two splits would leak from one into the other."""
+    _, first = np.unique(np.concatenate(hashes), return_index=True)
+    ends = np.cumsum([0, *(len(h) for h in hashes)])
+    first.sort()
+    return [first[(first >= a) & (first < b)] - a for a, b in itertools.pairwise(ends)]

@@ -1,0 +1,53 @@
+"""Data sets behind one small interface: :func:`fetch` brings files, :func:`load` reads them.
+
+A source of :data:`tasks.settings.sources.SOURCES` is a file here with two functions:
+``fetch(folder, origin)`` and ``read(folder, wanted)``, which gives a :class:`Dataset`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from models.choices import chosen
+from tasks.data.dataset import Dataset, Wanted
+from tasks.data.pictures import fitted
+from tasks.run.errors import SettingsError
+from tasks.settings.sources import SOURCES
+
+
+def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
+    """Bring the raw files of ``source`` into ``folder`` unless they are there: from ``origin`` or
+    the network. A file that is there is never replaced, and what the user brings is not touched.
+
+    Raises:
+        DataError: no place answers; each is named with its reason.
+        SettingsError: unknown source.
+    """
+    _module(source).fetch(folder, origin)
+
+
+def load(source: str, folder: Path, wanted: Wanted) -> Dataset:
+    """Read a data set, its images of the size and with the channels that are wanted.
+
+    Raises:
+        DataError: a file is missing or damaged; it is named.
+        SettingsError: unknown source.
+    """
+    data: Dataset = _module(source).read(folder, wanted)
+    return replace(
+        data,
+        train_images=fitted(data.train_images, wanted.image_size, wanted.channels),
+        test_images=fitted(data.test_images, wanted.image_size, wanted.channels),
+    )
+
+
+def _module(source: str) -> ModuleType:
+    try:
+        chosen("data.source", source, SOURCES)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    name = source.replace("-", "_")
+    return import_module(f"tasks.data.sources.{name}")

@@ -1,0 +1,76 @@
+"""The user's own images: a folder a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data.dataset import Dataset, Images, Labels, Wanted, content_hashes
+from tasks.data.pictures import class_folders, image_files, read_image, subfolders
+from tasks.run.errors import DataError
+
+
+def fetch(folder: Path, origin: Path | None = None) -> None:
+    """Nothing is copied, moved or linked: the images must lie in ``folder`` already.
+
+    Raises:
+        DataError: there are no class folders.
+    """
+    if not class_folders(folder):
+        raise DataError(
+            f"{folder}: no class folders. Put one folder of images per class there (or in "
+            f"{folder}/train and {folder}/test), then: acme data pin"
+        )
+
+
+def read(folder: Path, wanted: Wanted) -> Dataset:
+    """A folder a class, below ``train`` and ``test`` where both (or ``train`` alone) hold such
+    folders; without a test folder each class is split by content and seed."""
+    has_train, has_test = (bool(subfolders(folder / name)) for name in ("train", "test"))
+    if has_test and not has_train:
+        raise DataError(f"{folder / 'test'} has class folders but {folder / 'train'} has none")
+    if has_train and not has_test:
+        others = [p for p in class_folders(folder) if p.name != "train"]
+        if others:
+            raise DataError(
+                f"{others[0]}: neither train nor test. Beside train/ only test/ is read; move it"
+            )
+    roots = [folder / "train"] if has_train else [folder]
+    roots += [folder / "test"] if has_test else []
+    classes = tuple(p.name for p in class_folders(roots[0]))
+    if len(classes) < 2:
+        raise DataError(f"{roots[0]}: {len(classes)} class folders; at least 2 are needed")
+    for extra in (p for root in roots for p in class_folders(root) if p.name not in classes):
+        raise DataError(f"{extra}: a class that {roots[0]} does not have")
+    parts = [_read_classes(root, classes, wanted) for root in roots]
+    if not has_test:
+        images, labels = parts[0]
+        for label, count in enumerate(np.bincount(labels)):
+            if count < 2:
+                raise DataError(f"{roots[0] / classes[label]}: 1 image; a split needs 2 or more")
+        test = _seeded_test(images, labels, wanted)
+        parts = [(images[~test], labels[~test]), (images[test], labels[test])]
+    return Dataset(*parts[0], *parts[1], classes=classes)
+
+
+def _read_classes(root: Path, classes: tuple[str, ...], wanted: Wanted) -> tuple[Images, Labels]:
+    images, labels = [], []
+    for label, name in enumerate(classes):
+        files = image_files(root / name)
+        images += [read_image(file, wanted.image_size, wanted.channels) for file in files]
+        labels += [label] * len(files)
+    return np.stack(images), np.array(labels, np.int64)
+
+
+def _seeded_test(images: Images, labels: Labels, wanted: Wanted) -> NDArray[np.bool_]:
+    """A test split per class, by content: the order and names of the files do not matter."""
+    order = np.argsort(content_hashes(images), kind="stable")
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        shuffled = np.random.default_rng([wanted.seed, int(label)]).permutation(members)
+        count = min(max(1, round(wanted.test_fraction * len(members))), len(members) - 1)
+        chosen[shuffled[:count]] = True
+    return chosen
