@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from tasks.settings.names import require_known
 from tasks.settings.params import load
@@ -14,13 +16,56 @@ from tasks.settings.params import load
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 
+def accepted(section: str, **named: object) -> Any:
+    """The shipped settings' section with these names, once the registries know them."""
+    settings = load(PARAMS)
+    changed = replace(getattr(settings, section), **named)
+    require_known(settings.model_copy(update={section: changed}), PARAMS)
+    return changed
+
+
+def test_a_header() -> None:
+    from models.header.build import build_header, neurons, slim
+    from models.header.config import HeaderConfig
+    from models.header.search import Split, evaluate, train_header
+    from models.refinement.pruning import apply_masks
+
+    accepted("edge", fixed=("mlp", "pooled"))
+    config = HeaderConfig("pooled", dim=8, grid=2, classes=3, channels=4, hidden=6)
+    header = build_header(config)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(120, 2, 5, 8, generator=generator)
+    labels = features[:, 0, 1:].mean(1)[:, :3].argmax(1)  # of the patches alone
+    data = Split(features, labels)
+    before = evaluate(header, data)[1]
+    train_header(header, data, steps=300, batch_size=32, lr=1e-2, generator=generator)
+    assert evaluate(header, data)[1] > 0.8 > 0.5 > before
+    assert neurons(header) == {"hidden": 6}
+    apply_masks(header, np.array([True, False, True, True, False, True]))
+    small = slim(header, config)
+    assert sum(p.numel() for p in small.parameters()) == (16 + 1) * 4 + (4 + 1) * 3
+    assert torch.allclose(small(features), header(features), atol=1e-6)
+
+
+def test_a_rule() -> None:
+    from models.matching.candidates import Candidate
+    from models.matching.selection import select
+
+    recipe = accepted("matching", method="frugal")
+    rows = [(0.50, 90, 9.0), (0.51, 95, 4.0), (0.52, 80, 4.0), (0.9, 10, 1.0)]
+    grid = [
+        Candidate(1.0, i + 1, loss, 0.8, size, joule) for i, (loss, size, joule) in enumerate(rows)
+    ]
+    found = select(grid, 100, recipe)
+    assert found.chosen == 2  # the last needs less, but its loss is of another cell
+    assert found.chosen in found.search_set
+
+
 def test_an_aggregation() -> None:
     from models.refinement.aggregation import aggregate
     from models.refinement.mixers import mixing_weights
 
-    settings = load(PARAMS)
-    recipe = replace(settings.refinement, method="nearest")
-    require_known(settings.model_copy(update={"refinement": recipe}), PARAMS)
+    recipe = accepted("refinement", method="nearest")
     random = np.random.default_rng(0)
     samples = [random.normal(at, 0.1, (20, 3)) for at in (0, 0.2, 5, 5.3)]
     _, weights = mixing_weights(recipe, samples)
