@@ -61,20 +61,24 @@ def _device(number: int, limit: int) -> dict[str, Any]:
     }
 
 
-def clone(root: Path) -> None:
-    """Make ``root`` a git repository with this project's files and tiny settings, all committed; no
-    stage of it has run, and its data are the digits, not pinned yet."""
-    from tasks.experiments.second import write_digits
-
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+def copy_project(root: Path) -> None:
+    """Copy this project's files, as git would commit them, to ``root``; no stage of it has run."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in (n for n in listed.stdout.splitlines() if (ROOT / n).is_file()):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, root / name)
+    (root / "dvc.lock").unlink(missing_ok=True)
+
+
+def clone(root: Path) -> None:
+    """Make ``root`` a git repository with this project's files and tiny settings, all committed;
+    its data are the digits, not pinned yet."""
+    from tasks.experiments.second import write_digits
+
+    copy_project(root)
     write_digits(root / "data")
     (root / "params.yaml").write_text(yaml_text(tiny_params()))
-    (root / "dvc.lock").unlink(missing_ok=True)
     me = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     for words in (["init", "-q"], ["add", "-A"], [*me, "commit", "-qm", "tiny"]):
         subprocess.run(["git", *words], cwd=root, check=True)

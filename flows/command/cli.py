@@ -231,6 +231,14 @@ def check(params: Path) -> None:
 
 
 @cli.command()
+def cases() -> None:
+    """List the kinds of data here, and whether their stages are up to date."""
+    from flows.command.cases import print_cases
+
+    print_cases()
+
+
+@cli.command()
 @click.option("--prefect-port", default=4200, show_default=True, help="Port of Prefect's page.")
 @click.option("--mlflow-port", default=5000, show_default=True, help="Port of MLflow's page.")
 def ui(prefect_port: int, mlflow_port: int) -> None:

@@ -72,7 +72,7 @@ def require_project(case: Case) -> None:
 def up_to_date(case: Case) -> bool:
     """Whether DVC finds nothing to do, so that no server need be started."""
     status = [sys.executable, "-m", "dvc", "status", "--quiet"]
-    return _call(case, environment(case), status) == 0 and case.summary.exists()
+    return case.summary.exists() and _call(case, environment(case), status) == 0
 
 
 def bring_up_to_date(case: Case, params: Path, env: dict[str, str], moves: bool = False) -> None:

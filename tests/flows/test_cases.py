@@ -102,6 +102,9 @@ with get_client(sync_client=True) as client:
 def test_each_has_its_own_status(project: Path) -> None:
     own, digits = cases(project)
     assert [stale(case) for case in (own, digits)] == [set(), set()]
+    listed = call(digits.folder, *ACME, "cases")
+    assert listed.count("up to date") == 2
+    assert "cases/digits/params.yaml" in listed
     settings = read_yaml(digits.params)
     settings["refinement"]["rounds"] = 1
     digits.params.write_text(yaml_text(settings))

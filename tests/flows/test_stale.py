@@ -17,12 +17,16 @@ from typing import Any
 import pytest
 from prefect import Task
 
+from flows.command.pipeline import with_code
 from tasks.run import closure
 from tasks.run.cached import KEY
 from tasks.run.closure import PACKAGES, code_version
+from tasks.settings.case import Case
+from tasks.settings.declared import paths, stages_of
 from tasks.settings.fields import read_yaml
 from tasks.settings.stages import STAGES
-from tests.tiny import ROOT, tiny_params
+from tasks.setup.subproject import make_subproject
+from tests.tiny import ROOT, copy_project, tiny_params
 
 TASK_MODULES = (
     "flows.on_device",
@@ -95,47 +99,48 @@ def test_dvc_says_so_too(module: str, stale: set[str], locked: Path) -> None:
     kept = path.read_bytes()
     path.write_bytes(kept + b"# an edit\n")
     try:
-        assert stale_stages(locked) == stale
+        for case in Case(locked).all():
+            assert stale_stages(case) == stale, case.label
     finally:
         path.write_bytes(kept)
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this project whose stages DVC takes for done, on outputs that say nothing."""
+    """A copy of this project, with a further case, whose stages DVC takes for done, on outputs that
+    say nothing."""
     root = tmp_path_factory.mktemp("locked")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in (n for n in listed.stdout.splitlines() if (ROOT / n).is_file()):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, root / name)
-    (root / "dvc.lock").unlink(missing_ok=True)
-    for stage in read_yaml(root / "dvc.yaml")["stages"].values():
-        for kind in ("outs", "metrics", "plots"):
-            for out in stage.get(kind, []):
-                path = root / (out if isinstance(out, str) else next(iter(out)))
-                file = path if path.suffix else path / "file"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text("made")
-    for name in ("data.json", "samples/cloud.safetensors"):
-        (root / "artifacts/partition" / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / "artifacts/partition" / name).write_text("made")
+    copy_project(root)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    subprocess.run(
-        [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *STAGES], cwd=root, check=True
-    )
-    assert stale_stages(root) == set()
+    own, further = Case(root), Case(root, "further")
+    make_subproject(further)
+    for name in ("params.yaml", "data.sha256"):
+        shutil.copyfile(own.folder / name, further.folder / name)
+    further.pipeline.write_text(with_code(further, own.pipeline.read_text()))
+    for case in (own, further):
+        lock(case)
+        assert stale_stages(case) == set()
     return root
 
 
-def stale_stages(root: Path) -> set[str]:
+def lock(case: Case) -> None:
+    """Have DVC take the case's stages for done."""
+    for stage in stages_of(case.pipeline).values():
+        for out in paths(stage, "outs", "metrics", "plots"):
+            path = case.folder / out
+            file = path if path.suffix else path / "file"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("made")
+    for name in ("data.json", "samples/cloud.safetensors"):
+        (case.partition / name).parent.mkdir(parents=True, exist_ok=True)
+        (case.partition / name).write_text("made")
+    command = [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *STAGES]
+    subprocess.run(command, cwd=case.folder, check=True)
+
+
+def stale_stages(case: Case) -> set[str]:
     command = [sys.executable, "-m", "dvc", "status", "--json", *STAGES]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=case.folder, capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout))
 
 

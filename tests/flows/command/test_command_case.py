@@ -60,6 +60,10 @@ def test_a_case_is_entered_by_its_name_or_its_folder(
     assert "1 edge servers, 3 devices, all settings valid" in inside
     monkeypatch.chdir(project)
     assert acme("--case", "digits", "check").output == inside
+    monkeypatch.chdir(project)
+    listed = acme("cases").output
+    assert "cases/digits/params.yaml" in listed
+    assert "to run" in listed
 
 
 def test_an_unknown_case_is_one_line(project: Path) -> None:
