@@ -3,7 +3,7 @@ tests/test_extending.py: here its names are unknown."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 def accepted(section: str, **named: object) -> Any:
     """The shipped settings' section with these names, once the registries know them."""
     settings = load(PARAMS)
-    changed = replace(getattr(settings, section), **named)
+    old = getattr(settings, section)
+    changed = replace(old, **named) if is_dataclass(old) else old.model_copy(update=named)
     require_known(settings.model_copy(update={section: changed}), PARAMS)
     return changed
 
@@ -59,6 +60,51 @@ def test_a_rule() -> None:
     found = select(grid, 100, recipe)
     assert found.chosen == 2  # the last needs less, but its loss is of another cell
     assert found.chosen in found.search_set
+
+
+def test_a_data_source(tmp_path: Path) -> None:
+    from flows.command.cli import cli
+    from tasks.data import sources
+    from tasks.data.dataset import Wanted, content_hashes
+    from tasks.data.partition import DevicePlan, Plan, Source, partition
+
+    accepted("data", source="digits")
+    asked = next(p for p in cli.commands["init"].params if p.name == "source")
+    assert "digits" in asked.type.choices
+    sources.fetch("digits", tmp_path)
+    before = (tmp_path / "digits.npz").stat().st_mtime_ns
+    sources.fetch("digits", tmp_path)
+    assert (tmp_path / "digits.npz").stat().st_mtime_ns == before
+    wanted = Wanted(image_size=8, channels=1, seed=3, test_fraction=0.3)
+    data = sources.load("digits", tmp_path, wanted)
+    assert data.train_images.shape[1:] == (1, 8, 8)
+    assert len(data.test_labels) == round(0.3 * (len(data.train_labels) + len(data.test_labels)))
+    assert len(data.test_labels) + len(data.train_labels) == 1797
+    train, test = (
+        Source(name, labels, content_hashes(images), np.arange(len(labels)))
+        for name, images, labels in (
+            ("train", data.train_images, data.train_labels),
+            ("test", data.test_images, data.test_labels),
+        )
+    )
+    plan = Plan(
+        heterogeneity="iid",
+        dirichlet_alpha=1.0,
+        public_train=600,
+        public_val=100,
+        public_test=100,
+        samples_per_device=100,
+        train_fraction=0.6,
+        val_fraction=0.2,
+        shared_fraction=0.2,
+        shared_val_fraction=0.4,
+        slots=4,
+    )
+    manifest = partition(train, test, [DevicePlan(0, "device-00", "edge-0", 0)], plan, seed=0)
+    owned = manifest.groupby("owner").size()
+    assert owned["cloud"] == 800
+    assert 90 <= owned["device-00"] <= 100
+    assert owned["edge-0"] > 5
 
 
 def test_an_aggregation() -> None:

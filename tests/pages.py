@@ -61,11 +61,11 @@ def followed(copy: Path) -> Path:
 def registered(source: str, block: Block) -> str:
     """The registry's module with the block's line first in its dict, and its imports."""
     imports, line = split(block.code)
-    start = re.search(rf"^{block.registry}\b.* = \{{.*\n", source, re.M)
+    start = re.search(rf"^{block.registry}\b.* = \{{", source, re.M)
     assert start, f"{block.path} has no {block.registry}"
-    source = f"{source[: start.end()]}{line}{source[start.end() :]}"
-    first = re.search(r"^from (?:models|tasks|flows)\b", source, re.M)
-    assert first, f"{block.path} imports nothing of ours"
+    source = f"{source[: start.end()]}\n{line}{source[start.end() :]}"
+    first = re.search(r"^from (?!__future__)", source, re.M)
+    assert first, f"{block.path} imports nothing"
     return f"{source[: first.start()]}{imports}{source[first.start() :]}"
 
 
