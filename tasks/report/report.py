@@ -13,6 +13,7 @@ from tasks.report import figures
 from tasks.report.summary import table
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write
+from tasks.settings.case import Case
 
 TEMPLATE = Path(__file__).parent / "templates/report.html"
 Row = dict[str, Any]
@@ -41,8 +42,10 @@ def write_report(path: Path, page: Page) -> None:
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text()
     )
-    started = datetime.fromisoformat(page.summary["run"]["started"])
+    case, started = Case.here(), datetime.fromisoformat(page.summary["run"]["started"])
     html = template.render(
+        case=case.name,
+        browse=case.command("ui"),
         summary=page.summary,
         started=started.strftime("%Y-%m-%d %H:%M UTC"),
         fleet=table(page.summary),

@@ -63,8 +63,8 @@ def test_each_has_its_own_report_and_registered_models(project: Path) -> None:
     own, digits = cases(project)
     devices = [json.loads(case.summary.read_text())["devices"] for case in (own, digits)]
     assert [len(rows) for rows in devices] == [4, 3]
-    assert own.report.is_file()
-    assert digits.report.is_file()
+    pages = [case.report.read_text() for case in (own, digits)]
+    assert ["acme --case digits ui" in page for page in pages] == [False, True]
     client = MlflowClient(f"sqlite:///{project / 'mlflow/store/mlflow.db'}")
     models = {m.name: m.aliases for m in client.search_registered_models()}
     assert set(models) == {
