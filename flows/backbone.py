@@ -8,20 +8,18 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from flows.hooks import STAGE_HOOKS
+from flows.job import Job
 from tasks.cloud import backbone as cloud
 from tasks.cloud.matching import match
 from tasks.cloud.public import Public
 from tasks.cloud.reference import check_depth, train_reference
 from tasks.cloud.registered import bring, is_registered
-from tasks.data.samples import DataInfo, read_info, samples_ref
 from tasks.device import attributes as of_device
 from tasks.edge.statistics import send_statistics
-from tasks.links.link import Message
 from tasks.links.records import Match, Variant
-from tasks.report.outputs import publish_backbone
+from tasks.report.outputs import Fitted, publish_backbone
 from tasks.run.cached import retried
-from tasks.run.compute import Machine
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 from tasks.settings.case import Case
 from tasks.settings.fleet import Cluster
 from tasks.settings.params import Grid, Settings
@@ -35,21 +33,15 @@ send_attributes = retried("{device.name}: send attributes")(of_device.send_attri
     validate_parameters=False,
     **STAGE_HOOKS,
 )
-def backbone(settings: Settings) -> None:
+def backbone(case: Case, settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
-    machine = Machine.of(settings.compute, settings.threads)
-    info, public = read_info(), samples_ref("cloud")
-    elastic = elastic_backbone(settings, registered_reference(settings), public, info, machine)
-    variants = scored_grid(settings, elastic, public, info, machine)
+    job = Job.of(case, settings, devices=())  # the cloud sees no device's data
+    elastic = elastic_backbone(job, registered_reference(settings))
+    variants = scored_grid(job, elastic)
 
-    messages: list[Message] = []
-    matches: list[Match] = []
-    backbones: list[Ref] = []
-    for cluster in settings.fleet:
-        found, cut = cluster_backbone(settings, cluster, elastic, variants, messages)
-        matches.append(found)
-        backbones.append(cut)
-    publish_backbone(elastic, variants, matches, backbones, messages)
+    fitted = [cluster_backbone(job, cluster, elastic, variants) for cluster in settings.fleet]
+    matches = [one.match for one in fitted]
+    publish_backbone(case.backbone, elastic, variants, fitted)
     create_table_artifact(
         key="front",
         table=front_table(variants, matches),
@@ -63,39 +55,31 @@ def registered_reference(settings: Settings) -> Ref | None:
     return bring(name, Case.here().project) if name and is_registered(name) else None
 
 
-def elastic_backbone(
-    settings: Settings, registered: Ref | None, public: Ref, info: DataInfo, machine: Machine
-) -> Ref:
+def elastic_backbone(job: Job, registered: Ref | None) -> Ref:
     """Alg. 1, lines 2-4, from ``registered`` where the reference is."""
-    spec, seed, data = settings.backbone, settings.seed, Public(public, info)
-    check_depth(spec.reference, info, max(spec.depths), registered)
+    spec, seed, machine = job.settings.backbone, job.settings.seed, job.machine
+    data = Public(job.world.cloud, job.world.info)
+    check_depth(spec.reference, data.info, max(spec.depths), registered)
     reference = train_reference(data, spec.reference, spec.training, seed, machine, registered)
     ranked = cloud.rank(reference, data, spec.importance_samples, machine)
     return cloud.distil(ranked, data, spec.part(Grid), spec.distillation, seed, machine)
 
 
-def scored_grid(
-    settings: Settings, elastic: Ref, public: Ref, info: DataInfo, machine: Machine
-) -> list[Variant]:
+def scored_grid(job: Job, elastic: Ref) -> list[Variant]:
     """Every variant on public validation data."""
-    return cloud.score(elastic, Public(public, info), settings.backbone.part(Grid), machine)
+    data, grid = Public(job.world.cloud, job.world.info), job.settings.backbone.part(Grid)
+    return cloud.score(elastic, data, grid, job.machine)
 
 
-def cluster_backbone(
-    settings: Settings,
-    cluster: Cluster,
-    elastic: Ref,
-    variants: list[Variant],
-    messages: list[Message],
-) -> tuple[Match, Ref]:
+def cluster_backbone(job: Job, cluster: Cluster, elastic: Ref, variants: list[Variant]) -> Fitted:
     """Attributes go up from the devices to their edge, statistics from there to the cloud, which
     picks and cuts the cluster's variant."""
     attributes = [send_attributes(cluster.edge, d) for d in cluster.devices]
     statistics = send_statistics(cluster.edge, attributes)
-    messages.extend([*attributes, statistics])
-    found = match(elastic, variants, statistics, settings.matching, settings.seed)
-    strategy = settings.backbone.depth_strategy
-    return found, cloud.cut(elastic, found.edge, found.width, found.depth, strategy)
+    found = match(elastic, variants, statistics, job.settings.matching, job.settings.seed)
+    strategy = job.settings.backbone.depth_strategy
+    cut = cloud.cut(elastic, found.edge, found.width, found.depth, strategy)
+    return Fitted(found, cut, (*attributes, statistics))
 
 
 def front_table(variants: list[Variant], matches: list[Match]) -> list[dict[str, Any]]:

@@ -12,17 +12,18 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from flows import on_device
 from flows.hooks import STAGE_HOOKS
+from flows.job import Job
 from tasks.cloud import backbone as cloud
 from tasks.cloud.public import Public
-from tasks.data.samples import DataInfo, read_info, samples_ref
 from tasks.device.rounds import Turn
 from tasks.edge import header
 from tasks.edge.mixing import compare, mix
 from tasks.links.link import Message
 from tasks.links.records import Coarse, Mixing, Search, State
-from tasks.report.outputs import cut_backbone, publish_customization
+from tasks.report.outputs import Customized, publish_customization, read_cut
 from tasks.run.compute import Machine
-from tasks.run.files import Ref
+from tasks.run.store import Ref
+from tasks.settings.case import Case
 from tasks.settings.fleet import Cluster
 from tasks.settings.params import (
     HeaderSearch,
@@ -34,88 +35,44 @@ from tasks.settings.params import (
 )
 
 
-@dataclass(frozen=True)
-class Customized:
-    """What one cluster's loop left: the search, who listened to whom, every device's rounds."""
-
-    search: Search
-    coarse: Coarse
-    mixing: Mixing
-    rounds: tuple[tuple[State, ...], ...]
-
-
 @flow(
     name="customize",
     flow_run_name="customize, seed {settings.seed}",
     validate_parameters=False,
     **STAGE_HOOKS,
 )
-def customize(settings: Settings) -> None:
+def customize(case: Case, settings: Settings) -> None:
     """Every cluster in turn; the devices of a cluster together."""
-    info, machine = read_info(), Machine.of(settings.compute, settings.threads)
-    messages: list[Message] = []
-    results: list[Customized] = []
+    job, results = Job.of(case, settings), list[Customized]()
     shown = create_progress_artifact(0.0, key="customize", description="Clusters customized")
     assert isinstance(shown, UUID)  # a coroutine only in async flows
     for cluster in settings.fleet:
-        cut = cut_backbone(cluster.edge)
-        samples = {
-            name: samples_ref(name) for name in ("cloud", *(d.name for d in cluster.devices))
-        }
-        results.append(customize_cluster(settings, cluster, cut, samples, info, machine, messages))
+        results.append(customize_cluster(job, cluster, read_cut(case.backbone, cluster.edge)))
         update_progress_artifact(shown, 100 * len(results) / len(settings.fleet))
-    publish_customization(
-        [r.search for r in results],
-        [r.coarse for r in results],
-        [r.mixing for r in results],
-        [state for r in results for states in r.rounds for state in states],
-        [
-            on_device.describe_data(d.name, samples_ref(d.name), len(info.classes))
-            for cluster in settings.fleet
-            for d in cluster.devices
-        ],
-        messages,
-    )
+    classes = len(job.world.info.classes)
+    facts = [on_device.describe_data(*owned, classes) for owned in job.world.devices.items()]
+    publish_customization(case.customize, results, facts)
 
 
-def customize_cluster(
-    settings: Settings,
-    cluster: Cluster,
-    cut: Ref,
-    samples: Mapping[str, Ref],
-    info: DataInfo,
-    machine: Machine,
-    messages: list[Message],
-) -> Customized:
-    """Coarse header at the edge, then T rounds between the edge and its devices.
-
-    ``cut`` is the cluster's backbone; ``samples`` holds each owner's, by name.
-    """
-    search, coarse, shared = search_at_edge(
-        settings, cluster, cut, samples, info, machine, messages
-    )
-    mixing, rounds = refine_on_devices(
-        settings, cluster, coarse, shared, samples, info, machine, messages
-    )
-    return Customized(search, coarse, mixing, tuple(map(tuple, rounds)))
+def customize_cluster(job: Job, cluster: Cluster, cut: Ref) -> Customized:
+    """Coarse header at the edge from the cluster's backbone, then T rounds between the edge and its
+    devices."""
+    found = search_at_edge(job, cluster, cut)
+    mixing, rounds, messages = refine_on_devices(job, cluster, found)
+    everything = (*found.messages, *messages)
+    return Customized(found.search, found.coarse, mixing, tuple(map(tuple, rounds)), everything)
 
 
 def refine_on_devices(
-    settings: Settings,
-    cluster: Cluster,
-    coarse: Coarse,
-    shared: Ref,
-    samples: Mapping[str, Ref],
-    info: DataInfo,
-    machine: Machine,
-    messages: list[Message],
-) -> tuple[Mixing, list[list[State]]]:
+    job: Job, cluster: Cluster, found: Found
+) -> tuple[Mixing, list[list[State]], list[Message]]:
     """The model goes down to every device; then they refine it with their edge."""
-    name, recipe = cluster.edge, settings.refinement
-    models = [header.send_model(coarse, d.name, shared) for d in cluster.devices]
+    name, settings, machine = cluster.edge, job.settings, job.machine
+    recipe, samples = settings.refinement, job.world.samples
+    models = [header.send_model(found.coarse, d.name, found.shared) for d in cluster.devices]
     features, received, sketches = [], [], []
     for d, model in zip(cluster.devices, models, strict=True):
-        own = on_device.embed(d.name, model, samples[d.name], info, machine)
+        own = on_device.embed(d.name, model, samples[d.name], job.world.info, machine)
         seed = settings.seed + d.id
         features.append(own)
         received.append(on_device.receive_model(d.name, model, own, machine))
@@ -123,28 +80,31 @@ def refine_on_devices(
             on_device.send_sketch(name, d.name, model, own, recipe.sketch_samples, seed)
         )
     mixing = compare(name, sketches, recipe.part(Likeness))
-    messages.extend([*models, *sketches])
-    return mixing, refine(settings, name, received, features, mixing, machine, messages)
+    messages = [*models, *sketches]
+    rounds = refine(settings, name, received, features, mixing, machine, messages)
+    return mixing, rounds, messages
 
 
-def search_at_edge(
-    settings: Settings,
-    cluster: Cluster,
-    cut: Ref,
-    samples: Mapping[str, Ref],
-    info: DataInfo,
-    machine: Machine,
-    messages: list[Message],
-) -> tuple[Search, Coarse, Ref]:
+@dataclass(frozen=True)
+class Found:
+    """What an edge's search came to, the features of its shared set, and all messages."""
+
+    search: Search
+    coarse: Coarse
+    shared: Ref
+    messages: tuple[Message, ...]
+
+
+def search_at_edge(job: Job, cluster: Cluster, cut: Ref) -> Found:
     """What the edge needs comes in from both sides; then it searches."""
-    name, recipe, seed = cluster.edge, settings.edge, settings.seed
+    name, recipe, seed = cluster.edge, job.settings.edge, job.settings.seed
+    samples, info, machine = job.world.samples, job.world.info, job.machine
     backbone = cloud.send_backbone(name, cut)
     public = None
     if recipe.public_features:
         public = cloud.send_public_features(
-            name, cut, Public(samples["cloud"], info), recipe.public_features, machine
+            name, cut, Public(job.world.cloud, info), recipe.public_features, machine
         )
-        messages.append(public)
     consented = [on_device.send_shared(name, d.name, samples[d.name]) for d in cluster.devices]
     own = header.Consented(tuple(consented), info)
     shared = header.embed_shared(name, backbone, own, machine)
@@ -152,8 +112,8 @@ def search_at_edge(
     search = header.search_header(material, recipe.part(HeaderSearch), seed, machine)
     together = recipe.part(JointTraining)
     coarse = header.settle(search, backbone, own, together, seed, machine)
-    messages.extend([backbone, *consented])
-    return search, coarse, shared
+    messages = [*([public] if public else []), backbone, *consented]
+    return Found(search, coarse, shared, tuple(messages))
 
 
 def refine(

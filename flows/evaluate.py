@@ -10,14 +10,12 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import get_run_context
 
-from tasks.data.samples import read_content_id, read_info, samples_ref
+from flows.job import Job
+from tasks.data.samples import read_content_id
 from tasks.links.ledger import totals
 from tasks.report import evaluation
 from tasks.report.outputs import (
-    BACKBONE,
-    CUSTOMIZE,
-    REPORT,
-    SUMMARY,
+    read_elastic,
     read_matches,
     read_mixings,
     read_rounds,
@@ -36,38 +34,39 @@ from tasks.tracking.catalogue import Outcome, log_all
 
 
 @flow(name="evaluate", flow_run_name="evaluate, seed {settings.seed}", validate_parameters=False)
-def evaluate(settings: Settings) -> None:
+def evaluate(case: Case, settings: Settings) -> None:
     """Score everything on test data, log and register it, and say what came of it."""
-    started, case = datetime.now(UTC), Case.here()
-    info, machine = read_info(), Machine.of(settings.compute, settings.threads)
-    matches, searches = read_matches(), read_searches()
+    started, job = datetime.now(UTC), Job.of(case, settings)
+    public, info, machine = job.world.cloud, job.world.info, job.machine
+    matches, searches = read_matches(case.backbone), read_searches(case.customize)
     variants = evaluation.score_variants(
         evaluation.Grid(
-            BACKBONE / "elastic.safetensors",
+            read_elastic(case.backbone),
             settings.backbone.depth_strategy,
-            read_variants(),
+            read_variants(case.backbone),
             matches,
         ),
-        samples_ref("cloud"),
+        public,
         info,
         machine,
     )
     headers = [
         row
         for search, match in zip(searches, matches, strict=True)
-        for row in evaluation.score_headers(search, match, samples_ref("cloud"), info, machine)
+        for row in evaluation.score_headers(search, match, public, info, machine)
     ]
-    devices = score_devices(settings, machine)
-    lineage = Lineage(info.source, read_content_id(), git_commit(case), digest(settings))
+    devices = score_devices(case, job)
+    content = read_content_id(case.partition)
+    lineage = Lineage(info.source, content, git_commit(case), digest(settings))
     outcome = Outcome(info, matches, searches, variants, headers, devices)
     runs = log_all(case, lineage, outcome)
     link = totals(
-        [BACKBONE / "ledger.parquet", CUSTOMIZE / "ledger.parquet"],
-        evaluation.centralised_bytes([samples_ref(d["device"]) for d in devices]),
+        [outcome / "ledger.parquet" for outcome in (case.backbone, case.customize)],
+        evaluation.centralised_bytes(list(job.world.devices.values())),
     )
     summary = summarise(settings.seed, devices, link, run_section(started, lineage, runs, machine))
-    write_json(SUMMARY, summary)
-    write_plots(variants, devices)
+    write_json(case.summary, summary)
+    write_plots(case.plots, variants, devices)
     page = Page(
         summary,
         variants,
@@ -75,32 +74,33 @@ def evaluate(settings: Settings) -> None:
         devices,
         matches,
         searches,
-        read_mixings(),
+        read_mixings(case.customize),
         settings.matching.header_budget,
     )
-    write_report(REPORT, page)
+    write_report(case.report, page)
     create_table_artifact(key="fleet", table=table(summary), description="One model a device.")
     create_markdown_artifact(
         key="front",
-        markdown=f"Front, headers, similarity and links: `{REPORT}`. MLflow: `acme ui`.",
+        markdown=f"Front, headers, links: `{case.shown(case.report)}`. MLflow: `acme ui`.",
     )
 
 
-def score_devices(settings: Settings, machine: Machine) -> list[dict[str, Any]]:
+def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
     """Every device's row, in the fleet's order."""
-    info, rounds = read_info(), read_rounds()
-    rows = []
-    for cluster, match, search in zip(settings.fleet, read_matches(), read_searches(), strict=True):
+    settings, world, rounds, rows = job.settings, job.world, read_rounds(case.customize), []
+    matches, searches = read_matches(case.backbone), read_searches(case.customize)
+    for cluster, match, search in zip(settings.fleet, matches, searches, strict=True):
         header = search.headers[search.winner].name
         for device in cluster.devices:
             of_device = [r for r in rounds if r.device == device.name]
             rows.append(
                 evaluation.score_device(
                     evaluation.Outcome(device, match, header, of_device),
-                    samples_ref(device.name),
-                    info,
+                    world.samples[device.name],
+                    world.info,
                     settings.matching.energy,
-                    machine,
+                    job.machine,
+                    case.models,
                 )
             )
     return rows

@@ -14,9 +14,10 @@ from flows.customize import refine
 from flows.deployed import in_case, named, run_elsewhere
 from flows.evaluate import digest
 from flows.hooks import HOOKS
+from flows.job import Job
 from tasks.data.drift import Thresholds
-from tasks.data.samples import DataInfo, read_content_id, read_info, samples_ref
-from tasks.device.drifted import NIGHTLY, remember, trained_on
+from tasks.data.samples import read_content_id, read_info, samples_ref
+from tasks.device.drifted import remember, trained_on
 from tasks.edge.kept import kept_for
 from tasks.edge.mixing import compare
 from tasks.links.ledger import write_ledger
@@ -24,14 +25,13 @@ from tasks.links.link import Message
 from tasks.links.records import State
 from tasks.report import evaluation
 from tasks.report.outputs import read_kept, read_matches, read_searches, read_trained_on
-from tasks.run.compute import Machine
 from tasks.run.errors import AcmeError, RegistryError
 from tasks.servers.services import environment
 from tasks.servers.shell import reproduce
 from tasks.settings.case import SETTINGS, Case
 from tasks.settings.declared import checked
 from tasks.settings.fleet import Cluster, Device
-from tasks.settings.params import Likeness, Settings, device_name
+from tasks.settings.params import Likeness, device_name
 from tasks.tracking.candidates import Lineage, Tracker, git_commit
 from tasks.tracking.catalogue import Catalogue, log_device
 from tasks.tracking.promotion import Decision, owner_of, promote
@@ -67,11 +67,9 @@ def check_devices(
         case: of cases/; none: the project's own.
     """
     settings = checked(params)
-    reproduce("partition", params, environment(Case.here()))
-    info = read_info()
-    findings = [
-        look_at(device, info, limits) for cluster in settings.fleet for device in cluster.devices
-    ]
+    here = Case.here()
+    reproduce("partition", params, environment(here))
+    findings = [look_at(here, device, limits) for device in settings.devices]
     create_table_artifact(
         key=Case.here().key("drift"),
         table=[vars(finding) for finding in findings],
@@ -105,68 +103,72 @@ def refine_devices(
         case: of cases/; none: the project's own.
     """
     settings, decisions, here = checked(params), [], Case.here()
+    job = Job.of(here, settings)
     names = [device_name(settings, device) for device in devices]
     for at, cluster in enumerate(settings.fleet):
         for device in (d for d in cluster.devices if d.name in names):
-            refine_one(settings, at, device)
+            refine_one(here, job, at, device)
             owner = owner_of(here, device)
             decisions.append(promote(here, owner) if promotion else None)
     return [decision for decision in decisions if decision is not None]
 
 
-def look_at(device: Device, info: DataInfo, limits: Thresholds) -> Finding:
+def look_at(case: Case, device: Device, limits: Thresholds) -> Finding:
     """Whether a device should be refined."""
-    name, samples, case = device.name, samples_ref(device.name), Case.here()
+    name, samples = device.name, samples_ref(device.name, case.partition)
     model = device_model(case, name)
     champion, seen = Registry(case.project).made_from(model, samples.sha256)
     if champion is None:
         return Finding(name, "no champion", "the next customization will give it one")
     if seen:
         return Finding(name, "unchanged", "champion or challenger was made from these data")
-    then = trained_on(name, champion.tags.get(SAMPLES), read_trained_on())
+    known = read_trained_on(case.customize)
+    then = trained_on(case.nightly, name, champion.tags.get(SAMPLES), known)
     if then is None:
         return Finding(name, "drifted", "nothing is kept of the data of its champion")
     try:
-        found = on_device.check_data(samples, then, info.classes, limits, NIGHTLY / name / "check")
+        classes = read_info(case.partition).classes
+        found = on_device.check_data(samples, then, classes, limits, case.nightly / name / "check")
     except AcmeError as error:
         return Finding(name, "unfit", str(error))
     words = ", ".join(f"{column} moved by {nats:.3f} nats" for column, nats in found.items())
     return Finding(name, "drifted" if found else "no drift", words or "changed, within the limits")
 
 
-def refine_one(settings: Settings, at: int, device: Device) -> None:
+def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
     """Alg. 2 for one device of cluster number ``at``; its model becomes a challenger."""
-    cluster, info = settings.fleet[at], read_info()
-    machine = Machine.of(settings.compute, settings.threads)
-    rounds, messages = refined_rounds(settings, cluster, device, info, machine)
-    search = read_searches()[at]
+    settings, info, samples = job.settings, job.world.info, job.world.samples[device.name]
+    cluster = settings.fleet[at]
+    rounds, messages = refined_rounds(case, job, cluster, device)
+    search, matches = read_searches(case.customize)[at], read_matches(case.backbone)
     row = evaluation.score_device(
-        evaluation.Outcome(device, read_matches()[at], search.headers[search.winner].name, rounds),
-        samples_ref(device.name),
+        evaluation.Outcome(device, matches[at], search.headers[search.winner].name, rounds),
+        samples,
         info,
         settings.matching.energy,
-        machine,
-        NIGHTLY,
+        job.machine,
+        case.nightly,
     )
-    write_ledger(NIGHTLY / device.name / "ledger.parquet", messages)
-    remember(on_device.describe_data(device.name, samples_ref(device.name), len(info.classes)))
-    case = Case.here()
+    write_ledger(case.nightly / device.name / "ledger.parquet", messages)
+    remember(case.nightly, on_device.describe_data(device.name, samples, len(info.classes)))
     registry = Registry(case.project)
     champion = registry.find(device_model(case, device.name), CHAMPION)
     if champion is None:
         raise RegistryError(f"{device.name} has no champion to refine. Try: acme run")
-    lineage = Lineage(info.source, read_content_id(), git_commit(case), digest(settings))
+    content = read_content_id(case.partition)
+    lineage = Lineage(info.source, content, git_commit(case), digest(settings))
     runs = {"backbone": champion.tags["backbone_run"], cluster.edge: champion.tags["header_run"]}
-    log_device(Catalogue(Tracker(case, lineage), registry, info), runs, row, NIGHTLY)
+    log_device(Catalogue(Tracker(case, lineage), registry, info), runs, row, case.nightly)
 
 
 def refined_rounds(
-    settings: Settings, cluster: Cluster, device: Device, info: DataInfo, machine: Machine
+    case: Case, job: Job, cluster: Cluster, device: Device
 ) -> tuple[list[State], list[Message]]:
     """The device's rounds on its data as they are now, and the messages that this took."""
-    edge, recipe = cluster.edge, settings.refinement
-    kept = kept_for(read_kept(), device, cluster, recipe.rounds)
-    features = on_device.embed(device.name, kept.model, samples_ref(device.name), info, machine)
+    edge, settings, machine = cluster.edge, job.settings, job.machine
+    recipe, samples = settings.refinement, job.world.samples[device.name]
+    kept = kept_for(read_kept(case.customize), device, cluster, recipe.rounds)
+    features = on_device.embed(device.name, kept.model, samples, job.world.info, machine)
     received = on_device.receive_model(device.name, kept.model, features, machine)
     seed = settings.seed + device.id
     sketch = on_device.send_sketch(

@@ -6,13 +6,14 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from tasks.data.partitioning import partition_data
+from tasks.settings.case import Case
 from tasks.settings.params import Settings
 
 
 @flow(name="partition", flow_run_name="partition, seed {settings.seed}", validate_parameters=False)
-def partition(settings: Settings) -> None:
+def partition(case: Case, settings: Settings) -> None:
     """Public, private and shared sets, by seed."""
-    rows = partition_data(settings)
+    rows = partition_data(case, settings)
     create_table_artifact(
         key="partition",
         table=[{"tier": tier, "rows of the manifest": count} for tier, count in rows.items()],

@@ -57,6 +57,7 @@ def run_stages(root: Path, *stages: str) -> None:
     from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
     from flows.command.run import stage_flow
+    from tasks.settings.case import Case
     from tasks.settings.params import load
 
     settings = load(root / "params.yaml")
@@ -65,7 +66,7 @@ def run_stages(root: Path, *stages: str) -> None:
         patch.chdir(root)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for stage in stages:
-            stage_flow(stage)(settings)
+            stage_flow(stage)(Case(root), settings)
 
 
 def promote_all(root: Path) -> None:

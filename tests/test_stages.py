@@ -40,9 +40,9 @@ def test_every_setting_is_somebody_s_parameter() -> None:
 
 READERS = {
     "partition": ["tasks/data/partitioning.py"],
-    "backbone": ["flows/backbone.py"],
-    "customize": ["flows/customize.py"],
-    "evaluate": ["flows/evaluate.py"],
+    "backbone": ["flows/backbone.py", "flows/job.py"],
+    "customize": ["flows/customize.py", "flows/job.py"],
+    "evaluate": ["flows/evaluate.py", "flows/job.py"],
 }
 """Where a stage's settings are taken apart."""
 

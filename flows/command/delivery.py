@@ -57,7 +57,7 @@ def export_device(
 def find_device(settings: Settings, device: str) -> Device:
     """A device of the fleet, by name or id. Raises SettingsError if there is none."""
     name = device_name(settings, device)
-    return next(d for cluster in settings.fleet for d in cluster.devices if d.name == name)
+    return next(d for d in settings.devices if d.name == name)
 
 
 def print_manifest(manifest: dict[str, Any], place: Path) -> None:

@@ -129,7 +129,7 @@ def run_flow(case: Case, stage: str, settings: Settings) -> None:
     if case.name:
         flow = flow.with_options(flow_run_name=f"{case.name}: {flow.flow_run_name}")
     with tags(*([case.name] if case.name else [])):
-        flow(settings)
+        flow(case, settings)
 
 
 def stage_flow(name: str) -> Any:

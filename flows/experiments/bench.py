@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from flows.backbone import elastic_backbone, registered_reference, scored_grid
+from flows.job import Job
+from tasks.data.samples import World
 from tasks.experiments import world
 from tasks.experiments.grid import cells as grid
 from tasks.experiments.scale import Point, Scale, settings_of
 from tasks.experiments.second import second_folder
-from tasks.experiments.world import World
 from tasks.links.records import Variant
 from tasks.run.compute import Machine
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 from tasks.settings.params import Grid, Settings
 
 Row = dict[str, Any]
@@ -50,11 +51,21 @@ class Bench:
 class Base:
     """What one seed's experiments start from: data, the elastic backbone, its scored grid."""
 
-    settings: Settings
-    world: World
+    job: Job
     elastic: Ref
     variants: list[Variant]
-    machine: Machine
+
+    @property
+    def settings(self) -> Settings:
+        return self.job.settings
+
+    @property
+    def world(self) -> World:
+        return self.job.world
+
+    @property
+    def machine(self) -> Machine:
+        return self.job.machine
 
     def cut(self, point: Point) -> Ref:
         """One variant."""
@@ -76,11 +87,15 @@ class Base:
 
 def base(settings: Settings) -> Base:
     """Train once a seed; every experiment finds it in the cache."""
-    machine, data = Machine.of(settings.compute, settings.threads), partition(settings)
-    registered = registered_reference(settings)
-    elastic = elastic_backbone(settings, registered, data.cloud, data.info, machine)
-    variants = scored_grid(settings, elastic, data.cloud, data.info, machine)
-    return Base(settings, data, elastic, variants, machine)
+    job = job_of(settings)
+    elastic = elastic_backbone(job, registered_reference(settings))
+    return Base(job, elastic, scored_grid(job, elastic))
+
+
+def job_of(settings: Settings) -> Job:
+    """The job of one seed, its data divided."""
+    machine = Machine.of(settings.compute, settings.threads)
+    return Job(settings, partition(settings), machine)
 
 
 def partition(settings: Settings) -> World:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
 from flows.backbone import cluster_backbone, elastic_backbone, registered_reference, scored_grid
 from flows.customize import refine_on_devices, search_at_edge
-from flows.experiments.bench import OPTIONS, Bench, Row, partition
+from flows.experiments.bench import OPTIONS, Bench, Row, job_of
+from flows.job import Job
+from tasks.data.samples import CLOUD, World
 from tasks.experiments.central import cells as central
-from tasks.experiments.world import World
 from tasks.links.link import Message
 from tasks.run.cached import cached
-from tasks.run.compute import Machine
-from tasks.run.files import Ref
-from tasks.settings.params import Cluster, Grid, HeaderSearch, Settings
+from tasks.run.store import Ref
+from tasks.settings.params import Cluster, Grid, HeaderSearch
 
 
 @flow(name="table1", **OPTIONS)
@@ -27,9 +28,9 @@ def table1(bench: Bench) -> list[Row]:
     rows = []
     for seed in bench.costly():
         settings = bench.settings(seed)
-        data, registered = partition(settings), registered_reference(settings)
+        job, registered = job_of(settings), registered_reference(settings)
         for system in (acme, centralised):
-            rows.append({"seed": seed, **system(settings, registered, data)})
+            rows.append({"seed": seed, **system(job, registered)})
     return rows
 
 
@@ -43,36 +44,35 @@ def clock(seconds: dict[str, float], tier: str) -> Iterator[None]:
 
 
 @cached("ACME, from nothing")
-def acme(settings: Settings, registered: Ref | None, data: World) -> Row:
+def acme(job: Job, registered: Ref | None) -> Row:
     """The three tiers, one after the other on this machine."""
-    machine, messages = Machine.of(settings.compute, settings.threads), list[Message]()
-    seconds: dict[str, float] = {}
+    data, messages, seconds = job.world, list[Message](), dict[str, float]()
     rows, sizes, chosen = [], [], []
     with clock(seconds, "cloud_s"):
-        elastic = elastic_backbone(settings, registered, data.cloud, data.info, machine)
-        variants = scored_grid(settings, elastic, data.cloud, data.info, machine)
-    for cluster in settings.fleet:
+        elastic = elastic_backbone(job, registered)
+        variants = scored_grid(job, elastic)
+    for cluster in job.settings.fleet:
         with clock(seconds, "cloud_s"):
-            match, cut = cluster_backbone(settings, cluster, elastic, variants, messages)
-        common = (data.samples, data.info, machine, messages)
+            fitted = cluster_backbone(job, cluster, elastic, variants)
         with clock(seconds, "edge_s"):
-            search, coarse, shared = search_at_edge(settings, cluster, cut, *common)
+            found = search_at_edge(job, cluster, fitted.backbone)
         with clock(seconds, "device_s"):
-            _, rounds = refine_on_devices(settings, cluster, coarse, shared, *common)
-        sizes.append(search.search_space)
-        chosen.append(f"{match.width:g}x{match.depth}")
+            _, rounds, exchanged = refine_on_devices(job, cluster, found)
+        messages += [*fitted.messages, *found.messages, *exchanged]
+        sizes.append(found.search.search_space)
+        chosen.append(f"{fitted.match.width:g}x{fitted.match.depth}")
         headers = central.kept_headers(rounds)
         own = own_data(data, cluster)
-        rows += central.score_devices(coarse, headers, own, data.info, machine)
+        rows += central.score_devices(found.coarse, headers, own, data.info, job.machine)
     about = {"system": "ACME", "chosen": " ".join(chosen), "search_space": max(sizes)}
     return about | row_of(rows, messages, seconds)
 
 
 @cached("centralised, from nothing")
-def centralised(settings: Settings, registered: Ref | None, data: World) -> Row:
+def centralised(job: Job, registered: Ref | None) -> Row:
     """All raw data go up; one server trains, searches backbone and header together for every
     cluster's limit, and tunes for every device."""
-    machine, info = Machine.of(settings.compute, settings.threads), data.info
+    settings, data, machine, info = job.settings, job.world, job.machine, job.world.info
     recipe = central.Joint(
         settings.backbone.part(Grid),
         settings.edge.part(HeaderSearch),
@@ -83,7 +83,8 @@ def centralised(settings: Settings, registered: Ref | None, data: World) -> Row:
     messages = [central.upload(name, ref) for name, ref in data.devices.items()]
     with clock(seconds, "cloud_s"):
         pooled = central.pool(data.cloud, messages, info)
-        elastic = elastic_backbone(settings, registered, pooled.samples, info, machine)
+        everything = replace(job, world=World(info, {**data.samples, CLOUD: pooled.samples}))
+        elastic = elastic_backbone(everything, registered)
     for cluster in settings.fleet:
         own = own_data(data, cluster)
         with clock(seconds, "cloud_s"):

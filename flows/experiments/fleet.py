@@ -9,7 +9,6 @@ from flows.customize import customize_cluster
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from tasks.experiments.central import cells as central
 from tasks.experiments.fleet.cells import costs
-from tasks.links.link import Message
 from tasks.settings.fleet import Cluster
 
 
@@ -26,10 +25,10 @@ def fleet(bench: Bench) -> list[Row]:
 
 def of_cluster(b: Base, cluster: Cluster) -> list[Row]:
     """Both phases for one cluster; its devices' rows."""
-    messages: list[Message] = []
     data, info = b.world, b.world.info
-    _, cut = cluster_backbone(b.settings, cluster, b.elastic, b.variants, messages)
-    done = customize_cluster(b.settings, cluster, cut, data.samples, info, b.machine, messages)
+    fitted = cluster_backbone(b.job, cluster, b.elastic, b.variants)
+    done = customize_cluster(b.job, cluster, fitted.backbone)
+    messages = [*fitted.messages, *done.messages]
     own = {device.name: data.samples[device.name] for device in cluster.devices}
     headers = central.kept_headers(done.rounds)
     scored = central.score_devices(done.coarse, headers, own, info, b.machine)

@@ -11,7 +11,7 @@ from prefect import flow
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from tasks.experiments.headers import cells as headers
 from tasks.experiments.scale import Point
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 from tasks.settings.params import Edge, HeaderSearch
 
 

@@ -11,7 +11,7 @@ from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from flows.experiments.headers import grid_cell, grid_cells, recipe
 from tasks.experiments.lightweight import cells as lightweight
 from tasks.experiments.scale import Point
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 
 
 @flow(name="fig7a", **OPTIONS)

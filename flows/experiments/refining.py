@@ -14,7 +14,7 @@ from tasks.experiments.headers import cells as headers
 from tasks.experiments.refining import cells as refining
 from tasks.experiments.refining.cells import Place
 from tasks.experiments.scale import Corner
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 from tasks.settings.params import HeaderSearch, Refinement
 
 

@@ -16,15 +16,13 @@ from models.backbone.config import BackboneConfig, config_of
 from models.backbone.distillation import Distillation, distill
 from models.backbone.elastic import Grid
 from tasks.cloud.public import Public
-from tasks.cloud.reference import FOLDER
 from tasks.links.link import Message, send
 from tasks.links.records import Variant
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
-from tasks.run.files import Ref
 from tasks.run.modules import load_backbone, put_backbone
 from tasks.run.progress import progress
-from tasks.run.store import read_tensors
+from tasks.run.store import Ref, read_tensors
 
 
 @cached("cloud: rank heads and neurons")
@@ -35,7 +33,7 @@ def rank(reference: Ref, public: Public, samples: int, machine: Machine) -> Ref:
     vit = load_backbone(reference).to(device)
     images, labels = public.split("train")
     scores = importance.importance(vit, images[:samples], labels[:samples])
-    return put_backbone(FOLDER, "ranked", elastic.reorder(vit, scores))
+    return put_backbone(elastic.reorder(vit, scores))
 
 
 @cached("cloud: distil all variants")
@@ -53,7 +51,7 @@ def distil(
     generator = torch.Generator().manual_seed(seed)
     with progress("cloud: distilling") as on_step:
         distill(vit, public.split("train"), grid, recipe, generator, on_step)
-    return put_backbone(FOLDER, "elastic", vit)
+    return put_backbone(vit)
 
 
 @cached("cloud: score the grid")
@@ -70,7 +68,7 @@ def score(elastic_model: Ref, public: Public, grid: Grid, machine: Machine) -> l
 def cut(elastic_model: Ref, edge: str, width: float, depth: int, strategy: str) -> Ref:
     """The cluster's variant as a real smaller module."""
     vit = slicing.slice_variant(load_backbone(elastic_model), width, depth, strategy)
-    return put_backbone(FOLDER, f"backbone-{edge}", vit)
+    return put_backbone(vit)
 
 
 @cached("cloud: send the backbone to {edge}")

@@ -9,8 +9,7 @@ from models.matching.selection import select
 from tasks.links.link import Message, receive
 from tasks.links.records import Match, Variant
 from tasks.run.cached import retried
-from tasks.run.files import Ref
-from tasks.run.store import read_tensors
+from tasks.run.store import Ref, read_tensors
 from tasks.settings import params as settings
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tasks.data.samples import DataInfo, read_split
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 
 
 @dataclass(frozen=True)

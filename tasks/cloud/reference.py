@@ -14,12 +14,10 @@ from tasks.data.samples import DataInfo
 from tasks.run.cached import cached, retried
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
-from tasks.run.files import WORK, Ref
 from tasks.run.modules import load_backbone, put_backbone
 from tasks.run.progress import progress
+from tasks.run.store import Ref
 from tasks.settings import params as settings
-
-FOLDER = WORK / "backbone"
 
 
 @retried("cloud: look at the reference")
@@ -54,7 +52,7 @@ def train_reference(
     generator = torch.Generator().manual_seed(seed)
     with progress("cloud: training the reference") as on_step:
         training.fit(vit, public.split("train"), recipe, generator, on_step)
-    return put_backbone(FOLDER, "reference", vit)
+    return put_backbone(vit)
 
 
 def reference_model(

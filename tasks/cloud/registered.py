@@ -8,11 +8,8 @@ from pathlib import Path
 from models.backbone.config import BackboneConfig, config_of
 from tasks.run.cached import retried
 from tasks.run.errors import SettingsError
-from tasks.run.files import WORK, Ref, put
-from tasks.run.store import put_tensors, read_tensors
+from tasks.run.store import Ref, adopt, put_tensors, read_tensors
 from tasks.tracking.registry import MODELS, Registry, Version
-
-FOLDER = WORK / "reference"
 
 
 def is_registered(name: str | None) -> bool:
@@ -45,7 +42,7 @@ def bring(uri: str, root: Path) -> Ref:
                 f"backbone.reference.name: {uri} is not a whole ViT (a device's model has lost its "
                 "reference header). Try a backbone: models:/acme-backbone-<edge>@champion"
             ) from None
-        return put(FOLDER, "registered", state.read_bytes())
+        return adopt("backbone", state)
 
 
 def _from_module(registry: Registry, version: Version, uri: str) -> Ref:
@@ -57,4 +54,4 @@ def _from_module(registry: Registry, version: Version, uri: str) -> Ref:
             f"backbone.reference.name: {uri} is no timm ViT that can be sliced ({error}). Log it "
             "with mlflow.pytorch.log_model(vit, serialization_format='pickle')"
         ) from None
-    return put_tensors(FOLDER, "registered", module.state_dict(), config.to_dict())
+    return put_tensors("backbone", module.state_dict(), config.to_dict())

@@ -14,7 +14,7 @@ from tasks.data import suite
 from tasks.data.histograms import BINS, by_chance, edges, observed
 from tasks.links.records import DataFacts
 from tasks.run.errors import ValidationError
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.run.files import Ref
-from tasks.run.store import read_tensors
+from tasks.run.store import Ref, read_tensors
 
 BINS = 8  # of brightness, from black to white
 

@@ -12,20 +12,18 @@ import torch
 from tasks.data import own, pin, sources, validation
 from tasks.data.dataset import Dataset, Wanted, content_hashes, first_occurrences
 from tasks.data.partition import SHARED_RANGE, DevicePlan, Plan, Source, class_shares, partition
-from tasks.data.samples import PARTITION, SPLITS, DataInfo, as_tensors
+from tasks.data.samples import SPLITS, DataInfo, as_tensors
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write, write_json
 from tasks.run.store import encode
+from tasks.settings.case import Case
 from tasks.settings.params import Settings
-
-PIN = Path("data.dvc")
-VALIDATION = Path("artifacts/validation")
 
 Arrays = dict[str, np.ndarray]
 
 
 @retried("partition and validate")
-def partition_data(settings: Settings, out: Path = PARTITION) -> dict[str, int]:
+def partition_data(case: Case, settings: Settings) -> dict[str, int]:
     """Check the pin, divide the samples, validate the manifest, write each owner's file.
 
     Returns:
@@ -35,8 +33,8 @@ def partition_data(settings: Settings, out: Path = PARTITION) -> dict[str, int]:
         DataError: the data are not what is pinned, or too few.
         ValidationError: the manifest breaks an expectation; nothing is written but its report.
     """
-    content = pin.verify(settings.data.folder, PIN)
-    return divide(settings, content, out, VALIDATION)
+    content = pin.verify(settings.data.folder, case.pin)
+    return divide(settings, content, case.partition, case.validation)
 
 
 def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[str, int]:

@@ -3,7 +3,7 @@ reads which data shows in the code."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from tasks.run.errors import ArtifactError
-from tasks.run.files import Ref, read_json, sha256_of
-from tasks.run.store import read_tensors
+from tasks.run.files import read_json
+from tasks.run.store import Ref, adopt, read_tensors
 
-PARTITION = Path("artifacts/partition")
+CLOUD = "cloud"
 TEST = "test"
 SPLITS = ("train", "val", TEST)
 
@@ -36,20 +36,47 @@ class DataInfo:
     std: tuple[float, ...]
 
 
-def read_info(folder: Path = PARTITION) -> DataInfo:
+@dataclass(frozen=True)
+class World:
+    """One partition: its public facts, and every owner's samples by name."""
+
+    info: DataInfo
+    samples: dict[str, Ref]
+
+    @property
+    def cloud(self) -> Ref:
+        """The public set."""
+        return self.samples[CLOUD]
+
+    @property
+    def devices(self) -> dict[str, Ref]:
+        """By name, in the order of their ids."""
+        return {k: v for k, v in self.samples.items() if k != CLOUD}
+
+
+def read_world(folder: Path, devices: Iterable[str]) -> World:
+    """The partition that lies in a folder, with the samples of these devices.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
+    owners = (CLOUD, *sorted(devices))
+    return World(read_info(folder), {name: samples_ref(name, folder) for name in owners})
+
+
+def read_info(folder: Path) -> DataInfo:
     """The public facts that the partition stage wrote."""
     return TypeAdapter(DataInfo).validate_python(read_json(folder / "data.json"))
 
 
-def read_content_id(folder: Path = PARTITION) -> str:
+def read_content_id(folder: Path) -> str:
     """The content id of the raw data that were divided."""
     return str(read_json(folder / "pin.json")["content_id"])
 
 
-def samples_ref(owner: str, folder: Path = PARTITION) -> Ref:
-    """The file with the samples of ``owner`` (``cloud`` or a device's name)."""
-    path = folder / "samples" / f"{owner}.safetensors"
-    return Ref(str(path), sha256_of(path))
+def samples_ref(owner: str, folder: Path) -> Ref:
+    """The samples of ``owner`` (``cloud`` or a device's name) in a partition's folder."""
+    return adopt("samples", folder / "samples" / f"{owner}.safetensors")
 
 
 def as_tensors(images: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -83,5 +110,7 @@ def pixels_and_labels(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Ten
     try:
         images, labels = tensors[f"{split}_images"], tensors[f"{split}_labels"]
     except KeyError:
-        raise ArtifactError(f"{ref.path}: no split {split!r}; it has {sorted(tensors)}") from None
+        raise ArtifactError(
+            f"{ref.kind} {ref.sha256[:12]}: no split {split!r}; it has {sorted(tensors)}"
+        ) from None
     return standardise(images, info.mean, info.std), labels.long()

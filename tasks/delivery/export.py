@@ -13,8 +13,8 @@ import torch
 
 from tasks.delivery import formats, measure
 from tasks.run.errors import DeliveryError
-from tasks.run.files import Ref, sha256_of, write_json
-from tasks.run.store import read_tensors
+from tasks.run.files import sha256_of, write_json
+from tasks.run.store import Ref, read_tensors
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
 RUNNER = Path(__file__).parent / "templates/run.py"

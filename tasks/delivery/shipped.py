@@ -14,8 +14,6 @@ from tasks.links.records import State
 from tasks.run.files import atomic_write, write_json
 from tasks.run.store import encode, read_tensors
 
-MODELS = Path("artifacts/models")
-
 
 def ship(folder: Path, vit: ViT, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
     """A device's model without its removed neurons, and its safetensors file in ``folder`` with

@@ -10,9 +10,8 @@ from pydantic import TypeAdapter
 
 from tasks.data.histograms import edges, observed, shares
 from tasks.links.records import DataFacts
-from tasks.run.files import Ref, read_json, write_json
-
-NIGHTLY = Path("artifacts/nightly")
+from tasks.run.files import read_json, write_json
+from tasks.run.store import Ref
 
 
 def describe(device: str, samples: Ref, classes: int) -> DataFacts:
@@ -23,18 +22,18 @@ def describe(device: str, samples: Ref, classes: int) -> DataFacts:
     return DataFacts(device, samples.sha256, shares(by_class), shares(counts))
 
 
-def remember(facts: DataFacts) -> None:
+def remember(folder: Path, facts: DataFacts) -> None:
     """Keep what a device's new model was trained on."""
-    write_json(NIGHTLY / facts.device / "trained_on.json", vars(facts))
+    write_json(folder / facts.device / "trained_on.json", vars(facts))
 
 
 def trained_on(
-    device: str, samples_sha256: str | None, known: Sequence[DataFacts]
+    folder: Path, device: str, samples_sha256: str | None, known: Sequence[DataFacts]
 ) -> DataFacts | None:
     """What the device remembers of the data with this hash, if it still does: from the last
     customization (``known``) or from when it was refined alone."""
     facts = [f for f in known if f.device == device]
-    own = NIGHTLY / device / "trained_on.json"
+    own = folder / device / "trained_on.json"
     if own.exists():
         facts.append(TypeAdapter(DataFacts).validate_python(read_json(own)))
     return next((f for f in facts if f.samples_sha256 == samples_sha256), None)

@@ -10,10 +10,7 @@ from models.backbone.features import extract
 from tasks.data.samples import DataInfo, read_split
 from tasks.links.link import Message, receive, send
 from tasks.run.compute import Machine
-from tasks.run.files import WORK, Ref
-from tasks.run.store import put_tensors, read_tensors
-
-FOLDER = WORK / "devices"
+from tasks.run.store import Ref, put_tensors, read_tensors
 
 
 def send_shared(edge: str, device: str, samples: Ref) -> Message:
@@ -42,7 +39,7 @@ def embed(device: str, model: Message, samples: Ref, info: DataInfo, machine: Ma
         images, labels = read_split(samples, split, info)
         tensors[f"{split}_features"] = extract(vit, images, 256)
         tensors[f"{split}_labels"] = labels
-    return put_tensors(FOLDER, f"features-{device}", tensors)
+    return put_tensors("features", tensors)
 
 
 def send_sketch(

@@ -9,14 +9,12 @@ import numpy as np
 from models.header.build import state_of
 from models.refinement import pruning
 from models.refinement.recipe import LocalTraining, Pruning
-from tasks.device.features import FOLDER
 from tasks.device.rounds import TUNING, Turn, fit, scored
 from tasks.links.link import Message, receive
 from tasks.links.records import State
 from tasks.run.compute import Machine
-from tasks.run.files import Ref
 from tasks.run.modules import load_header
-from tasks.run.store import put_tensors
+from tasks.run.store import Ref, put_tensors
 
 
 def prune(
@@ -45,5 +43,5 @@ def _prune_one(state: State, importance: np.ndarray | None, amount: Pruning) -> 
         return state
     header, config = load_header(state.header)
     pruning.prune(header, importance, amount)
-    ref = put_tensors(FOLDER, f"pruned-{state.device}", state_of(header), config.to_dict())
+    ref = put_tensors("header", state_of(header), config.to_dict())
     return replace(state, header=ref)

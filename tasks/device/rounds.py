@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from models.header.build import HeaderConfig, restore, slim, state_of
 from models.refinement import pruning, training
 from models.refinement.recipe import LocalTraining
-from tasks.device.features import FOLDER, part_of
+from tasks.device.features import part_of
 from tasks.links.link import Message, receive, send
 from tasks.links.records import State
 from tasks.run.compute import Machine
-from tasks.run.files import Ref
 from tasks.run.modules import load_header
 from tasks.run.progress import progress
-from tasks.run.store import put_tensors, read_tensors
+from tasks.run.store import Ref, put_tensors, read_tensors
 
 TUNING = 500
 """Apart from the seeds of a round's training are those of its tuning."""
@@ -64,7 +63,7 @@ def train(
             header,
             config,
             feature,
-            put_tensors(FOLDER, f"importance-{s.device}", {"importance": values}),
+            put_tensors("importance", {"importance": values}),
         )
         for s, header, config, feature, values in zip(
             states, headers, configs, features, sets, strict=True
@@ -126,7 +125,7 @@ def scored(
     return State(
         device=device,
         round=round,
-        header=put_tensors(FOLDER, f"header-{device}-{round}", state_of(header), config.to_dict()),
+        header=put_tensors("header", state_of(header), config.to_dict()),
         importance=importance,
         parameters=sum(p.numel() for p in shipped.parameters()),
         neurons=int(alive.sum()),

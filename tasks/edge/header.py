@@ -25,11 +25,8 @@ from tasks.links.link import Message, receive, send
 from tasks.links.records import Coarse, Header, Search
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
-from tasks.run.files import WORK, Ref
 from tasks.run.progress import progress
-from tasks.run.store import put_tensors, read_tensors
-
-FOLDER = WORK / "headers"
+from tasks.run.store import Ref, put_tensors, read_tensors
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def embed_shared(edge: str, backbone: Message, consented: Consented, machine: Ma
     for split in ("train", "val"):
         images, tensors[f"{split}_labels"] = _samples(consented, split)
         tensors[f"{split}_features"] = extract(vit, images)
-    return put_tensors(FOLDER, f"shared-{edge}", tensors)
+    return put_tensors("features", tensors)
 
 
 @cached("{material.edge}: search the header")
@@ -108,7 +105,7 @@ def settle(
     state, values = receive(backbone)
     frozen = Coarse(
         search.edge,
-        put_tensors(FOLDER, f"backbone-{search.edge}", state, values["config"]),
+        put_tensors("backbone", state, values["config"]),
         winner.state,
     )
     if recipe.unfreeze_steps == 0:
@@ -125,8 +122,8 @@ def settle(
         return frozen
     return Coarse(
         search.edge,
-        put_tensors(FOLDER, f"tuned-{search.edge}", vit.state_dict(), values["config"]),
-        put_tensors(FOLDER, f"tuned-header-{search.edge}", header.state_dict(), winner.config),
+        put_tensors("backbone", vit.state_dict(), values["config"]),
+        put_tensors("header", header.state_dict(), winner.config),
     )
 
 
@@ -178,7 +175,7 @@ def _header(edge: str, trained: TrainedHeader) -> Header:
         name=trained.name,
         kind=trained.config.kind,
         config=config,
-        state=put_tensors(FOLDER, f"{edge}-{trained.name}", trained.state, config),
+        state=put_tensors("header", trained.state, config),
         parameters=trained.parameters,
         flops=trained.flops,
         val_loss=trained.val_loss,

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from tasks.experiments.scale import merged
-from tasks.run.files import WORK
 
-DIGITS = WORK / "digits"
+DIGITS = Path("artifacts/work/digits")
 
 
 def second_folder(overlay: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 import torch
@@ -11,34 +11,15 @@ import torch
 from models.backbone.features import extract
 from models.backbone.slicing import slice_variant
 from tasks.data import pin, sources
-from tasks.data.partitioning import PIN, divide
-from tasks.data.samples import DataInfo, read_info, read_split, samples_ref
+from tasks.data.partitioning import divide
+from tasks.data.samples import DataInfo, World, read_split, read_world
 from tasks.report.heldout import test_split
 from tasks.run.cached import KEY, cached
 from tasks.run.compute import Machine
-from tasks.run.files import WORK, Ref
 from tasks.run.modules import load_backbone, put_backbone
-from tasks.run.store import put_tensors
+from tasks.run.store import Ref, Store, put_tensors
+from tasks.settings.case import Case
 from tasks.settings.params import Data, Settings
-
-FOLDER = WORK / "experiments"
-
-
-@dataclass(frozen=True)
-class World:
-    """One partition: its public facts, and every owner's samples."""
-
-    info: DataInfo
-    samples: dict[str, Ref]
-
-    @property
-    def cloud(self) -> Ref:
-        return self.samples["cloud"]
-
-    @property
-    def devices(self) -> dict[str, Ref]:
-        """By name, in the order of their ids."""
-        return {k: v for k, v in self.samples.items() if k != "cloud"}
 
 
 def content_of(data: Data) -> str:
@@ -49,8 +30,9 @@ def content_of(data: Data) -> str:
         DataError: they cannot be fetched, or are not what is pinned.
     """
     sources.fetch(data.source, data.folder, origin=data.origin)
-    if pin.pins(data.folder, PIN):
-        return pin.verify(data.folder, PIN)
+    pinned = Case.here().pin
+    if pin.pins(data.folder, pinned):
+        return pin.verify(data.folder, pinned)
     return pin.folder_id(data.folder)
 
 
@@ -63,27 +45,19 @@ def identity(settings: Settings, content: str) -> str:
 @cached("partition {key}", cache_policy=KEY - "settings")  # `key` stands for them
 def make_world(settings: Settings, content: str, key: str) -> World:
     """Divide the raw data as the pipeline's first stage does, validated the same way."""
-    out = FOLDER / f"worlds/{key}"
-    divide(settings, content, out, out / "validation")
-    names = [device.name for cluster in settings.fleet for device in cluster.devices]
-    owners = {name: _kept(samples_ref(name, out)) for name in ("cloud", *sorted(names))}
-    return World(read_info(out), owners)
-
-
-def _kept(samples: Ref) -> Ref:
-    """A file of samples under a name that holds its hash: another way to divide the same data
-    writes beside it, not over what earlier results refer to."""
-    path = Path(samples.path)
-    kept = path.with_name(f"{path.stem}-{samples.sha256[:12]}{path.suffix}")
-    path.replace(kept)
-    return Ref(str(kept), samples.sha256)
+    names = [device.name for device in settings.devices]
+    report = Store.here().folder.with_name("worlds") / key
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        divide(settings, content, out, report)
+        return read_world(out, names)
 
 
 @cached("cut width {width}, depth {depth}")
 def cut(elastic: Ref, width: float, depth: int, strategy: str) -> Ref:
     """One variant as a real smaller module."""
     vit = slice_variant(load_backbone(elastic), width, depth, strategy)
-    return put_backbone(FOLDER, "variant", vit)
+    return put_backbone(vit)
 
 
 @cached("features of {name}")
@@ -96,4 +70,4 @@ def embed(name: str, backbone: Ref, samples: Ref, info: DataInfo, machine: Machi
     for split, (images, labels) in splits.items():
         tensors[f"{split}_features"] = extract(vit, images).half()
         tensors[f"{split}_labels"] = labels.to(torch.int16)
-    return put_tensors(FOLDER, "features", tensors)
+    return put_tensors("features", tensors)

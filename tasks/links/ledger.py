@@ -18,7 +18,7 @@ def write_ledger(path: Path, messages: Iterable[Message]) -> None:
     A stage that is resumed from its cache reports the same messages again; a message is the same
     when its kind, ends and round are, and the last report counts.
     """
-    rows = pd.DataFrame([asdict(m) for m in messages]).drop(columns="path")
+    rows = pd.DataFrame([asdict(m) for m in messages])
     if path.exists():
         rows = pd.concat([pd.read_parquet(path), rows])
     rows = rows.drop_duplicates(["kind", "sender", "receiver", "round"], keep="last")

@@ -1,27 +1,24 @@
 """One way across a tier: :func:`send` checks a message against the declared schema of its kind,
-writes it as one file and counts that file's bytes; :func:`receive` reads it back."""
+keeps it as one content and counts its bytes; :func:`receive` reads it back."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tasks.links.kinds import KINDS, Direction, Kind
-from tasks.run.errors import LinkError
-from tasks.run.files import WORK, put, redo
-from tasks.run.store import decode, encode
+from tasks.run.errors import ArtifactError, LinkError
+from tasks.run.store import Ref, decode, encode, put, read
 
 
 @dataclass(frozen=True)
 class Message:
-    """A sent message: a row of the ledger, and where its file lies."""
+    """A sent message: a row of the ledger, and the hash of its content."""
 
     kind: str
     sender: str
@@ -30,7 +27,11 @@ class Message:
     round: int
     bytes: int
     sha256: str
-    path: str
+
+    @property
+    def content(self) -> Ref:
+        """What was sent, as the store knows it."""
+        return Ref(self.kind, self.sha256)
 
 
 def send(
@@ -38,16 +39,15 @@ def send(
     *,
     sender: str,
     receiver: str,
-    folder: Path = WORK / "messages",
     tensors: Mapping[str, Tensor] | None = None,
     values: Mapping[str, Any] | None = None,
     round: int = 0,
     flow: str = "customize",
 ) -> Message:
-    """Write one message file below ``folder`` and return its ledger row.
+    """Keep one message and return its ledger row.
 
-    A message is one safetensors file whose metadata hold the JSON values, or one JSON file where
-    there are no tensors. ``round`` 0 is before the first round.
+    A message is safetensors whose metadata hold the JSON values, or JSON where there are no
+    tensors. ``round`` 0 is before the first round.
 
     Raises:
         LinkError: the kind is not declared, not for this flow, or breaks its schema; or a tensor
@@ -61,38 +61,25 @@ def send(
         raise LinkError(f"{where}: only the {declared.only_flow} flow may send it, not {flow}")
     _check_values(where, declared, values or {})
     _check_tensors(where, declared, tensors or {})
-    name = f"{kind}/{sender}-to-{receiver}-{round}"
     if tensors:
-        payload, suffix = encode(tensors, values or {}), "safetensors"
+        payload = encode(tensors, values or {})
     else:
-        payload, suffix = json.dumps(values, sort_keys=True).encode(), "json"
-    file = put(folder, name, payload, suffix)
-    return Message(
-        kind, sender, receiver, declared.direction, round, len(payload), file.sha256, file.path
-    )
+        payload = json.dumps(values, sort_keys=True).encode()
+    sha256 = put(kind, payload).sha256
+    return Message(kind, sender, receiver, declared.direction, round, len(payload), sha256)
 
 
 def receive(message: Message) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a message back: its tensors and its values.
 
     Raises:
-        LinkError: the file is missing or is not what was sent.
+        LinkError: the content is missing or is not what was sent.
     """
     try:
-        payload = Path(message.path).read_bytes()
-    except OSError as error:
-        raise LinkError(
-            f"{message.kind} from {message.sender}: {message.path}: {error.strerror}. "
-            f"{redo(Path(message.path))}"
-        ) from None
-    if hashlib.sha256(payload).hexdigest() != message.sha256:
-        raise LinkError(
-            f"{message.kind} from {message.sender}: {message.path} is damaged. "
-            f"{redo(Path(message.path))}"
-        )
-    if message.path.endswith(".json"):
-        return {}, json.loads(payload)
-    return decode(payload)
+        payload = read(message.content)
+    except ArtifactError as error:
+        raise LinkError(f"{message.kind} from {message.sender}: {error}") from None
+    return ({}, json.loads(payload)) if payload.startswith(b"{") else decode(payload)
 
 
 def _check_values(where: str, kind: Kind, values: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.links.link import Message
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 
 
 @dataclass(frozen=True)

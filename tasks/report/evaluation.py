@@ -26,16 +26,16 @@ from models.matching.energy import DeviceProfile, modelled_energy_joule
 from models.matching.recipe import EnergyConstants
 from models.refinement.rounds import best_round
 from tasks.data.samples import DataInfo, read_split
-from tasks.delivery.shipped import MODELS, ship
+from tasks.delivery.shipped import ship
 from tasks.links.records import Match, Search, State, Variant
 from tasks.report.heldout import test_split
-from tasks.report.outputs import backbone_of, cut_backbone
+from tasks.report.outputs import read_backbone, read_cut
 from tasks.run.cached import retried
 from tasks.run.compute import Machine
-from tasks.run.files import Ref
 from tasks.run.latency import seconds_a_call
 from tasks.run.modules import load_backbone, load_header
-from tasks.run.store import read_tensors
+from tasks.run.store import Ref, read_tensors
+from tasks.settings.case import Case
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
 LATENCY_BATCH, LATENCY_REPEATS = 32, 9
@@ -54,7 +54,7 @@ class Grid:
     """The cloud's outcome: the elastic backbone, what was cut of it by which strategy, and what
     every cluster was matched with."""
 
-    elastic: Path
+    elastic: Ref
     strategy: str
     variants: Sequence[Variant]
     matches: Sequence[Match]
@@ -108,7 +108,7 @@ def score_headers(
 ) -> list[Row]:
     """Every trained header with its cluster's backbone on the public test split."""
     place = machine.prepare()
-    vit = load_backbone(cut_backbone(search.edge)).to(place)
+    vit = load_backbone(read_cut(Case.here().backbone, search.edge)).to(place)
     images, labels = test_split(public, info)
     features = extract(vit, images)
     fixed = _backbone_columns(vit, match)
@@ -146,7 +146,7 @@ def score_device(
     info: DataInfo,
     constants: EnergyConstants,
     machine: Machine,
-    folder: Path = MODELS,
+    folder: Path,
 ) -> Row:
     """A device's rounds on its own test split; ships the round that its val split chose.
 
@@ -155,7 +155,8 @@ def score_device(
     """
     device, match, rounds = outcome.device, outcome.match, outcome.rounds
     place = machine.prepare()
-    vit = load_backbone(backbone_of(match.edge)).to(place)
+    backbone = read_backbone(Case.here().customize, match.edge)
+    vit = load_backbone(backbone).to(place)
     images, labels = test_split(samples, info)
     own_classes = read_split(samples, "train", info)[1].unique()
     features = extract(vit, images)
@@ -165,9 +166,7 @@ def score_device(
         _round_row(state, t == kept, flops, features, labels, own_classes)
         for t, state in enumerate(rounds)
     ]
-    model, file = ship(
-        folder / device.name, load_backbone(backbone_of(match.edge)), rounds[kept], info
-    )
+    model, file = ship(folder / device.name, load_backbone(backbone), rounds[kept], info)
     pixels = images[:LATENCY_BATCH]
     return {
         "device": device.name,

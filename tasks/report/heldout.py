@@ -6,8 +6,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tasks.data.samples import TEST, DataInfo, pixels_and_labels
-from tasks.run.files import Ref
-from tasks.run.store import read_tensors
+from tasks.run.store import Ref, read_tensors
 
 
 def test_split(samples: Ref, info: DataInfo) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +23,9 @@ from pydantic import TypeAdapter
 from tasks.links.ledger import write_ledger
 from tasks.links.link import Message
 from tasks.links.records import Coarse, DataFacts, Match, Mixing, Search, State, Variant
-from tasks.run.files import Ref, publish, read_json, sha256_of, write_json
+from tasks.run.files import read_json, write_json
+from tasks.run.store import Ref, adopt, publish
 
-BACKBONE = Path("artifacts/backbone")
-CUSTOMIZE = Path("artifacts/customize")
-SUMMARY = Path("artifacts/summary.json")
-REPORT = Path("artifacts/report.html")
 KEPT = ("customized_model", "feature_sketch", "importance_set")
 """What an edge keeps of a customization, so that one device can be refined again without its peers:
 the model as sent down (one for all devices), and every device's sketch and importance sets."""
@@ -36,111 +33,140 @@ the model as sent down (one for all devices), and every device's sketch and impo
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What a cluster got of the cloud: the match, the backbone cut by it, and all messages."""
+
+    match: Match
+    backbone: Ref
+    messages: tuple[Message, ...]
+
+
 def publish_backbone(
-    elastic: Ref,
-    variants: Sequence[Variant],
-    matches: Sequence[Match],
-    backbones: Sequence[Ref],
-    messages: Sequence[Message],
-    out: Path = BACKBONE,
+    out: Path, elastic: Ref, variants: Sequence[Variant], clusters: Sequence[Fitted]
 ) -> None:
     """Leave the outcome of the cloud's phase."""
     publish(elastic, out / "elastic.safetensors")
-    for match, backbone in zip(matches, backbones, strict=True):
-        publish(backbone, out / f"{match.edge}.safetensors")
+    for cluster in clusters:
+        publish(cluster.backbone, out / f"{cluster.match.edge}.safetensors")
     _write(out / "variants.json", variants)
-    _write(out / "matches.json", matches)
-    write_ledger(out / "ledger.parquet", messages)
+    _write(out / "matches.json", [cluster.match for cluster in clusters])
+    write_ledger(out / "ledger.parquet", [m for c in clusters for m in c.messages])
 
 
-def read_variants(out: Path = BACKBONE) -> list[Variant]:
+def read_variants(out: Path) -> list[Variant]:
     """The scored grid."""
     return _read(out / "variants.json", list[Variant])
 
 
-def read_matches(out: Path = BACKBONE) -> list[Match]:
+def read_matches(out: Path) -> list[Match]:
     """What every cluster got, in the fleet's order."""
     return _read(out / "matches.json", list[Match])
 
 
-def cut_backbone(edge: str, out: Path = BACKBONE) -> Ref:
+def read_elastic(out: Path) -> Ref:
+    """The elastic backbone that all variants are cut from."""
+    return adopt("backbone", out / "elastic.safetensors")
+
+
+def read_cut(out: Path, edge: str) -> Ref:
     """The backbone that the cloud cut for an edge's cluster."""
-    path = out / f"{edge}.safetensors"
-    return Ref(str(path), sha256_of(path))
+    return adopt("backbone", out / f"{edge}.safetensors")
 
 
-def backbone_of(edge: str, out: Path = CUSTOMIZE) -> Ref:
-    """The backbone that an edge sent to its devices: as cut, or trained with the header."""
-    path = out / f"backbones/{edge}.safetensors"
-    return Ref(str(path), sha256_of(path))
+def backbone_file(out: Path, edge: str) -> Path:
+    """Where the backbone lies that an edge sent to its devices: as cut, or trained with the
+    header."""
+    return out / f"backbones/{edge}.safetensors"
+
+
+def read_backbone(out: Path, edge: str) -> Ref:
+    """The backbone of :func:`backbone_file`."""
+    return adopt("backbone", backbone_file(out, edge))
+
+
+@dataclass(frozen=True)
+class Customized:
+    """What one cluster's loop left: the search, what went down, who listened to whom, every
+    device's rounds (one that was left out of a round has none of it), and all messages."""
+
+    search: Search
+    coarse: Coarse
+    mixing: Mixing
+    rounds: tuple[tuple[State, ...], ...]
+    messages: tuple[Message, ...]
 
 
 def publish_customization(
-    searches: Sequence[Search],
-    coarse: Sequence[Coarse],
-    mixings: Sequence[Mixing],
-    rounds: Sequence[State],
-    trained_on: Sequence[DataFacts],
-    messages: Sequence[Message],
-    out: Path = CUSTOMIZE,
+    out: Path, clusters: Sequence[Customized], trained_on: Sequence[DataFacts]
 ) -> None:
-    """Leave the outcome of the edges' and devices' phase; records refer to the files left."""
-    _write(out / "searches.json", [_published_search(s, out) for s in searches])
-    for model in coarse:
-        publish(model.backbone, out / f"backbones/{model.edge}.safetensors")
-    _write(out / "mixings.json", mixings)
-    _write(out / "rounds.json", [_published_state(s, out) for s in rounds])
+    """Leave the outcome of the edges' and devices' phase."""
+    for cluster in clusters:
+        edge = cluster.search.edge
+        publish(cluster.coarse.backbone, backbone_file(out, edge))
+        for header in cluster.search.headers:
+            publish(header.state, _header_file(out, edge, header.name))
+        for state in (s for rounds in cluster.rounds for s in rounds):
+            publish(state.header, _state_file(out, state))
+    _write(out / "searches.json", [c.search for c in clusters])
+    _write(out / "mixings.json", [c.mixing for c in clusters])
+    states = [s for c in clusters for rounds in c.rounds for s in rounds]
+    _write(out / "rounds.json", [replace(s, importance=None) for s in states])
     _write(out / "trained_on.json", trained_on)
-    kept = {(m.kind, m.sender, m.round): m for m in messages if m.kind in KEPT}
-    _write(out / "kept.json", [_kept(m, out) for m in kept.values()])
+    messages = [m for c in clusters for m in c.messages]
+    kept = list({(m.kind, m.sender, m.round): m for m in messages if m.kind in KEPT}.values())
+    for message in kept:
+        publish(message.content, _message_file(out, message))
+    _write(out / "kept.json", kept)
     write_ledger(out / "ledger.parquet", messages)
 
 
-def read_searches(out: Path = CUSTOMIZE) -> list[Search]:
-    """Every edge's search."""
-    return _read(out / "searches.json", list[Search])
+def read_searches(out: Path) -> list[Search]:
+    """Every edge's search; the store finds its headers again."""
+    searches = _read(out / "searches.json", list[Search])
+    for search in searches:
+        for header in search.headers:
+            adopt(header.state.kind, _header_file(out, search.edge, header.name))
+    return searches
 
 
-def read_mixings(out: Path = CUSTOMIZE) -> list[Mixing]:
+def read_mixings(out: Path) -> list[Mixing]:
     """Every cluster's similarity and weights."""
     return _read(out / "mixings.json", list[Mixing])
 
 
-def read_rounds(out: Path = CUSTOMIZE) -> list[State]:
-    """Every device's state after every round, 0 being what it received."""
-    return _read(out / "rounds.json", list[State])
+def read_rounds(out: Path) -> list[State]:
+    """Every device's state after every round, 0 being what it received; the store finds its headers
+    again."""
+    states = _read(out / "rounds.json", list[State])
+    for state in states:
+        adopt(state.header.kind, _state_file(out, state))
+    return states
 
 
-def read_kept(out: Path = CUSTOMIZE) -> list[Message]:
-    """The messages that edges keep; see :data:`KEPT`."""
-    return _read(out / "kept.json", list[Message])
+def read_kept(out: Path) -> list[Message]:
+    """The messages that edges keep (see :data:`KEPT`); the store finds their contents again."""
+    messages = _read(out / "kept.json", list[Message])
+    for message in messages:
+        adopt(message.kind, _message_file(out, message))
+    return messages
 
 
-def read_trained_on(out: Path = CUSTOMIZE) -> list[DataFacts]:
+def read_trained_on(out: Path) -> list[DataFacts]:
     """What each device remembers of the data that its model was trained on."""
     return _read(out / "trained_on.json", list[DataFacts])
 
 
-def _kept(message: Message, out: Path) -> Message:
-    path = out / f"messages/{message.kind}/{message.sender}-{message.round}.safetensors"
-    return replace(message, path=str(publish(Ref(message.path, message.sha256), path)))
+def _header_file(out: Path, edge: str, name: str) -> Path:
+    return out / f"headers/{edge}-{name}.safetensors"
 
 
-def _published_search(search: Search, out: Path) -> Search:
-    headers = tuple(
-        replace(h, state=_moved(h.state, out / f"headers/{search.edge}-{h.name}.safetensors"))
-        for h in search.headers
-    )
-    return replace(search, headers=headers)
+def _state_file(out: Path, state: State) -> Path:
+    return out / f"devices/{state.device}-round-{state.round}.safetensors"
 
 
-def _published_state(state: State, out: Path) -> State:
-    name = f"devices/{state.device}-round-{state.round}.safetensors"
-    return replace(state, header=_moved(state.header, out / name), importance=None)
-
-
-def _moved(ref: Ref, path: Path) -> Ref:
-    return Ref(str(publish(ref, path)), ref.sha256)
+def _message_file(out: Path, message: Message) -> Path:
+    return out / f"messages/{message.kind}/{message.sender}-{message.round}.safetensors"
 
 
 def _write(path: Path, records: Sequence[Any]) -> None:

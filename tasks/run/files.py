@@ -1,15 +1,11 @@
-"""Files that hold what tasks exchange: written whole or not at all, referred to by content.
-
-Content is written to a temporary name, brought to the disk and renamed, so that a killed worker, a
-lost machine or a full disk leaves no half-written file behind.
-"""
+"""Files, written whole or not at all: to a temporary name, brought to the disk and renamed, so that
+a killed worker, a lost machine or a full disk leaves no half-written file behind."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +13,8 @@ from boltons.fileutils import atomic_save
 
 from tasks.run.errors import ArtifactError
 
-WORK = Path("artifacts/work")
-"""What tasks exchange and Prefect caches, owned by Prefect; safe to delete between runs."""
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A file and the hash of its content: what tasks exchange and what caches are keyed by."""
-
-    path: str
-    sha256: str
+WORK = ("artifacts", "work")
+"""How the folder ends that holds what tasks exchange and Prefect caches."""
 
 
 def atomic_write(path: Path, payload: bytes) -> None:
@@ -57,35 +45,10 @@ def sha256_of(path: Path) -> str:
         raise unreadable(path, error) from None
 
 
-def put(folder: Path, name: str, payload: bytes, suffix: str = "safetensors") -> Ref:
-    """Write ``payload`` under a name that holds its hash, so that no cached result of an earlier
-    run ever refers to a file that a later run has overwritten."""
-    sha256 = hashlib.sha256(payload).hexdigest()
-    path = folder / f"{name}-{sha256[:12]}.{suffix}"
-    atomic_write(path, payload)
-    return Ref(str(path), sha256)
-
-
-def publish(ref: Ref, path: Path) -> Path:
-    """Copy a referenced file to a plain ``path``: what a stage leaves for DVC.
-
-    Raises:
-        ArtifactError: the file is missing or is not the one referred to.
-    """
-    payload = read_bytes(Path(ref.path))
-    if hashlib.sha256(payload).hexdigest() != ref.sha256:
-        raise ArtifactError(
-            f"{ref.path}: content changed since it was written. {redo(Path(ref.path))}"
-        )
-    atomic_write(path, payload)
-    return path
-
-
-def write_json(path: Path, content: Any) -> Ref:
+def write_json(path: Path, content: Any) -> None:
     """Write JSON with sorted keys, so that equal content gives equal bytes."""
     payload = (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
     atomic_write(path, payload)
-    return Ref(str(path), hashlib.sha256(payload).hexdigest())
 
 
 def read_json(path: Path) -> Any:
@@ -99,9 +62,15 @@ def read_json(path: Path) -> Any:
 def redo(path: Path) -> str:
     """What to do about a file that is missing or damaged. What a cached result refers to is not
     written again while that result is there, so both must go."""
-    if path.resolve().is_relative_to(WORK.resolve()):
-        return f"Delete the folder {WORK}, which is made anew, and run again."
+    work = next((folder for folder in path.parents if folder.parts[-2:] == WORK), None)
+    if work:
+        return f"Delete the folder {shown(work)}, which is made anew, and run again."
     return "Run the stage that writes it: acme run."
+
+
+def shown(path: Path) -> Path:
+    """A path as a person wants to read it: from the working folder where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def read_bytes(path: Path) -> bytes:

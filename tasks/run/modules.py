@@ -9,8 +9,7 @@ from torch import nn
 from models.backbone.config import BackboneConfig, ViT, config_of
 from models.backbone.config import restore as restore_backbone
 from models.header.build import HeaderConfig, restore
-from tasks.run.files import Ref
-from tasks.run.store import put_tensors, read_tensors
+from tasks.run.store import Ref, put_tensors, read_tensors
 
 
 def load_backbone(ref: Ref | Path) -> ViT:
@@ -26,6 +25,6 @@ def load_header(ref: Ref) -> tuple[nn.Module, HeaderConfig]:
     return restore(config, state), config
 
 
-def put_backbone(folder: Path, name: str, vit: ViT) -> Ref:
-    """Write a ViT with its configuration; :func:`load_backbone` reads it."""
-    return put_tensors(folder, name, vit.state_dict(), config_of(vit).to_dict())
+def put_backbone(vit: ViT) -> Ref:
+    """Keep a ViT with its configuration; :func:`load_backbone` reads it."""
+    return put_tensors("backbone", vit.state_dict(), config_of(vit).to_dict())

@@ -1,13 +1,17 @@
-"""Tensors in files: safetensors beside a JSON configuration, never pickle.
+"""What tasks exchange: content by its hash, in a store that finds it.
 
-Tasks pass :class:`~tasks.run.files.Ref` records to each other, never tensors.
+Tasks pass :class:`Ref` records to each other, never tensors and never paths: a reference means the
+same on every machine whose store holds the content. Tensors are safetensors beside a JSON
+configuration, never pickle.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,87 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from tasks.run.errors import ArtifactError
-from tasks.run.files import Ref, put, read_bytes, redo
+from tasks.run.files import atomic_write, read_bytes, redo
+
+PLACE = "ACME_STORE"
+"""The variable that names this process's store, as PREFECT_LOCAL_STORAGE_PATH names the place of
+cached results: what refers to content and the content live and die together."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Content by its hash, and of which kind it is: what caches are keyed by and records hold."""
+
+    kind: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of contents: ``<kind>/<sha256>``. Nothing in it is ever written over by another
+    content, and every read checks the hash."""
+
+    folder: Path
+
+    @classmethod
+    def here(cls) -> Store:
+        """This process's store: :data:`PLACE`, else below the working folder."""
+        return cls(Path(os.environ.get(PLACE, "artifacts/work/store")))
+
+    def path(self, ref: Ref) -> Path:
+        """Where a content lies, or would."""
+        return self.folder / ref.kind / ref.sha256
+
+    def put(self, kind: str, payload: bytes) -> Ref:
+        """Keep a content. Raises ArtifactError if it cannot be written."""
+        ref = Ref(kind, hashlib.sha256(payload).hexdigest())
+        atomic_write(self.path(ref), payload)
+        return ref
+
+    def adopt(self, kind: str, file: Path) -> Ref:
+        """Keep the content of a file that lies elsewhere, as a stage or a user left it.
+
+        Raises:
+            ArtifactError: it cannot be read.
+        """
+        payload = read_bytes(file)
+        ref = Ref(kind, hashlib.sha256(payload).hexdigest())
+        if not self.path(ref).is_file():
+            atomic_write(self.path(ref), payload)
+        return ref
+
+    def read(self, ref: Ref) -> bytes:
+        """A content. Raises ArtifactError if it is missing or is not the one referred to."""
+        path = self.path(ref)
+        payload = read_bytes(path)
+        if hashlib.sha256(payload).hexdigest() != ref.sha256:
+            raise ArtifactError(f"{path}: content changed since it was written. {redo(path)}")
+        return payload
+
+
+def put(kind: str, payload: bytes) -> Ref:
+    """Keep a content in this process's store."""
+    return Store.here().put(kind, payload)
+
+
+def adopt(kind: str, file: Path) -> Ref:
+    """Keep a file's content in this process's store."""
+    return Store.here().adopt(kind, file)
+
+
+def read(ref: Ref) -> bytes:
+    """A content of this process's store; checked."""
+    return Store.here().read(ref)
+
+
+def publish(ref: Ref, path: Path) -> Path:
+    """Copy a content to a plain ``path``: what a stage leaves for DVC.
+
+    Raises:
+        ArtifactError: the content is missing or is not the one referred to.
+    """
+    atomic_write(path, read(ref))
+    return path
 
 
 def encode(tensors: Mapping[str, Tensor], config: Mapping[str, Any] | None = None) -> bytes:
@@ -36,23 +120,21 @@ def decode(payload: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def put_tensors(
-    folder: Path, name: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any] | None = None
+    kind: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any] | None = None
 ) -> Ref:
-    """Write a state and its configuration as one content-named file; returns its reference."""
-    return put(folder, name, encode(tensors, config))
+    """Keep a state with its configuration; returns its reference."""
+    return put(kind, encode(tensors, config))
 
 
-def read_tensors(ref: Ref | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the configuration of a file that :func:`put_tensors` wrote.
+def read_tensors(source: Ref | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the configuration that :func:`put_tensors` kept, or that a file holds.
 
     Raises:
-        ArtifactError: the file is missing, damaged, or (for a Ref) not the one referred to.
+        ArtifactError: the content is missing, damaged, or (of a reference) another.
     """
-    path = Path(ref.path) if isinstance(ref, Ref) else ref
-    payload = read_bytes(path)
-    if isinstance(ref, Ref) and hashlib.sha256(payload).hexdigest() != ref.sha256:
-        raise ArtifactError(f"{path}: content changed since it was written. {redo(path)}")
+    payload = read(source) if isinstance(source, Ref) else read_bytes(source)
     try:
         return decode(payload)
     except SafetensorError as error:
+        path = Store.here().path(source) if isinstance(source, Ref) else source
         raise ArtifactError(f"{path}: not a safetensors file ({error}). {redo(path)}") from None

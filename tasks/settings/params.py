@@ -26,7 +26,7 @@ from tasks.settings.fields import (
     in_words,
     read_yaml,
 )
-from tasks.settings.fleet import Cluster
+from tasks.settings.fleet import Cluster, Device
 
 
 class Data(Frozen):
@@ -129,9 +129,14 @@ class Settings(Frozen):
     refinement: Refinement
     fleet: Annotated[tuple[Cluster, ...], Field(min_length=1)]
 
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """All devices, in the fleet's order."""
+        return tuple(device for cluster in self.fleet for device in cluster.devices)
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
-        ids = [device.id for cluster in self.fleet for device in cluster.devices]
+        ids = [device.id for device in self.devices]
         edges = [cluster.edge for cluster in self.fleet]
         for what, values in (("device id", list(map(str, ids))), ("edge", edges)):
             twice = sorted({v for v in values if values.count(v) > 1})
@@ -167,7 +172,7 @@ def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Settings:
 
 def device_name(settings: Settings, device: str) -> str:
     """A device's name from its name or id. Raises SettingsError if the fleet has no such device."""
-    names = [d.name for cluster in settings.fleet for d in cluster.devices]
+    names = [d.name for d in settings.devices]
     name = f"device-{int(device):02d}" if device.isdigit() else device
     if name not in names:
         raise SettingsError(f"{device}: no such device. The fleet has: {', '.join(names)}")

@@ -17,9 +17,9 @@ from tasks.cloud.reference import reference_model
 from tasks.data.samples import DataInfo, read_info
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
-from tasks.run.files import Ref
 from tasks.run.latency import seconds_a_call
 from tasks.run.progress import progress
+from tasks.run.store import Ref
 from tasks.settings.case import Case
 from tasks.settings.params import Settings
 from tasks.setup.power import Counter, find_counter

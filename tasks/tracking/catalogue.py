@@ -16,7 +16,7 @@ from tasks.data.samples import DataInfo
 from tasks.delivery.shipped import load_shipped
 from tasks.links.records import Match, Search
 from tasks.report import figures
-from tasks.report.outputs import backbone_of
+from tasks.report.outputs import backbone_file, read_backbone
 from tasks.run.cached import retried
 from tasks.run.files import sha256_of
 from tasks.run.modules import load_backbone
@@ -149,10 +149,10 @@ def _log_cluster(
         )
         for row, header in zip(rows, search.headers, strict=True)
     ]
-    backbone = backbone_of(match.edge, tracker.case.customize)
-    searches = tracker.case.customize / "searches.json"
+    outcome = tracker.case.customize
+    backbone, file = read_backbone(outcome, match.edge), backbone_file(outcome, match.edge)
     group = Group(
-        _group(match.edge, searches, Path(backbone.path)),
+        _group(match.edge, outcome / "searches.json", file),
         f"{match.edge}: header search",
         candidates,
         params={
@@ -175,7 +175,7 @@ def _log_cluster(
         sha256=backbone.sha256,
         tags={**tracker.lineage_tags(), **tags, "header": "reference"},
         card=cards.backbone(match, winner, tracker.links({"Candidates": backbone_run}), info),
-        files=[Path(backbone.path)],
+        files=[file],
         metrics={"val_accuracy": winner["val_accuracy"]},
     )
     registry.register(backbone_model(tracker.case, match.edge), entry)

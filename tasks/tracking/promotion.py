@@ -16,8 +16,7 @@ import torch
 from models.backbone.training import scores
 from tasks.data.samples import samples_ref
 from tasks.run.cached import retried
-from tasks.run.files import Ref
-from tasks.run.store import read_tensors
+from tasks.run.store import Ref, read_tensors
 from tasks.settings.case import Case
 from tasks.settings.fleet import Device
 from tasks.settings.params import Settings

@@ -16,6 +16,7 @@ import torch
 from tasks.delivery.shipped import load_shipped
 from tasks.report.outputs import read_rounds, read_searches
 from tasks.run.errors import DataError, StageError
+from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
 
 
@@ -68,7 +69,7 @@ def test_the_uplink_is_a_fraction_of_a_centralised_system_s(
 def test_the_winner_is_not_worse_than_linear_on_shared_validation(finished: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(finished)
-        searches = read_searches()
+        searches = read_searches(Case.here().customize)
     for search in searches:
         linear = next(h for h in search.headers if h.kind == "linear")
         assert search.headers[search.winner].val_accuracy >= linear.val_accuracy
@@ -86,7 +87,10 @@ def test_mlflow_holds_every_candidate_and_a_champion_that_predicts(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(finished)
-        rounds, searches = read_rounds(), read_searches()
+        rounds, searches = (
+            read_rounds(Case.here().customize),
+            read_searches(Case.here().customize),
+        )
     assert len(candidates) == 4 + sum(len(s.headers) for s in searches) + len(rounds)
     for metric in (
         "val_accuracy",

@@ -17,6 +17,8 @@ from tasks.run.errors import StageError
 from tasks.settings.fields import read_yaml, yaml_text
 from tests.tiny import ROOT, bring
 
+PARTITION = Path("artifacts/partition")
+
 
 @pytest.fixture(scope="module")
 def project(
@@ -55,7 +57,8 @@ def test_changed_data_lead_to_a_challenger_for_that_device_alone(
     from flows.nightly import check_devices
 
     before = versions(project)
-    others = {n: samples_ref(n).sha256 for n in ("device-00", "device-02", "device-03", "cloud")}
+    names = ("device-00", "device-02", "device-03", "cloud")
+    others = {n: samples_ref(n, PARTITION).sha256 for n in names}
     label = str(missing_classes(project, "device-01")[0])
     bring(project, "device-01", label, label, 40)
     with pytest.raises(StageError, match="acme data pin"):
@@ -70,14 +73,14 @@ def test_changed_data_lead_to_a_challenger_for_that_device_alone(
         "device-02": "unchanged",
         "device-03": "unchanged",
     }
-    assert {n: samples_ref(n).sha256 for n in others} == others
+    assert {n: samples_ref(n, PARTITION).sha256 for n in others} == others
     assert trained == {1}  # no peer trained again
     assert versions(project) == {**before, "acme-device-01": before["acme-device-01"] + 1}
     ledger = pd.read_parquet("artifacts/nightly/device-01/ledger.parquet")
     assert set(ledger.sender) | set(ledger.receiver) == {"device-01", "north"}
 
     version = newest("acme-device-01", project)
-    assert version.tags["samples_sha256"] == samples_ref("device-01").sha256
+    assert version.tags["samples_sha256"] == samples_ref("device-01", PARTITION).sha256
     assert version.tags["acme.reason"]
     assert {version.tags["header_run"], version.tags["backbone_run"]}
 

@@ -287,19 +287,20 @@ class Replay:
         """The keys of all cached tasks of both phases."""
         from flows.backbone import cluster_backbone, elastic_backbone, scored_grid
         from flows.customize import customize_cluster
-        from tasks.data.samples import read_info, samples_ref
+        from flows.job import Job
+        from tasks.data.samples import read_world
         from tasks.run.compute import Machine
+        from tasks.settings.case import Case
 
         self.keys = {}
-        info, machine = read_info(), Machine.of(settings.compute, settings.threads)
-        elastic = elastic_backbone(settings, None, samples_ref("cloud"), info, machine)
-        variants = scored_grid(settings, elastic, samples_ref("cloud"), info, machine)
+        world = read_world(Case.here().partition, [f"device-0{i}" for i in range(4)])
+        world.samples["device-04"] = world.samples["device-00"]  # another name: the data stay
+        job = Job(settings, world, Machine.of(settings.compute, settings.threads))
+        elastic = elastic_backbone(job, None)
+        variants = scored_grid(job, elastic)
         for cluster in settings.fleet[:1]:
-            names = ["cloud", *(d.name for d in cluster.devices)]
-            there = [n if n != "device-04" else "device-00" for n in names]  # the data stay
-            samples = {n: samples_ref(t) for n, t in zip(names, there, strict=True)}
-            _, cut = cluster_backbone(settings, cluster, elastic, variants, [])
-            customize_cluster(settings, cluster, cut, samples, info, machine, [])
+            fitted = cluster_backbone(job, cluster, elastic, variants)
+            customize_cluster(job, cluster, fitted.backbone)
         return dict(self.keys)
 
 

@@ -26,14 +26,12 @@ from tasks.links.records import Coarse, State
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
-from tasks.run.files import WORK, Ref
 from tasks.run.modules import load_backbone, load_header
 from tasks.run.progress import progress
-from tasks.run.store import put_tensors, read_tensors
+from tasks.run.store import Ref, put_tensors, read_tensors
 from tasks.settings import params as settings
 
 Row = dict[str, Any]
-FOLDER = WORK / "experiments"
 TRAINED_ON = ("train", "val")  # of a device; its test split is touched once, at the end
 
 
@@ -94,7 +92,7 @@ def pool(public: Ref, uploads: list[Message], info: DataInfo) -> Pooled:
         {s: torch.cat(x) for s, x in images.items()}, {s: torch.cat(y) for s, y in labels.items()}
     )
     count = len(mine["train_labels"])
-    return Pooled(put_tensors(FOLDER, "pooled", joined), count, info)
+    return Pooled(put_tensors("samples", joined), count, info)
 
 
 @cached("search backbone and header together, {limit} parameters")
@@ -124,8 +122,8 @@ def search_jointly(
     chosen = slice_variant(vit, *points[found.part], grid.depth_strategy)
     return Coarse(
         "{:g}x{}".format(*points[found.part]),
-        put_tensors(FOLDER, "central", chosen.state_dict(), config_of(chosen).to_dict()),
-        put_tensors(FOLDER, "header", found.header.state, found.header.config.to_dict()),
+        put_tensors("backbone", chosen.state_dict(), config_of(chosen).to_dict()),
+        put_tensors("header", found.header.state, found.header.config.to_dict()),
     )
 
 
@@ -153,7 +151,7 @@ def tune_centrally(
     ]
     config = read_tensors(coarse.header)[1]
     return {
-        name: put_tensors(FOLDER, "tuned", header.state_dict(), config)
+        name: put_tensors("header", header.state_dict(), config)
         for name, header in zip(devices, kept, strict=True)
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tasks.links.link import Message
 from tasks.report.evaluation import centralised_bytes
 from tasks.report.heldout import test_count
-from tasks.run.files import Ref
+from tasks.run.store import Ref
 
 
 def costs(device: str, samples: Ref, messages: Iterable[Message]) -> dict[str, int]:

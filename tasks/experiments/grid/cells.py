@@ -21,8 +21,8 @@ from tasks.links.records import Variant
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
-from tasks.run.files import Ref
 from tasks.run.modules import load_backbone
+from tasks.run.store import Ref
 from tasks.settings import params as settings
 
 Row = dict[str, Any]

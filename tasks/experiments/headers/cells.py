@@ -18,14 +18,12 @@ from tasks.data.samples import DataInfo, read_split
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
-from tasks.run.files import WORK, Ref
 from tasks.run.modules import load_backbone, load_header
 from tasks.run.progress import progress
-from tasks.run.store import put_tensors
+from tasks.run.store import Ref, put_tensors
 from tasks.settings import params as settings
 
 Row = dict[str, Any]
-FOLDER = WORK / "experiments"
 UNLIMITED = 10**12
 
 
@@ -77,7 +75,7 @@ def headers_at(
             "flops": h.flops,
             "val_loss": h.val_loss,
             "val_accuracy": h.val_accuracy,
-            "state": put_tensors(FOLDER, "header", h.state, h.config.to_dict()),
+            "state": put_tensors("header", h.state, h.config.to_dict()),
         }
         for i, h in enumerate(result.trained)
     ]

@@ -25,10 +25,9 @@ from tasks.experiments.world import World
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
-from tasks.run.files import Ref
 from tasks.run.modules import load_header
 from tasks.run.progress import progress
-from tasks.run.store import read_tensors
+from tasks.run.store import Ref, read_tensors
 from tasks.settings import params as settings
 
 Row = dict[str, Any]

@@ -24,15 +24,13 @@ from tasks.data.samples import DataInfo, read_split
 from tasks.experiments.tuning import mean_accuracy
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
-from tasks.run.files import WORK, Ref
 from tasks.run.modules import load_backbone
 from tasks.run.progress import progress
-from tasks.run.store import put_tensors, read_tensors
+from tasks.run.store import Ref, put_tensors, read_tensors
 from tasks.settings import params as settings
 from tasks.settings.fleet import BYTES_PER_PARAMETER
 
 Row = dict[str, Any]
-FOLDER = WORK / "experiments"
 LITERAL, RANDOM, TUNED = "literal Eq. 20", "random pruning", "fine-tuning alone"
 
 
@@ -64,7 +62,7 @@ def feature_scale(
     vit = load_backbone(backbone).to(machine.prepare())
     images, _ = read_split(public, "train", info)
     tokens = extract(vit, images[:samples])[:, 0, 0]
-    return put_tensors(FOLDER, "scale", {"mean": tokens.mean(0), "std": tokens.std(0) + 1e-6})
+    return put_tensors("scale", {"mean": tokens.mean(0), "std": tokens.std(0) + 1e-6})
 
 
 @cached("similarity, {level}, {samples} samples")
@@ -114,7 +112,7 @@ def header_on_shared(
         lr=recipe.lr,
         generator=torch.Generator().manual_seed(seed),
     )
-    return put_tensors(FOLDER, "shared-header", state_of(module), config)
+    return put_tensors("header", state_of(module), config)
 
 
 @cached("refine, {place.level}, {place.samples} samples, {place.strength} pruned")

@@ -21,6 +21,7 @@ from tasks.delivery.shipped import load_shipped
 from tasks.run.errors import DeliveryError, RegistryError, SettingsError
 from tasks.run.store import read_tensors
 from tasks.servers.services import free_port
+from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import load
 
@@ -37,8 +38,13 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return root
 
 
+def val_images() -> torch.Tensor:
+    samples = samples_ref("device-01", Case.here().partition)
+    return read_tensors(samples)[0]["val_images"]
+
+
 def pixels() -> torch.Tensor:
-    return formats.pixels_of(read_tensors(samples_ref("device-01"))[0]["val_images"])
+    return formats.pixels_of(val_images())
 
 
 def raised_limit(factor: int) -> None:
@@ -71,7 +77,7 @@ def test_a_delivered_model_answers_as_torch_s_for_any_batch(project: Path, name:
 def test_the_runner_needs_only_onnxruntime_and_says_what_is_wrong(project: Path) -> None:
     raised_limit(4)
     export_device("device-01", "onnx", False, Path("out"), PARAMS)
-    image = read_tensors(samples_ref("device-01"))[0]["val_images"][0].numpy()
+    image = val_images()[0].numpy()
     np.save("image.npy", image)
     np.save("wrong.npy", image[:, :5])
     Path("torn.png").write_bytes(b"\x89PNG not really")

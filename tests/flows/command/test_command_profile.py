@@ -99,7 +99,7 @@ def test_variants_are_timed_on_a_real_clock() -> None:
 
 def test_a_registered_reference_is_what_is_timed(here: Path, clock: SimpleNamespace) -> None:
     config = BackboneConfig(28, 7, 1, 3, 32, 6, 4, 8, 64)
-    ref = put_tensors(here, "registered", build(config).state_dict(), config.to_dict())
+    ref = put_tensors("backbone", build(config).state_dict(), config.to_dict())
     name = {"backbone": {"reference": {"name": "models:/my-vit@best"}}}
     found = profiling.profile(load(PARAMS, name), 7.0, ref)
     largest = next(row for row in found.measured if (row.width, row.depth) == (1.0, 6))

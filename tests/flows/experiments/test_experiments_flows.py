@@ -18,7 +18,7 @@ from flows.experiments.bench import Bench
 from flows.experiments.by_name import flow_of
 from models.backbone import distillation, training
 from tasks.data import partitioning
-from tasks.experiments import results, world
+from tasks.experiments import results
 from tasks.experiments.grid import cells as grid
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.experiments.scale import Scale
@@ -95,9 +95,7 @@ def permuted(data: World) -> World:
         tensors, _ = read_tensors(ref)
         labels = tensors["test_labels"]
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
-        samples[name] = put_tensors(
-            world.FOLDER, f"permuted-{name}", {**tensors, "test_labels": labels[order]}
-        )
+        samples[name] = put_tensors("samples", {**tensors, "test_labels": labels[order]})
     return replace(data, samples=samples)
 
 

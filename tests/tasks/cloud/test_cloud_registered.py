@@ -13,7 +13,7 @@ from models.customized import standalone
 from tasks.cloud.backbone import load_backbone
 from tasks.cloud.registered import bring
 from tasks.run.errors import SettingsError
-from tasks.run.store import put_tensors
+from tasks.run.store import publish, put_tensors
 from tasks.tracking.registry import Registry
 
 CONFIG = BackboneConfig(8, 4, 1, 5, 12, 1, 2, 6, 24)
@@ -29,7 +29,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def register(root: Path, name: str, config: dict) -> str:
     """Register a small ViT as the pipeline does, with ``config`` in its file; returns its hash."""
     vit = build(CONFIG).eval()
-    ref = put_tensors(root, name, vit.state_dict(), config)
+    ref = put_tensors(name, vit.state_dict(), config)
     registry = Registry(root)
     with mlflow.start_run() as run:
         pass
@@ -41,7 +41,7 @@ def register(root: Path, name: str, config: dict) -> str:
         sha256=ref.sha256,
         tags={},
         card="",
-        files=[Path(ref.path)],
+        files=[publish(ref, root / "edge-0.safetensors")],
         metrics={},
     )
     return ref.sha256

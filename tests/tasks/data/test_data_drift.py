@@ -9,15 +9,19 @@ import pytest
 
 from tasks.data import drift
 from tasks.data.histograms import by_chance
-from tasks.data.samples import PARTITION, samples_ref
+from tasks.data.samples import samples_ref
 from tasks.device.drifted import describe
 from tasks.run.errors import ValidationError
 from tasks.run.store import put_tensors, read_tensors
+from tasks.settings.case import Case
 
 
-def test_labels_and_brightness_that_moved_are_drift(finished: Path, tmp_path: Path) -> None:
+def test_labels_and_brightness_that_moved_are_drift(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
 
-    place = finished / PARTITION
+    place = Case(finished).partition
     limits, classes = drift.Thresholds(0.05, 0.1), list("0123456789")
     here, there = samples_ref("device-00", place), samples_ref("device-01", place)
     facts = describe("device-00", here, 10)
@@ -28,11 +32,11 @@ def test_labels_and_brightness_that_moved_are_drift(finished: Path, tmp_path: Pa
     tensors, _ = read_tensors(here)
     dark = {k: v // 4 if k.endswith("images") else v for k, v in tensors.items()}
     assert set(
-        drift.check(put_tensors(tmp_path, "x", dark), facts, classes, limits, tmp_path / "c")
+        drift.check(put_tensors("samples", dark), facts, classes, limits, tmp_path / "c")
     ) == {"brightness"}
     wrong = {k: v.clone().fill_(77) if k == "val_labels" else v for k, v in tensors.items()}
     with pytest.raises(ValidationError, match="every label is a known class"):
-        drift.check(put_tensors(tmp_path, "y", wrong), facts, classes, limits, tmp_path / "d")
+        drift.check(put_tensors("samples", wrong), facts, classes, limits, tmp_path / "d")
     assert (tmp_path / "d/data_docs/index.html").exists()
 
 

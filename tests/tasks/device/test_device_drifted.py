@@ -21,9 +21,9 @@ def test_histograms_are_of_train_and_val_alone_and_never_zero() -> None:
     images = {"train": torch.zeros(3, 1, 2, 2), "val": torch.full((1, 1, 2, 2), 255.0)}
     tensors = {f"{split}_images": x.to(torch.uint8) for split, x in images.items()}
     tensors |= {"train_labels": torch.tensor([0, 0, 1]), "val_labels": torch.tensor([1])}
-    alone = describe("device-00", put_tensors(Path("a"), "x", tensors), 3)
+    alone = describe("device-00", put_tensors("samples", tensors), 3)
     tensors |= {"test_images": torch.zeros(9, 1, 2, 2), "test_labels": torch.full((9,), 2)}
-    with_test = describe("device-00", put_tensors(Path("a"), "x", tensors), 3)
+    with_test = describe("device-00", put_tensors("samples", tensors), 3)
     assert (alone.labels, alone.brightness) == (with_test.labels, with_test.brightness)
     assert alone.labels == pytest.approx((2.1 / 4.3, 2.1 / 4.3, 0.1 / 4.3))
     assert alone.brightness[0] == pytest.approx(3.1 / 4.8)
@@ -34,11 +34,11 @@ def test_histograms_are_of_train_and_val_alone_and_never_zero() -> None:
 def test_it_knows_the_last_customization_and_when_it_was_refined_alone() -> None:
     tensors = {f"{s}_images": torch.zeros(2, 1, 2, 2) for s in ("train", "val")}
     tensors |= {f"{s}_labels": torch.tensor([0, 1]) for s in ("train", "val")}
-    facts = describe("device-03", put_tensors(Path("a"), "x", tensors), 2)
+    facts = describe("device-03", put_tensors("samples", tensors), 2)
     later = replace(facts, samples_sha256="later")
-    assert trained_on("device-03", facts.samples_sha256, [facts]) == facts
-    assert trained_on("device-03", "later", [facts]) is None
-    assert trained_on("device-04", facts.samples_sha256, [facts]) is None
-    remember(later)
-    assert trained_on("device-03", "later", [facts]) == later
-    assert trained_on("device-04", "later", [facts]) is None
+    assert trained_on(Path("nightly"), "device-03", facts.samples_sha256, [facts]) == facts
+    assert trained_on(Path("nightly"), "device-03", "later", [facts]) is None
+    assert trained_on(Path("nightly"), "device-04", facts.samples_sha256, [facts]) is None
+    remember(Path("nightly"), later)
+    assert trained_on(Path("nightly"), "device-03", "later", [facts]) == later
+    assert trained_on(Path("nightly"), "device-04", "later", [facts]) is None

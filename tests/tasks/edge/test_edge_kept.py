@@ -21,7 +21,7 @@ CLUSTER = Cluster.model_validate(
 
 
 def message(kind: str, sender: str, round: int = 0, receiver: str = "north") -> Message:
-    return Message(kind, sender, receiver, "up", round, 1, "", f"{kind}-{sender}-{round}")
+    return Message(kind, sender, receiver, "up", round, 1, f"{kind}-{sender}-{round}")
 
 
 MESSAGES = [
@@ -37,7 +37,7 @@ def test_peers_answer_with_what_they_sent_last_and_the_device_for_itself() -> No
     kept = kept_for(MESSAGES, CLUSTER.devices[0], CLUSTER, rounds=3)
     assert (kept.model.sender, kept.model.receiver) == ("north", "device-00")
     assert [m.sender for m in kept.sketches] == ["device-01", "device-02"]
-    assert {t: [m.path for m in sets] for t, sets in kept.sets.items()} == {
+    assert {t: [m.sha256 for m in sets] for t, sets in kept.sets.items()} == {
         1: ["importance_set-device-01-1"],
         2: ["importance_set-device-01-2"],
         3: ["importance_set-device-01-2"],

@@ -15,6 +15,7 @@ from tasks.edge.statistics import send_statistics
 from tasks.links.link import Message, receive, send
 from tasks.links.records import Mixed, Mixing
 from tasks.run.errors import LinkError
+from tasks.run.store import Store
 from tasks.settings import params as settings
 from tests.tiny import ROOT
 
@@ -88,9 +89,9 @@ def test_a_device_that_sent_nothing_is_left_out_and_named() -> None:
 
 def test_a_damaged_message_is_left_out_and_named() -> None:
     sent = sets()
-    Path(sent[1].path).write_bytes(save({"importance": torch.rand(NEURONS)}))
+    Store.here().path(sent[1].content).write_bytes(save({"importance": torch.rand(NEURONS)}))
     mixed = mix.fn("edge-0", 1, sent, NEURONS, mixing(), 0.5)
-    assert "damaged" in mixed.left_out[DEVICES[1]]
+    assert "content changed" in mixed.left_out[DEVICES[1]]
 
 
 def test_below_the_quorum_the_round_stops_and_names_who_is_missing() -> None:

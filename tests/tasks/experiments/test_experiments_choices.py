@@ -23,8 +23,7 @@ from tasks.experiments.lightweight import claims as of_lightweight
 from tasks.experiments.refining import cells as refining
 from tasks.experiments.refining import claims as of_refining
 from tasks.links.records import State, Variant
-from tasks.run.files import Ref
-from tasks.run.store import put_tensors
+from tasks.run.store import Ref, put_tensors
 from tasks.settings.params import load
 
 SETTINGS = load(Path("params.yaml"))
@@ -45,7 +44,7 @@ def test_acme_s_best_is_chosen_by_validation_among_what_fits() -> None:
     cells = [cell("a", 90, 0.8, 0.9), cell("b", 100, 0.9, 0.7), cell("c", 101, 1.0, 1.0)]
     best = lightweight.acme_row(cells, 100)
     assert best is not None
-    assert best[0].path == "b"
+    assert best[0].kind == "b"
     assert lightweight.acme_row(cells, 80) is None
 
 
@@ -56,10 +55,10 @@ def test_the_authors_limit_is_a_share_of_the_normalised_size() -> None:
 
 def test_a_device_keeps_the_round_that_validation_prefers() -> None:
     def state(round: int, accuracy: float) -> State:
-        return State("device-07", round, Ref(str(round), ""), None, 10, 5, 5, 1.0, accuracy)
+        return State("device-07", round, Ref("header", str(round)), None, 10, 5, 5, 1.0, accuracy)
 
     rounds = [[state(0, 0.5)], [state(1, 0.8)], [state(2, 0.7)]]
-    assert central.kept_headers(rounds)["device-07"].path == "1"
+    assert central.kept_headers(rounds)["device-07"].sha256 == "1"
 
 
 @given(st.integers(0, 10_000), st.integers(2, 4))
@@ -71,9 +70,12 @@ def test_sets_a_parameter_decide_what_sets_a_neuron_decide(seed: int, devices: i
     np.testing.assert_allclose(finer, aggregate(sets.sum(2), weights))
 
 
-def test_bytes_of_sets_are_counted_by_neuron_and_by_parameter(tmp_path: Path) -> None:
+def test_bytes_of_sets_are_counted_by_neuron_and_by_parameter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     module = build_header(MLP)
-    ref = put_tensors(tmp_path, "header", state_of(module), MLP.to_dict())
+    ref = put_tensors("header", state_of(module), MLP.to_dict())
     found = refining.set_bytes(ref, rounds=3)
     assert found["neuron"] == 3 * 4 * sum(neurons(module).values())
     assert found["parameter"] == 3 * 4 * sum(p.numel() for p in module.parameters())
@@ -85,7 +87,7 @@ def test_the_shared_header_sees_shared_samples_alone(tmp_path: Path, monkeypatch
     stream = torch.Generator().manual_seed(0)
     features = torch.randn(20, 2, 5, 6, generator=stream).half()
     labels = torch.randint(3, (20,), generator=stream).to(torch.int16)
-    header = put_tensors(Path("x"), "header", state_of(build_header(MLP)), MLP.to_dict())
+    header = put_tensors("header", state_of(build_header(MLP)), MLP.to_dict())
     edge = replace(SETTINGS.edge, retrain_steps=5)
     from tasks.run.compute import Machine
 
@@ -93,7 +95,7 @@ def test_the_shared_header_sees_shared_samples_alone(tmp_path: Path, monkeypatch
         other = features.clone()
         other[changed_from:] += 1
         tensors = {"train_features": other, "train_labels": labels}
-        own = put_tensors(Path("x"), "device", tensors)
+        own = put_tensors("features", tensors)
         return refining.header_on_shared.fn(header, [own], 4, edge, 0, Machine("cpu", 1))
 
     assert trained(20) == trained(4), "four samples are shared; the others stay"

@@ -14,6 +14,12 @@ from tasks.links.kinds import KINDS
 from tasks.links.ledger import totals, write_ledger
 from tasks.links.link import receive, send
 from tasks.run.errors import LinkError
+from tasks.run.store import Store
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def importance(values: torch.Tensor | None = None) -> dict[str, Any]:
@@ -27,16 +33,16 @@ def importance(values: torch.Tensor | None = None) -> dict[str, Any]:
 
 def test_a_message_arrives_as_it_was_sent_and_its_file_is_what_is_counted(tmp_path: Path) -> None:
     values = torch.rand(8)
-    message = send("importance_set", folder=tmp_path, **importance(values))
+    message = send("importance_set", **importance(values))
     tensors, _ = receive(message)
     assert torch.equal(tensors["importance"], values)
-    assert message.bytes == Path(message.path).stat().st_size
+    assert message.bytes == Store.here().path(message.content).stat().st_size
     assert message.direction == "up"
 
 
 def test_values_travel_as_json(tmp_path: Path) -> None:
     values = {"val_loss": 0.5, "val_accuracy": 0.8, "parameters": 3}
-    message = send("metrics", sender="device-01", receiver="edge-0", values=values, folder=tmp_path)
+    message = send("metrics", sender="device-01", receiver="edge-0", values=values)
     assert receive(message) == ({}, values)
 
 
@@ -47,7 +53,6 @@ def test_values_travel_beside_tensors(tmp_path: Path) -> None:
         receiver="edge-0",
         tensors={"w": torch.ones(2)},
         values={"config": {"dim": 2}},
-        folder=tmp_path,
     )
     tensors, values = receive(message)
     assert values == {"config": {"dim": 2}}
@@ -84,15 +89,14 @@ def test_what_is_not_declared_is_refused(
             receiver="edge-0",
             tensors=tensors,
             values=values,
-            folder=tmp_path,
         )
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_samples_cannot_hide_in_values(tmp_path: Path) -> None:
     values = {"val_loss": [0.0] * 5000, "val_accuracy": 1.0, "parameters": 1}
     with pytest.raises(LinkError, match="short list"):
-        send("metrics", sender="device-01", receiver="edge-0", values=values, folder=tmp_path)
+        send("metrics", sender="device-01", receiver="edge-0", values=values)
 
 
 def test_the_central_upload_is_open_to_its_own_flow_alone(tmp_path: Path) -> None:
@@ -101,7 +105,6 @@ def test_the_central_upload_is_open_to_its_own_flow_alone(tmp_path: Path) -> Non
         "receiver": "cloud",
         "tensors": {"images": IMAGES, "labels": LABELS},
         "values": {"train_count": 1},
-        "folder": tmp_path,
     }
     with pytest.raises(LinkError, match="only the centralised flow"):
         send("central_upload", flow="customize", **arguments)
@@ -123,18 +126,18 @@ def test_two_kinds_carry_raw_samples() -> None:
 
 
 def test_a_damaged_or_missing_message_is_refused(tmp_path: Path) -> None:
-    message = send("importance_set", folder=tmp_path, **importance())
-    Path(message.path).write_bytes(b"x")
-    with pytest.raises(LinkError, match="damaged"):
+    message = send("importance_set", **importance())
+    Store.here().path(message.content).write_bytes(b"x")
+    with pytest.raises(LinkError, match=r"importance_set from device-01.*content changed"):
         receive(message)
-    with pytest.raises(LinkError, match="nowhere"):
-        receive(replace(message, path=str(tmp_path / "nowhere.safetensors")))
+    with pytest.raises(LinkError, match="No such file"):
+        receive(replace(message, sha256="0" * 64))
 
 
 def test_the_ledger_appends_and_counts_a_resumed_message_once(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.parquet"
-    first = send("importance_set", folder=tmp_path, round=1, **importance())
-    second = send("importance_set", folder=tmp_path, round=2, **importance())
+    first = send("importance_set", round=1, **importance())
+    second = send("importance_set", round=2, **importance())
     write_ledger(ledger, [first])
     write_ledger(ledger, [first, second])
     rows = pd.read_parquet(ledger)
@@ -143,21 +146,19 @@ def test_the_ledger_appends_and_counts_a_resumed_message_once(tmp_path: Path) ->
 
 
 def test_totals_count_the_shared_sets_apart(tmp_path: Path) -> None:
-    up = send("importance_set", folder=tmp_path, **importance())
+    up = send("importance_set", **importance())
     shared = send(
         "shared_samples",
         sender="device-01",
         receiver="edge-0",
         tensors={"images": IMAGES, "labels": LABELS},
         values={"train_count": 1},
-        folder=tmp_path,
     )
     down = send(
         "mixed_importance",
         sender="edge-0",
         receiver="device-01",
         tensors={"importance": torch.rand(8)},
-        folder=tmp_path,
     )
     write_ledger(tmp_path / "ledger.parquet", [up, shared, down])
     cost = totals([tmp_path / "ledger.parquet"], centralised_bytes=10_000)

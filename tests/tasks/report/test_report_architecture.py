@@ -54,7 +54,8 @@ def test_a_kind_that_is_added_is_drawn_on_its_link_without_a_size() -> None:
     )
 
 
-def test_sizes_are_medians_of_the_ledgers(tmp_path: Path) -> None:
+def test_sizes_are_medians_of_the_ledgers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     values = {"storage_limit": 1, "gpu_capacity_watt": 1.0, "base_latency_s": 1.0}
     messages = [
         send(
@@ -62,7 +63,6 @@ def test_sizes_are_medians_of_the_ledgers(tmp_path: Path) -> None:
             sender=f"device-{i}",
             receiver="edge-0",
             values={**values, "storage_limit": 10**digits},
-            folder=tmp_path,
         )
         for i, digits in enumerate((0, 1, 9))
     ]

@@ -16,12 +16,15 @@ from tasks.run.store import put_tensors
 INFO = DataInfo("test", ("a", "b"), 2, 1, (0.5,), (0.25,))
 
 
-def test_it_reads_the_test_split_which_nobody_else_does(tmp_path: Path) -> None:
+def test_it_reads_the_test_split_which_nobody_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     tensors = {
         "test_images": torch.full((3, 1, 2, 2), 255, dtype=torch.uint8),
         "test_labels": torch.tensor([0, 1, 1], dtype=torch.uint8),
     }
-    samples = put_tensors(tmp_path, "device-00", tensors)
+    samples = put_tensors("samples", tensors)
     images, labels = split_of(samples, INFO)
     assert torch.equal(images, torch.full((3, 1, 2, 2), 2.0))
     assert labels.tolist() == [0, 1, 1]

@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tasks.run.errors import ArtifactError
-from tasks.run.files import WORK, atomic_write, publish, read_json, write_json
-from tasks.run.store import put_tensors, read_tensors
+from tasks.run.files import atomic_write, read_json, write_json
+from tasks.run.store import PLACE, Store, adopt, publish, put_tensors, read_tensors
 
 
-def test_tensors_and_their_configuration_come_back(tmp_path: Path) -> None:
-    ref = put_tensors(tmp_path, "model", {"w": torch.arange(3.0)}, {"dim": 3})
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_tensors_and_their_configuration_come_back() -> None:
+    ref = put_tensors("model", {"w": torch.arange(3.0)}, {"dim": 3})
     tensors, config = read_tensors(ref)
     assert tensors["w"].tolist() == [0.0, 1.0, 2.0]
     assert config == {"dim": 3}
 
 
-def test_other_content_never_takes_an_earlier_file_s_place(tmp_path: Path) -> None:
-    first = put_tensors(tmp_path, "model", {"w": torch.zeros(1)})
-    second = put_tensors(tmp_path, "model", {"w": torch.ones(1)})
-    assert first.path != second.path
+def test_other_content_never_takes_an_earlier_content_s_place() -> None:
+    first = put_tensors("model", {"w": torch.zeros(1)})
+    second = put_tensors("model", {"w": torch.ones(1)})
+    assert first != second
+    assert first == put_tensors("model", {"w": torch.zeros(1)})
     assert read_tensors(first)[0]["w"].item() == 0
 
 
-def test_changed_content_is_noticed(tmp_path: Path) -> None:
-    ref = put_tensors(tmp_path, "model", {"w": torch.zeros(1)})
+def test_a_reference_means_the_same_wherever_the_content_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = put_tensors("model", {"w": torch.ones(1)})
+    file = publish(ref, tmp_path / "edge-0.safetensors")
+    monkeypatch.setenv(PLACE, str(tmp_path / "another"))
+    with pytest.raises(ArtifactError, match="No such file"):
+        read_tensors(ref)
+    assert adopt("model", file) == ref
+    assert read_tensors(ref)[0]["w"].item() == 1
+
+
+def test_every_read_notices_changed_content(tmp_path: Path) -> None:
+    ref = put_tensors("model", {"w": torch.zeros(1)})
+    Store.here().path(ref).write_bytes(b"something else")
     with pytest.raises(ArtifactError, match="content changed"):
-        read_tensors(replace(ref, sha256="0" * 64))
+        read_tensors(ref)
     with pytest.raises(ArtifactError, match="content changed"):
-        publish(replace(ref, sha256="0" * 64), tmp_path / "copy")
+        publish(ref, tmp_path / "copy")
 
 
 def test_a_file_that_is_not_safetensors_is_named(tmp_path: Path) -> None:
@@ -68,12 +86,11 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
 
 
 def test_what_to_do_about_a_lost_file_depends_on_who_writes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """A cached result refers to what lies in artifacts/work: deleting the file alone would leave a
     result without its file, for ever."""
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(ArtifactError, match=r"Delete the folder artifacts/work"):
-        read_tensors(WORK / "backbone/x.safetensors")
+        read_tensors(Path("artifacts/work/backbone/x.safetensors"))
     with pytest.raises(ArtifactError, match=r"Run the stage that writes it: acme run"):
         read_tensors(Path("artifacts/backbone/x.safetensors"))
