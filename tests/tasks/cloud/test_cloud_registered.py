@@ -14,7 +14,7 @@ from tasks.cloud.backbone import load_backbone
 from tasks.cloud.registered import bring
 from tasks.run.errors import SettingsError
 from tasks.run.store import publish, put_tensors
-from tasks.tracking.registry import Registry
+from tasks.tracking.registry import Entry, Registry
 
 CONFIG = BackboneConfig(8, 4, 1, 5, 12, 1, 2, 6, 24)
 
@@ -33,10 +33,9 @@ def register(root: Path, name: str, config: dict) -> str:
     registry = Registry(root)
     with mlflow.start_run() as run:
         pass
-    registry.register(
-        name,
-        standalone(vit, [0.5], [0.5]),
-        torch.rand(2, 1, 8, 8),
+    entry = Entry(
+        module=standalone(vit, [0.5], [0.5]),
+        example=torch.rand(2, 1, 8, 8),
         run_id=run.info.run_id,
         sha256=ref.sha256,
         tags={},
@@ -44,6 +43,7 @@ def register(root: Path, name: str, config: dict) -> str:
         files=[publish(ref, root / "edge-0.safetensors")],
         metrics={},
     )
+    registry.register(name, entry)
     return ref.sha256
 
 
