@@ -1,5 +1,5 @@
 """The kinds of messages: who may send what to whom, and what each may hold. What is not declared
-in :data:`KINDS` cannot be sent."""
+in :data:`KINDS` the pipeline cannot send; an experiment declares kinds of its own beside it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Kind:
         tensors: schema by tensor name; None admits any floating or index tensors (model weights).
         values: names of the JSON values, each a number, a text, or a short list of them.
         raw: carries raw samples or labels; only kinds that say so may.
-        only_flow: the one flow that may send it.
     """
 
     sender: Tier
@@ -40,14 +39,13 @@ class Kind:
     tensors: Mapping[str, TensorSchema] | None = field(default_factory=dict)
     values: frozenset[str] = frozenset()
     raw: bool = False
-    only_flow: str | None = None
 
     @property
     def direction(self) -> Direction:
         return "up" if HEIGHT[self.sender] < HEIGHT[self.receiver] else "down"
 
 
-_RAW = {
+RAW = {
     "images": TensorSchema(torch.uint8, 4, 1 << 40),
     "labels": TensorSchema(torch.int16, 1, 1 << 32),
 }
@@ -69,15 +67,7 @@ KINDS: dict[str, Kind] = {
         "device", "edge", {"importance": TensorSchema(torch.float32, 1, 1 << 17)}
     ),
     "metrics": Kind("device", "edge", values=frozenset({"val_loss", "val_accuracy", "parameters"})),
-    "shared_samples": Kind("device", "edge", _RAW, values=frozenset({"train_count"}), raw=True),
-    "central_upload": Kind(
-        "device",
-        "cloud",
-        _RAW,
-        values=frozenset({"train_count"}),
-        raw=True,
-        only_flow="centralised",
-    ),
+    "shared_samples": Kind("device", "edge", RAW, values=frozenset({"train_count"}), raw=True),
     # what goes down
     "backbone": Kind("cloud", "edge", tensors=None, values=frozenset({"config"})),
     "public_features": Kind(

@@ -34,7 +34,7 @@ def totals(ledgers: Sequence[Path], centralised_bytes: int) -> dict[str, float]:
     the centralised system's upload.
     """
     rows = pd.concat([pd.read_parquet(path) for path in ledgers])
-    up = rows[(rows.direction == "up") & (rows.kind != "central_upload")]
+    up = rows[rows.direction == "up"]
     shared = int(up.loc[up.kind == "shared_samples", "bytes"].sum())
     uplink = int(up.bytes.sum()) - shared
     return {

@@ -42,23 +42,21 @@ def send(
     tensors: Mapping[str, Tensor] | None = None,
     values: Mapping[str, Any] | None = None,
     round: int = 0,
-    flow: str = "customize",
+    kinds: Mapping[str, Kind] = KINDS,
 ) -> Message:
     """Keep one message and return its ledger row.
 
     A message is safetensors whose metadata hold the JSON values, or JSON where there are no
-    tensors. ``round`` 0 is before the first round.
+    tensors. ``round`` 0 is before the first round; ``kinds`` are those that the caller may send.
 
     Raises:
-        LinkError: the kind is not declared, not for this flow, or breaks its schema; or a tensor
+        LinkError: the kind is not declared among ``kinds``, or breaks its schema; or a tensor
             that could be raw samples or labels is in a kind that is not declared to carry them.
     """
-    declared = KINDS.get(kind)
+    declared = kinds.get(kind)
     if declared is None:
         raise LinkError(f"{sender} -> {receiver}: message kind {kind!r} is not declared in KINDS")
     where = f"{kind} from {sender} to {receiver}"
-    if declared.only_flow not in (None, flow):
-        raise LinkError(f"{where}: only the {declared.only_flow} flow may send it, not {flow}")
     _check_values(where, declared, values or {})
     _check_tensors(where, declared, tensors or {})
     if tensors:

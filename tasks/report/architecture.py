@@ -131,9 +131,7 @@ def draw(kinds: Mapping[str, Kind], sizes: Mapping[str, str]) -> Any:
 
     links = [_between(kinds, *pair) for pair in (("cloud", "edge"), ("edge", "device"))]
     gaps = [0.5 + LINE * max(len(up), len(down)) for up, down in links]
-    notes = [_apart(name, kind) for name, kind in kinds.items() if kind.only_flow]
-    notes.append((FOOT, PLAIN))
-    height = 3 * BOX + sum(gaps) + 0.35 + LINE * len(notes)
+    height = 3 * BOX + sum(gaps) + 0.35 + LINE
     figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(0, height))
@@ -147,24 +145,14 @@ def draw(kinds: Mapping[str, Kind], sizes: Mapping[str, str]) -> Any:
             for side, names in zip(("up", "down"), links[i], strict=True):
                 _link(axes, side, {n: kinds[n] for n in names}, sizes, below)
             top -= gaps[i]
-    for i, (words, color) in enumerate(notes):
-        y = top - 2 * BEHIND - 0.16 - LINE * i
-        axes.text(0.15, y, words, color=color, fontsize=9, va="center")
+    axes.text(0.15, top - 2 * BEHIND - 0.16, FOOT, color=PLAIN, fontsize=9, va="center")
     return figure
-
-
-def _apart(name: str, kind: Kind) -> tuple[str, str]:
-    """The note on a kind that one flow alone may send, and its colour."""
-    ends = f"{kind.sender} to {kind.receiver}"
-    words = f"{_words(name)}, {ends}: only to compare with a {kind.only_flow} system"
-    return words, RAW if kind.raw else PLAIN
 
 
 def _between(kinds: Mapping[str, Kind], upper: str, lower: str) -> tuple[list[str], list[str]]:
     """The kinds that go up and those that go down between two tiers."""
-    every = {n: k for n, k in kinds.items() if k.only_flow is None}
-    up = [n for n, k in every.items() if (k.sender, k.receiver) == (lower, upper)]
-    down = [n for n, k in every.items() if (k.sender, k.receiver) == (upper, lower)]
+    up = [n for n, k in kinds.items() if (k.sender, k.receiver) == (lower, upper)]
+    down = [n for n, k in kinds.items() if (k.sender, k.receiver) == (upper, lower)]
     return up, down
 
 

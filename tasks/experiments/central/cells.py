@@ -20,6 +20,7 @@ from models.header.space import Space
 from models.refinement.rounds import best_round
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks.data.samples import DataInfo, as_tensors, read_split
+from tasks.experiments.central.kinds import KINDS
 from tasks.experiments.tuning import mean_accuracy, tuned_alone
 from tasks.links.link import Message, receive, send
 from tasks.links.records import Coarse, State
@@ -72,7 +73,7 @@ def upload(device: str, samples: Ref) -> Message:
             "labels": torch.cat([tensors[f"{s}_labels"] for s in TRAINED_ON]).to(torch.int16),
         },
         values={"train_count": len(tensors["train_labels"])},
-        flow="centralised",
+        kinds=KINDS,
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tasks.experiments.central.kinds import KINDS as CENTRAL
 from tasks.links.kinds import KINDS
 from tasks.links.ledger import totals, write_ledger
 from tasks.links.link import receive, send
@@ -99,30 +100,26 @@ def test_samples_cannot_hide_in_values(tmp_path: Path) -> None:
         send("metrics", sender="device-01", receiver="edge-0", values=values)
 
 
-def test_the_central_upload_is_open_to_its_own_flow_alone(tmp_path: Path) -> None:
+def test_raw_data_go_up_in_the_centralised_comparison_alone() -> None:
     arguments: dict[str, Any] = {
         "sender": "device-01",
         "receiver": "cloud",
         "tensors": {"images": IMAGES, "labels": LABELS},
         "values": {"train_count": 1},
     }
-    with pytest.raises(LinkError, match="only the centralised flow"):
-        send("central_upload", flow="customize", **arguments)
-    assert send("central_upload", flow="centralised", **arguments).direction == "up"
+    with pytest.raises(LinkError, match="'central_upload' is not declared"):
+        send("central_upload", **arguments)
+    assert send("central_upload", kinds=CENTRAL, **arguments).direction == "up"
 
 
-def test_two_kinds_carry_raw_samples() -> None:
-    assert {name for name, kind in KINDS.items() if kind.raw} == {
-        "shared_samples",
-        "central_upload",
-    }
+def test_one_kind_carries_raw_samples() -> None:
     raw_looking = {
         name
         for name, kind in KINDS.items()
         if kind.direction == "up"
         and any(t.dtype == torch.uint8 for t in (kind.tensors or {}).values())
     }
-    assert raw_looking == {"shared_samples", "central_upload"}
+    assert raw_looking == {name for name, kind in KINDS.items() if kind.raw} == {"shared_samples"}
 
 
 def test_a_damaged_or_missing_message_is_refused(tmp_path: Path) -> None:
