@@ -14,10 +14,11 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.flow_runs import resume_flow_run
 from prefect.flows import load_flow_from_entrypoint
+from prefect.runtime import flow_run
 
-from flows import hooks
+from flows import deployed, hooks
 from flows.weekly import approved
-from tasks.run.errors import StageError
+from tasks.run.errors import SettingsError, StageError
 from tasks.settings.fields import read_yaml
 from tasks.settings.stages import STAGES
 
@@ -53,6 +54,35 @@ def test_parameters_are_validated(prefect_home: None) -> None:
         evaluation(scale="huge")  # type: ignore[arg-type]
 
 
+def test_a_run_of_a_case_works_in_its_folder_and_is_called_so(
+    prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    folder = tmp_path / "cases/digits"
+    folder.mkdir(parents=True)
+    (folder / "params.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+
+    @flow(name="looks", flow_run_name=deployed.named("look at {what}"))
+    @deployed.in_case
+    def looks(what: str, case: str | None = None) -> tuple[str, Path]:
+        return str(flow_run.name), Path.cwd()
+
+    assert looks("a") == ("look at a", tmp_path)
+    assert looks("a", case="digits") == ("digits: look at a", folder)
+    with pytest.raises(SettingsError, match="no case 'text'"):
+        looks("a", case="text")
+    assert Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize("flow_of", ["customization", "stage", "check_devices", "refine_devices"])
+def test_every_scheduled_flow_takes_a_case(flow_of: str) -> None:
+    from flows import nightly, weekly
+
+    found = getattr(weekly, flow_of, None) or getattr(nightly, flow_of)
+    assert "case" in found.parameters.properties
+
+
 @pytest.mark.parametrize("answer", [True, False])
 def test_a_person_decides_before_the_registry_changes(prefect_home: None, answer: bool) -> None:
     @flow(name="asks")
@@ -80,8 +110,6 @@ def test_a_deployment_that_fails_elsewhere_fails_here(
     prefect_home: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from prefect.states import Failed
-
-    from flows import deployed
 
     class Run:
         name, state = "lucky-fox", Failed(message="no space left")
