@@ -43,7 +43,7 @@ def backbone(case: Case, settings: Settings) -> None:
     matches = [one.match for one in fitted]
     publish_backbone(case.backbone, elastic, variants, fitted)
     create_table_artifact(
-        key="front",
+        key=case.key("front"),
         table=front_table(variants, matches),
         description="The grid of variants: on a cluster's front (o), chosen for it (*).",
     )

@@ -44,7 +44,9 @@ from tasks.settings.params import (
 def customize(case: Case, settings: Settings) -> None:
     """Every cluster in turn; the devices of a cluster together."""
     job, results = Job.of(case, settings), list[Customized]()
-    shown = create_progress_artifact(0.0, key="customize", description="Clusters customized")
+    shown = create_progress_artifact(
+        0.0, key=case.key("customize"), description="Clusters customized"
+    )
     assert isinstance(shown, UUID)  # a coroutine only in async flows
     for cluster in settings.fleet:
         results.append(customize_cluster(job, cluster, read_cut(case.backbone, cluster.edge)))

@@ -77,11 +77,14 @@ def evaluate(case: Case, settings: Settings) -> None:
         read_mixings(case.customize),
         settings.matching.header_budget,
     )
-    write_report(case.report, page)
-    create_table_artifact(key="fleet", table=table(summary), description="One model a device.")
+    write_report(case, page)
+    create_table_artifact(
+        key=case.key("fleet"), table=table(summary), description="One model a device."
+    )
+    report, browse = case.shown(case.report), case.command("ui")
     create_markdown_artifact(
-        key="front",
-        markdown=f"Front, headers, links: `{case.shown(case.report)}`. MLflow: `acme ui`.",
+        key=case.key("front"),
+        markdown=f"Front, headers, links: `{report}`. MLflow: `{browse}`.",
     )
 
 

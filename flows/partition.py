@@ -15,7 +15,7 @@ def partition(case: Case, settings: Settings) -> None:
     """Public, private and shared sets, by seed."""
     rows = partition_data(case, settings)
     create_table_artifact(
-        key="partition",
+        key=case.key("partition"),
         table=[{"tier": tier, "rows of the manifest": count} for tier, count in rows.items()],
         description="Samples by tier; an edge's rows repeat what its devices share.",
     )

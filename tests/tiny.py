@@ -67,7 +67,7 @@ def copy_project(root: Path) -> None:
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in (n for n in listed.stdout.splitlines() if (ROOT / n).is_file()):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, root / name)
+        shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
     (root / "dvc.lock").unlink(missing_ok=True)
 
 

@@ -35,14 +35,14 @@ class Page:
 
 
 @retried("write the report")
-def write_report(path: Path, page: Page) -> None:
+def write_report(case: Case, page: Page) -> None:
     """Write the page: fleet, fronts, headers, similarity, accuracy before and after, links."""
     from jinja2 import Environment
 
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text()
     )
-    case, started = Case.here(), datetime.fromisoformat(page.summary["run"]["started"])
+    started = datetime.fromisoformat(page.summary["run"]["started"])
     html = template.render(
         case=case.name,
         browse=case.command("ui"),
@@ -56,7 +56,7 @@ def write_report(path: Path, page: Page) -> None:
             for found in zip(page.matches, page.searches, page.mixings, strict=True)
         ],
     )
-    atomic_write(path, html.encode())
+    atomic_write(case.report, html.encode())
 
 
 def cluster(page: Page, match: Match, search: Search, mixing: Mixing) -> dict[str, Any]:
