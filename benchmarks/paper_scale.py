@@ -32,7 +32,7 @@ from models.header.config import HeaderConfig
 from models.header.recipe import HeaderSearch
 from models.header.search import EdgeSearch, Split, TrainedHeader
 from tasks.cloud.reference import reference_model
-from tasks.data.samples import DataInfo
+from tasks.data.modality import ImageInfo
 from tasks.experiments.scale import load_scale, settings_of
 from tasks.run.files import atomic_write
 from tasks.run.store import encode, read_tensors
@@ -67,7 +67,7 @@ def main(pretrained: bool) -> None:
     settings = settings_of(load_scale("paper"), 0, Path("params.yaml"))
     spec, data = settings.backbone, settings.data
     names = tuple(map(str, range(100)))
-    info = DataInfo(data.source, names, data.image_size, 3, (0.5,) * 3, (0.25,) * 3)
+    info = ImageInfo(data.source, names, data.image_size, 3, (0.5,) * 3, (0.25,) * 3)
     images = torch.rand(IMAGES, 3, data.image_size, data.image_size)
     labels = torch.arange(IMAGES) * 12
     named = spec.reference.model_copy(update={"pretrained": pretrained})

@@ -62,7 +62,7 @@ def evaluate(case: Case, settings: Settings) -> None:
     runs = log_all(case, lineage, outcome)
     link = totals(
         [outcome / "ledger.parquet" for outcome in (case.backbone, case.customize)],
-        evaluation.centralised_bytes(list(job.world.devices.values())),
+        evaluation.centralised_bytes(list(job.world.devices.values()), info),
     )
     summary = summarise(settings.seed, devices, link, run_section(started, lineage, runs, machine))
     write_json(case.summary, summary)

@@ -9,6 +9,7 @@ from prefect import flow
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from flows.experiments.grid import matched
 from flows.experiments.refining import at, loop, refined, start_header
+from tasks.data.modality import of_images
 from tasks.experiments.refining import cells as refining
 
 
@@ -91,7 +92,7 @@ def sets(b: Base, bench: Bench) -> list[Row]:
     """Bytes up of a device in all rounds: an importance a neuron, or a parameter; and raw data."""
     rounds = loop(b, bench).rounds
     sizes = refining.set_bytes(start_header(b, bench), rounds)
-    spec, data = b.settings.partition, b.world.info
+    spec, data = b.settings.partition, of_images(b.world.info)
     share = spec.train_fraction + spec.val_fraction
     pixels = data.image_size**2 * data.channels
     sizes["raw data"] = int(spec.samples_per_device * share) * (pixels + 1)

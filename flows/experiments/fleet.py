@@ -33,6 +33,10 @@ def of_cluster(b: Base, cluster: Cluster) -> list[Row]:
     headers = central.kept_headers(done.rounds)
     scored = central.score_devices(done.coarse, headers, own, info, b.machine)
     return [
-        {"cluster": cluster.edge, **row, **costs(row["device"], own[row["device"]], messages)}
+        {
+            "cluster": cluster.edge,
+            **row,
+            **costs(row["device"], own[row["device"]], messages, info),
+        }
         for row in scored
     ]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tasks.data.samples import DataInfo, read_split
+from tasks.data.modality import DataInfo
+from tasks.data.samples import read_split
 from tasks.run.store import Ref
 
 

@@ -10,7 +10,7 @@ import torch
 from models.backbone import training
 from models.backbone.config import BackboneConfig, ViT, build, config_of
 from tasks.cloud.public import Public
-from tasks.data.samples import DataInfo
+from tasks.data.modality import DataInfo, ImageInfo, of_images
 from tasks.run.cached import cached, retried
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
@@ -68,22 +68,23 @@ def reference_model(
         SettingsError: the model or its checkpoint does not exist or does not fit together, or
             cannot be sliced.
     """
+    images = of_images(info)
     if spec.checkpoint is not None and not spec.checkpoint.is_file():
         raise SettingsError(f"backbone.reference.checkpoint: no file {spec.checkpoint}")
     try:
         if registered:
-            vit = _by_registry(registered, info, seed)
+            vit = _by_registry(registered, images, seed)
         elif spec.name is None:
-            vit = _by_dimensions(spec, info, seed)
+            vit = _by_dimensions(spec, images, seed)
         else:
-            vit = _by_name(spec, info, seed)
+            vit = _by_name(spec, images, seed)
         config_of(vit)
     except (ValueError, TypeError, RuntimeError, OSError, AssertionError) as error:
         raise SettingsError(f"backbone.reference: {error}") from None
     return vit
 
 
-def _by_registry(registered: Ref, info: DataInfo, seed: int) -> ViT:
+def _by_registry(registered: Ref, info: ImageInfo, seed: int) -> ViT:
     """A registered model; a classifier of other classes is left out and starts anew."""
     vit = load_backbone(registered)
     config = config_of(vit)
@@ -100,7 +101,7 @@ def _by_registry(registered: Ref, info: DataInfo, seed: int) -> ViT:
     return vit
 
 
-def _by_dimensions(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
+def _by_dimensions(spec: settings.Reference, info: ImageInfo, seed: int) -> ViT:
     vit = build(
         BackboneConfig(
             image_size=info.image_size,
@@ -122,7 +123,7 @@ def _by_dimensions(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
     return vit
 
 
-def _by_name(spec: settings.Reference, info: DataInfo, seed: int) -> ViT:
+def _by_name(spec: settings.Reference, info: ImageInfo, seed: int) -> ViT:
     """A checkpoint is read as hub weights are: timm resamples patch and position embeddings to the
     image size and channels, and leaves out a classifier of other classes."""
     import timm

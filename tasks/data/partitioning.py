@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 
 from tasks.data import own, pin, sources, validation
 from tasks.data.dataset import Dataset, Wanted, content_hashes, first_occurrences
+from tasks.data.modality import VERSION, ImageInfo, to_json
 from tasks.data.partition import SHARED_RANGE, DevicePlan, Plan, Source, class_shares, partition
-from tasks.data.samples import SPLITS, DataInfo, as_tensors
+from tasks.data.samples import SPLITS, as_tensors
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write, write_json
 from tasks.run.store import encode
@@ -57,7 +57,7 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     )
     _write_samples(images, labels, manifest, out)
     _write_manifest(manifest, out / "manifest.parquet")
-    write_json(out / "data.json", asdict(_info(settings, data, manifest)))
+    write_json(out / "data.json", to_json(_info(settings, data, manifest)))
     write_json(out / "pin.json", {"content_id": content})
     return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
 
@@ -162,13 +162,14 @@ def _take(arrays: Arrays, ids: list[str]) -> np.ndarray:
 
 
 def _write_manifest(manifest: pd.DataFrame, path: Path) -> None:
+    manifest.attrs["version"] = VERSION  # which parquet keeps
     atomic_write(path, manifest.to_parquet(index=False))
 
 
-def _info(settings: Settings, data: Dataset, manifest: pd.DataFrame) -> DataInfo:
+def _info(settings: Settings, data: Dataset, manifest: pd.DataFrame) -> ImageInfo:
     public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
     images = _take({"train": data.train_images}, public["sample_id"].tolist()) / 255.0
-    return DataInfo(
+    return ImageInfo(
         source=settings.data.source,
         classes=data.classes,
         image_size=settings.data.image_size,

@@ -3,14 +3,13 @@ reads which data shows in the code."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
+from tasks.data.modality import DataInfo, from_json
 from tasks.run.errors import ArtifactError
 from tasks.run.files import read_json
 from tasks.run.store import Ref, adopt, read_tensors
@@ -18,22 +17,6 @@ from tasks.run.store import Ref, adopt, read_tensors
 CLOUD = "cloud"
 TEST = "test"
 SPLITS = ("train", "val", TEST)
-
-
-@dataclass(frozen=True)
-class DataInfo:
-    """What every tier knows of the data: public facts only. Cached tasks take it, so it holds
-    nothing that another device's data change.
-
-    ``mean`` and ``std`` (one value a channel, pixels in 0..1) come from the public train split.
-    """
-
-    source: str
-    classes: tuple[str, ...]
-    image_size: int
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +49,8 @@ def read_world(folder: Path, devices: Iterable[str]) -> World:
 
 def read_info(folder: Path) -> DataInfo:
     """The public facts that the partition stage wrote."""
-    return TypeAdapter(DataInfo).validate_python(read_json(folder / "data.json"))
+    path = folder / "data.json"
+    return from_json(read_json(path), str(path))
 
 
 def read_content_id(folder: Path) -> str:
@@ -85,13 +69,6 @@ def as_tensors(images: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> di
     return named | {f"{split}_labels": tensor for split, tensor in labels.items()}
 
 
-def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 pixels to standardised float32, ``(n, channels, height, width)``."""
-    shape = (1, -1, 1, 1)
-    scaled = images.float() / 255
-    return (scaled - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
-
-
 def read_split(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
     """Standardised images and int64 labels of one owner's ``train`` or ``val`` split.
 
@@ -108,9 +85,9 @@ def pixels_and_labels(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Ten
     """Any split; for :func:`read_split` and :mod:`tasks.report.heldout`."""
     tensors, _ = read_tensors(ref)
     try:
-        images, labels = tensors[f"{split}_images"], tensors[f"{split}_labels"]
+        raw, labels = tensors[f"{split}_{info.raw}"], tensors[f"{split}_labels"]
     except KeyError:
         raise ArtifactError(
             f"{ref.kind} {ref.sha256[:12]}: no split {split!r}; it has {sorted(tensors)}"
         ) from None
-    return standardise(images, info.mean, info.std), labels.long()
+    return info.inputs(raw), labels.long()

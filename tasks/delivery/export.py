@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from tasks.data.modality import pixels_of
 from tasks.delivery import formats, measure
 from tasks.run.errors import DeliveryError
 from tasks.run.files import sha256_of, write_json
@@ -41,7 +42,7 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
     if int8 and name != "onnx":
         raise DeliveryError(f"--int8 is for --format onnx; {name} keeps its weights as they are")
     tensors, _ = read_tensors(source.samples)
-    pixels, labels = formats.pixels_of(tensors["val_images"]), tensors["val_labels"].long()
+    pixels, labels = pixels_of(tensors["val_images"]), tensors["val_labels"].long()
     with _whole(out) as folder:
         path = folder / formats.FILES[name]
         formats.write(name, source.state, pixels[:2], path)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.delivery.shipped import load_shipped
@@ -98,8 +97,3 @@ def _onnx_runner(path: Path) -> Runner:
         return torch.from_numpy(np.asarray(logits))
 
     return runner
-
-
-def pixels_of(images: NDArray | Tensor) -> Tensor:
-    """uint8 images to what a delivered model takes: float32 in 0..1."""
-    return torch.as_tensor(images).float() / 255

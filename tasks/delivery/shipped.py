@@ -9,7 +9,7 @@ from torch import nn
 from models.backbone.config import BackboneConfig, ViT, build, config_of
 from models.customized import customized
 from models.header.build import HeaderConfig, restore, slim
-from tasks.data.samples import DataInfo
+from tasks.data.modality import DataInfo, of_images
 from tasks.links.records import State
 from tasks.run.files import atomic_write, write_json
 from tasks.run.store import encode, read_tensors
@@ -22,7 +22,8 @@ def ship(folder: Path, vit: ViT, state: State, info: DataInfo) -> tuple[nn.Modul
     config = HeaderConfig.from_dict(values)
     header = slim(restore(config, tensors), config)
     backbone = config_of(vit).to_dict()
-    model = customized(vit, header, info.mean, info.std)
+    image = of_images(info)
+    model = customized(vit, header, image.mean, image.std)
     description = {
         "backbone": backbone,
         "header": config.to_dict(),

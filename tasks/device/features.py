@@ -7,7 +7,8 @@ from torch import Tensor
 
 from models.backbone.config import BackboneConfig, restore
 from models.backbone.features import extract
-from tasks.data.samples import DataInfo, read_split
+from tasks.data.modality import DataInfo
+from tasks.data.samples import read_split
 from tasks.links.link import Message, receive, send
 from tasks.run.compute import Machine
 from tasks.run.store import Ref, put_tensors, read_tensors

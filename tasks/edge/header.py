@@ -20,7 +20,7 @@ from models.header.joint import train_jointly
 from models.header.recipe import HeaderSearch, JointTraining
 from models.header.search import EdgeSearch, SampledHeader, Split, TrainedHeader, evaluate
 from models.header.space import describe
-from tasks.data.samples import DataInfo, standardise
+from tasks.data.modality import DataInfo
 from tasks.links.link import Message, receive, send
 from tasks.links.records import Coarse, Header, Search
 from tasks.run.cached import cached
@@ -160,7 +160,7 @@ def _samples(consented: Consented, split: str) -> tuple[Tensor, Tensor]:
         tensors, values = receive(message)
         cut = values["train_count"]
         part = slice(None, cut) if split == "train" else slice(cut, None)
-        images.append(standardise(tensors["images"][part], info.mean, info.std))
+        images.append(info.inputs(tensors["images"][part]))
         labels.append(tensors["labels"][part].long())
     return torch.cat(images), torch.cat(labels)
 

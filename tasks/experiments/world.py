@@ -11,8 +11,9 @@ import torch
 from models.backbone.features import extract
 from models.backbone.slicing import slice_variant
 from tasks.data import pin, sources
+from tasks.data.modality import DataInfo
 from tasks.data.partitioning import divide
-from tasks.data.samples import DataInfo, World, read_split, read_world
+from tasks.data.samples import World, read_split, read_world
 from tasks.report.heldout import test_split
 from tasks.run.cached import KEY, cached
 from tasks.run.compute import Machine

@@ -25,7 +25,8 @@ from models.header.build import header_flops, slim
 from models.matching.energy import DeviceProfile, modelled_energy_joule
 from models.matching.recipe import EnergyConstants
 from models.refinement.rounds import best_round
-from tasks.data.samples import DataInfo, read_split
+from tasks.data.modality import DataInfo
+from tasks.data.samples import read_split
 from tasks.delivery.shipped import ship
 from tasks.links.records import Match, Search, State, Variant
 from tasks.report.heldout import test_split
@@ -194,14 +195,16 @@ def score_device(
     }
 
 
-def centralised_bytes(devices: Sequence[Ref]) -> int:
-    """What a centralised system would upload: every device's train and val samples as
-    uncompressed pixels, and a byte for each label."""
+def centralised_bytes(devices: Sequence[Ref], info: DataInfo) -> int:
+    """What a centralised system would upload: every device's train and val samples,
+    uncompressed, and a byte for each label."""
     total = 0
     for ref in devices:
         tensors, _ = read_tensors(ref)
         for split in ("train", "val"):
-            total += tensors[f"{split}_images"].numel() + len(tensors[f"{split}_labels"])
+            total += info.raw_bytes(tensors[f"{split}_{info.raw}"]) + len(
+                tensors[f"{split}_labels"]
+            )
     return total
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tasks.data.samples import TEST, DataInfo, pixels_and_labels
+from tasks.data.modality import DataInfo
+from tasks.data.samples import TEST, pixels_and_labels
 from tasks.run.store import Ref, read_tensors
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from models.backbone.slicing import slice_variant
 from models.matching.profile import Line, fit, power_constants
 from tasks.cloud.reference import reference_model
-from tasks.data.samples import DataInfo, read_info
+from tasks.data.modality import DataInfo, ImageInfo, of_images
+from tasks.data.samples import read_info
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
 from tasks.run.latency import seconds_a_call
@@ -68,7 +69,10 @@ def profile(settings: Settings, watt: float | None, registered: Ref | None = Non
     Raises:
         SettingsError: the reference model cannot be built, or the grid has one size only.
     """
-    place, info = Machine.of(settings.compute, settings.threads).prepare(), _info(settings)
+    place, info = (
+        Machine.of(settings.compute, settings.threads).prepare(),
+        of_images(_info(settings)),
+    )
     spec = settings.backbone.reference.model_copy(update={"pretrained": False, "checkpoint": None})
     vit = reference_model(spec, info, settings.seed, registered)
     pixels = torch.rand(BATCH, info.channels, info.image_size, info.image_size, device=place)
@@ -159,4 +163,4 @@ def _info(settings: Settings) -> DataInfo:
         return read_info(partition)
     data, names = settings.data, tuple(str(i) for i in range(CLASSES))
     spread = (0.5,) * data.channels
-    return DataInfo(data.source, names, data.image_size, data.channels, spread, spread)
+    return ImageInfo(data.source, names, data.image_size, data.channels, spread, spread)

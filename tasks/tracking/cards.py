@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.data.samples import DataInfo
+from tasks.data.modality import DataInfo, of_images
 from tasks.links.records import Match
 from tasks.tracking.candidates import Lineage
 
@@ -56,7 +56,8 @@ def backbone(match: Match, winner: Row, links: Mapping[str, str], info: DataInfo
 
 
 def _input(info: DataInfo) -> str:
-    return INPUT.format(channels=info.channels, size=info.image_size)
+    image = of_images(info)
+    return INPUT.format(channels=image.channels, size=image.image_size)
 
 
 def _joined(links: Mapping[str, str]) -> str:

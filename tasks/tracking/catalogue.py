@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from models.customized import standalone
-from tasks.data.samples import DataInfo
+from tasks.data.modality import DataInfo, of_images
 from tasks.delivery.shipped import load_shipped
 from tasks.links.records import Match, Search
 from tasks.report import figures
@@ -169,8 +168,8 @@ def _log_cluster(
     if registry is None:
         return run
     entry = Entry(
-        module=standalone(load_backbone(backbone), info.mean, info.std),
-        example=_example(info),
+        module=standalone(load_backbone(backbone), of_images(info).mean, of_images(info).std),
+        example=info.example(2),
         run_id=run,
         sha256=backbone.sha256,
         tags={**tracker.lineage_tags(), **tags, "header": "reference"},
@@ -235,7 +234,7 @@ def log_device(catalogue: Catalogue, runs: Mapping[str, str], device: Row, folde
     links = {"Header search": runs[cluster], "Backbone candidates": runs["backbone"], "Rounds": run}
     entry = Entry(
         module=load_shipped(file),
-        example=_example(info),
+        example=info.example(2),
         run_id=run,
         sha256=sha256_of(file),
         tags={**tracker.lineage_tags(), **tags},
@@ -268,12 +267,6 @@ def _sampled_table(search: Search, winner: Row) -> pd.DataFrame:
     for column in ("test_accuracy", "latency_s"):
         table[column] = None
     return table
-
-
-def _example(info: DataInfo) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    shape = (2, info.channels, info.image_size, info.image_size)
-    return torch.rand(shape, generator=generator)
 
 
 def _numbers(row: Row) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from models.backbone.training import scores
+from tasks.data.modality import pixels_of
 from tasks.data.samples import samples_ref
 from tasks.run.cached import retried
 from tasks.run.store import Ref, read_tensors
@@ -122,7 +123,7 @@ def any_known(project: Path, models: Iterable[Owner]) -> bool:
 def _standing(registry: Registry, version: Any, samples: Ref) -> Standing:
     module = registry.load(version)
     tensors, _ = read_tensors(samples)
-    pixels, labels = tensors["val_images"].float() / 255, tensors["val_labels"].long()
+    pixels, labels = pixels_of(tensors["val_images"]), tensors["val_labels"].long()
     with torch.no_grad():
         logits = torch.cat([module(part) for part in pixels.split(BATCH)])
     size = sum(p.numel() for p in module.parameters())

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tasks.data.modality import VERSION
 from tasks.delivery.shipped import load_shipped
 from tasks.report.outputs import read_rounds, read_searches
 from tasks.run.errors import DataError, StageError
@@ -62,6 +63,7 @@ def test_the_uplink_is_a_fraction_of_a_centralised_system_s(
         "shared_samples",
     }
     manifest = pd.read_parquet(finished / "artifacts/partition/manifest.parquet")
+    assert manifest.attrs == {"version": VERSION}
     private = manifest[(manifest.tier == "device") & manifest.split.isin(["train", "val"])]
     assert link["centralised_bytes"] == len(private) * (8 * 8 + 1)
 

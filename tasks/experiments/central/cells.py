@@ -19,7 +19,8 @@ from models.header.search import Split
 from models.header.space import Space
 from models.refinement.rounds import best_round
 from models.refinement.training import DeviceData, evaluate_devices
-from tasks.data.samples import DataInfo, as_tensors, read_split
+from tasks.data.modality import DataInfo
+from tasks.data.samples import as_tensors, read_split
 from tasks.experiments.central.kinds import KINDS
 from tasks.experiments.tuning import mean_accuracy, tuned_alone
 from tasks.links.link import Message, receive, send

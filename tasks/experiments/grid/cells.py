@@ -16,7 +16,8 @@ from models.matching.candidates import Candidate
 from models.matching.energy import DeviceProfile, cluster_energy_joule
 from models.matching.recipe import Choice, EnergyConstants
 from models.matching.selection import Selection, select
-from tasks.data.samples import DataInfo, read_split
+from tasks.data.modality import DataInfo
+from tasks.data.samples import read_split
 from tasks.links.records import Variant
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached

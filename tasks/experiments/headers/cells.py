@@ -14,7 +14,8 @@ from models.backbone.training import scores
 from models.header.config import SEARCHED, HeaderConfig
 from models.header.search import EdgeSearch, Split
 from models.header.space import describe
-from tasks.data.samples import DataInfo, read_split
+from tasks.data.modality import DataInfo
+from tasks.data.samples import read_split
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached
 from tasks.run.compute import Machine

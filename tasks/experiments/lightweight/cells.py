@@ -19,7 +19,8 @@ from models.header.build import build_header
 from models.header.config import SEARCHED, HeaderConfig
 from models.progress import OnStep
 from models.refinement.training import DeviceData
-from tasks.data.samples import DataInfo, read_split
+from tasks.data.modality import DataInfo, of_images
+from tasks.data.samples import read_split
 from tasks.experiments.tuning import mean_accuracy, tuned_alone
 from tasks.experiments.world import World
 from tasks.report.heldout import test_split
@@ -74,7 +75,7 @@ def baseline(
     """One family trained (from scratch, unless ``pretrained``) on the public train split with
     ACME's data, number of steps, batch size and augmentation; then its classifier tuned on every
     device for as many steps as ACME's header. Nothing is chosen by any score."""
-    place, info, public = machine.prepare(), data.info, data.cloud
+    place, info, public = machine.prepare(), of_images(data.info), data.cloud
     shape = Images(info.image_size, family.patch_size, info.channels, len(info.classes))
     model = build_baseline(family.name, family.parameters, shape, seed, family.pretrained).to(place)
     with progress(f"baseline {family.name}") as on_step:

@@ -20,7 +20,8 @@ from models.refinement.recipe import Likeness
 from models.refinement.similarity import DISTANCES, Matrix, debiased, distances, similarity
 from models.refinement.training import DeviceData
 from models.statistics import cluster_purity, rank_agreement
-from tasks.data.samples import DataInfo, read_split
+from tasks.data.modality import DataInfo
+from tasks.data.samples import read_split
 from tasks.experiments.tuning import mean_accuracy
 from tasks.run.cached import cached
 from tasks.run.compute import Machine

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from flows.command.delivery import export_device, find_device, serving_device
+from tasks.data.modality import pixels_of
 from tasks.data.samples import samples_ref
 from tasks.delivery import formats, measure
 from tasks.delivery.shipped import load_shipped
@@ -44,7 +45,7 @@ def val_images() -> torch.Tensor:
 
 
 def pixels() -> torch.Tensor:
-    return formats.pixels_of(val_images())
+    return pixels_of(val_images())
 
 
 def raised_limit(factor: int) -> None:

@@ -19,6 +19,7 @@ from flows.command import cli
 from models.backbone.config import BackboneConfig, config_of
 from models.backbone.elastic import kept, variant_config
 from models.backbone.size import backbone_parameters
+from tasks.data.modality import ImageInfo
 from tasks.experiments.second import write_digits
 from tasks.run.errors import AcmeError, RegistryError, SettingsError
 from tasks.settings.fields import read_yaml
@@ -199,11 +200,10 @@ def test_a_registered_model_is_the_reference(here: Path) -> None:
     from models.backbone.config import BackboneConfig, build
     from tasks.cloud.reference import reference_model
     from tasks.cloud.registered import bring
-    from tasks.data.samples import DataInfo
     from tasks.tracking.registry import Registry
 
     registry = Registry(here)
-    info = DataInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
+    info = ImageInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
     spec = load(Path(cli.__file__).parents[2] / "params.yaml").backbone.reference
     refs = []
     for seed in (1, 2):
@@ -224,7 +224,7 @@ def test_a_registered_model_is_the_reference(here: Path) -> None:
     assert refs[0].sha256 != refs[1].sha256
     assert bring.fn("models:/my-vit/2", here) == refs[1]
     with pytest.raises(SettingsError, match="takes 1 x 8 x 8 pixels"):
-        reference_model(spec, DataInfo("test", ("a",), 28, 1, (0.5,), (0.5,)), 0, refs[0])
+        reference_model(spec, ImageInfo("test", ("a",), 28, 1, (0.5,), (0.5,)), 0, refs[0])
     for uri in ("models:/my-vit@worst", "models:/my-vit/9", "models:/yours@best"):
         with pytest.raises(RegistryError, match=uri.split("/")[1]):
             bring.fn(uri, here)

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import save_file
 
 from tasks.cloud.reference import check_depth, reference_model
-from tasks.data.samples import DataInfo
+from tasks.data.modality import ImageInfo
 from tasks.run.errors import SettingsError
 from tasks.settings.params import Reference
 
-INFO = DataInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
+INFO = ImageInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
 SMALL = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
 
 
@@ -32,7 +32,7 @@ def test_by_dimensions_from_the_seed() -> None:
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 @pytest.mark.parametrize("name", [None, "vit_tiny_patch16_224"])
 def test_a_checkpoint_gives_its_weights(tmp_path: Path, suffix: str, name: str | None) -> None:
-    info = DataInfo("test", ("a", "b", "c"), 32, 3, (0.5,) * 3, (0.5,) * 3)
+    info = ImageInfo("test", ("a", "b", "c"), 32, 3, (0.5,) * 3, (0.5,) * 3)
     trained = reference_model(spec(name=name), info, seed=5).eval()
     path = tmp_path / f"weights.{suffix}"
     if suffix == "pth":
@@ -49,7 +49,7 @@ def test_a_checkpoint_of_other_classes_size_and_channels_is_adapted(tmp_path: Pa
     original = timm.create_model(name)  # 1000 classes, 224 pixels, 3 channels: as hubs hold it
     path = tmp_path / "imagenet.safetensors"
     save_file(original.state_dict(), path)
-    info = DataInfo("test", ("a", "b", "c"), 32, 1, (0.5,), (0.5,))
+    info = ImageInfo("test", ("a", "b", "c"), 32, 1, (0.5,), (0.5,))
     loaded = reference_model(spec(name=name, checkpoint=path), info, seed=0)
     for block, other in zip(loaded.blocks, original.blocks, strict=True):
         assert torch.equal(block.mlp.fc1.weight, other.mlp.fc1.weight)

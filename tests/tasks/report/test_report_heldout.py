@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.data.samples import DataInfo, read_split
+from tasks.data.modality import ImageInfo
+from tasks.data.samples import read_split
 from tasks.report.heldout import test_count as count_of
 from tasks.report.heldout import test_split as split_of
 from tasks.run.errors import ArtifactError
 from tasks.run.store import put_tensors
 
-INFO = DataInfo("test", ("a", "b"), 2, 1, (0.5,), (0.25,))
+INFO = ImageInfo("test", ("a", "b"), 2, 1, (0.5,), (0.25,))
 
 
 def test_it_reads_the_test_split_which_nobody_else_does(

@@ -1,0 +1,68 @@
+"""Facts of the data go through data.json and back; what is newer is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.data.modality import (
+    MODALITIES,
+    VERSION,
+    DataInfo,
+    ImageInfo,
+    from_json,
+    of_images,
+    require_readable,
+    to_json,
+)
+from tasks.data.samples import read_info
+from tasks.run.errors import ArtifactError, SettingsError
+from tasks.run.files import write_json
+
+INFO = ImageInfo("mine", ("a", "b"), 4, 1, (0.5,), (0.25,), contexts=("day", "night"))
+
+
+def test_facts_come_back_as_they_were_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "data.json", to_json(INFO))
+    assert read_info(tmp_path) == INFO
+
+
+def test_an_older_file_is_read_and_tells_of_one_context() -> None:
+    older = {"source": "mine", "classes": ["a"], "image_size": 4, "channels": 1}
+    found = from_json({**older, "mean": [0.5], "std": [0.5]}, "data.json")
+    assert found == ImageInfo("mine", ("a",), 4, 1, (0.5,), (0.5,))
+    assert (found.contexts, found.wanted) == (("all",), ())
+
+
+def test_a_newer_file_and_an_unknown_modality_are_refused_by_name() -> None:
+    values = to_json(INFO)
+    with pytest.raises(ArtifactError, match=rf"data\.json: version {VERSION + 1}, newer"):
+        from_json({**values, "version": VERSION + 1}, "data.json")
+    with pytest.raises(ArtifactError, match=r"data\.json: unknown modality 'smell'.* image"):
+        from_json({**values, "modality": "smell"}, "data.json")
+    require_readable(VERSION, "data.json")
+
+
+def test_images_as_inputs_and_in_bytes() -> None:
+    raw = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 4, 4)
+    inputs = INFO.inputs(raw)
+    assert inputs.shape == (2, 1, 4, 4)
+    assert inputs[:, 0, 0, 0].tolist() == [-2, 2]
+    assert INFO.raw_bytes(raw) == 2 * 4 * 4
+    example = INFO.example(3)
+    assert example.shape == (3, 1, 4, 4)
+    assert 0 <= float(example.min()) < float(example.max()) <= 1
+    assert torch.equal(example, INFO.example(3))
+
+
+def test_what_takes_images_refuses_other_data() -> None:
+    class Sounds(DataInfo):
+        modality = "sound"
+        inputs = raw_bytes = example = lambda self, given: given
+
+    assert of_images(INFO) is INFO
+    with pytest.raises(SettingsError, match="mine: this takes images, not sound"):
+        of_images(Sounds("mine", ("a",)))
+    assert "sound" not in MODALITIES
