@@ -30,7 +30,8 @@ from models.customized import customized
 from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.recipe import HeaderSearch
-from models.header.search import EdgeSearch, Split, TrainedHeader
+from models.header.search import EdgeSearch, TrainedHeader
+from models.header.split import Split
 from tasks.cloud.reference import reference_model
 from tasks.data.modality import ImageInfo
 from tasks.experiments.scale import load_scale, settings_of

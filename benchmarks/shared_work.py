@@ -70,7 +70,7 @@ def grid() -> None:
 def devices() -> None:
     """Four devices one by one against one vectorised step."""
     architecture = Space(2).sample(torch.Generator().manual_seed(0))
-    config = HeaderConfig("searched", 64, 4, 10, 24, 64, 1, architecture)
+    config = HeaderConfig("searched", 64, (4, 4), 10, 24, 64, 1, architecture)
     headers = [build_header(config, seed) for seed in range(4)]
     data = [DeviceData(torch.randn(300, 2, 17, 64), torch.randint(10, (300,))) for _ in range(4)]
 

@@ -35,8 +35,9 @@ from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.operations import OPERATIONS
 from models.header.recipe import HeaderSearch
-from models.header.search import EdgeSearch, Split, TrainedHeader
+from models.header.search import EdgeSearch, TrainedHeader
 from models.header.space import describe
+from models.header.split import Split
 from models.matching.candidates import Candidate
 from models.matching.energy import DeviceProfile, modelled_energy_joule
 from models.matching.recipe import Choice, EnergyConstants

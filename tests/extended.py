@@ -28,18 +28,20 @@ def accepted(section: str, **named: object) -> Any:
 def test_a_header() -> None:
     from models.header.build import build_header, neurons, slim
     from models.header.config import HeaderConfig
-    from models.header.search import Split, evaluate, train_header
+    from models.header.search import evaluate, train_header
+    from models.header.split import Split
     from models.refinement.pruning import apply_masks
+    from models.training import Loop
 
     accepted("edge", fixed=("mlp", "pooled"))
-    config = HeaderConfig("pooled", dim=8, grid=2, classes=3, channels=4, hidden=6)
+    config = HeaderConfig("pooled", dim=8, shape=(2, 2), classes=3, channels=4, hidden=6)
     header = build_header(config)
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(120, 2, 5, 8, generator=generator)
     labels = features[:, 0, 1:].mean(1)[:, :3].argmax(1)  # of the patches alone
     data = Split(features, labels)
     before = evaluate(header, data)[1]
-    train_header(header, data, steps=300, batch_size=32, lr=1e-2, generator=generator)
+    train_header(header, data, Loop(300, 32, lr=1e-2), generator)
     assert evaluate(header, data)[1] > 0.8 > 0.5 > before
     assert neurons(header) == {"hidden": 6}
     apply_masks(header, np.array([True, False, True, True, False, True]))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from models.backbone.training import scores
 from models.header.config import SEARCHED, HeaderConfig
 from models.header.controller import Controller, Samples, reinforce_loss
 from models.header.network import SharedWeights
@@ -19,11 +18,12 @@ from models.header.search import (
     ENTROPY_WEIGHT,
     PROPOSALS,
     EdgeSearch,
-    Split,
     TrainedHeader,
     children_loss,
+    sampled_accuracy,
 )
 from models.header.space import Architecture
+from models.header.split import Split
 from models.progress import OnStep, ignore
 from models.training import endless
 
@@ -106,9 +106,7 @@ class JointSearch:
                 variants, samples = self.sample(policy, controller, recipe.children)
                 of_shared.zero_grad()
                 losses = [
-                    children_loss(
-                        shared, [a], parts[v].train.features[chosen], parts[v].train.labels[chosen]
-                    )
+                    children_loss(shared, [a], parts[v].train.at(chosen))
                     for v, a in zip(variants, samples.architectures, strict=True)
                 ]
                 torch.stack(losses).mean().backward()
@@ -167,8 +165,7 @@ class JointSearch:
         for."""
         if not self.fits(part, architecture):
             return 0.0
-        with torch.no_grad():
-            return scores(shared(part.val.features, architecture), part.val.labels)[1]
+        return sampled_accuracy(shared, architecture, part.val)
 
     def fits(self, part: Part, architecture: Architecture) -> bool:
         """Whether a header is within what its variant leaves of the limit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -137,7 +138,7 @@ def _at_least_one(alive: Tensor) -> Tensor:
 
 
 def _sample(config: HeaderConfig) -> Tensor:
-    return torch.zeros(1, 2, 1 + config.grid**2, config.dim)
+    return torch.zeros(1, 2, 1 + math.prod(config.shape), config.dim)
 
 
 def state_of(header: nn.Module) -> dict[str, Tensor]:

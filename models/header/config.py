@@ -9,17 +9,30 @@ from typing import Any
 from models.backbone.config import BackboneConfig
 from models.header.recipe import HeaderSearch
 from models.header.space import Architecture, Block
+from models.versions import readable
 
 SEARCHED = "searched"
+VERSION = 2  # 1 had the side of a square ``grid`` and no version
 
 
 @dataclass(frozen=True)
 class HeaderConfig:
-    """What it takes to rebuild a header; ``architecture`` is for the kind ``searched`` alone."""
+    """What it takes to rebuild a header.
+
+    Attributes:
+        kind: one of :data:`models.header.kinds.HEADERS`.
+        dim: of a token.
+        shape: how the positions lie, [CLS] aside: ``(rows, columns)`` of patches or ``(t,)``.
+        channels, hidden, repeats: see :class:`models.header.recipe.HeaderSearch`.
+        architecture: for the kind ``searched`` alone.
+
+    Raises:
+        ValueError: the positions lie in no one or two dimensions.
+    """
 
     kind: str
     dim: int
-    grid: int
+    shape: tuple[int, ...]
     classes: int
     channels: int
     hidden: int
@@ -32,22 +45,36 @@ class HeaderConfig:
         return cls(
             kind="linear",
             dim=backbone.dim,
-            grid=backbone.grid,
+            shape=backbone.shape,
             classes=backbone.classes,
             channels=recipe.channels,
             hidden=recipe.hidden,
             repeats=recipe.repeats,
         )
 
+    def __post_init__(self) -> None:
+        if len(self.shape) not in (1, 2):
+            raise ValueError(f"shape {self.shape}: a header takes one dimension, or two")
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
+        """JSON-able form, with its :data:`VERSION`."""
         values = asdict(self)
+        values["shape"] = list(self.shape)
         values["architecture"] = self.architecture and [list(b) for b in self.architecture]
-        return values
+        return {**values, "version": VERSION}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HeaderConfig:
-        """Inverse of :meth:`to_dict`."""
-        blocks = values["architecture"]
+        """Inverse of :meth:`to_dict`; reads what older versions wrote.
+
+        Raises:
+            ValueError: a newer version wrote it.
+        """
+        version = readable("a header's configuration", values, VERSION)
+        rest = {name: value for name, value in values.items() if name != "version"}
+        if version < 2:
+            side = rest.pop("grid")
+            rest["shape"] = (side, side)
+        blocks = rest["architecture"]
         architecture = None if blocks is None else tuple(Block(*b) for b in blocks)
-        return cls(**{**values, "architecture": architecture})
+        return cls(**{**rest, "shape": tuple(rest["shape"]), "architecture": architecture})

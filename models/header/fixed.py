@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.header.config import HeaderConfig
-from models.header.layers import PrunableConv2d, PrunableLinear, rms_norm
-from models.header.network import to_map
+from models.header.layers import PrunableConv, PrunableLinear, rms_norm
+from models.header.maps import Mask, beside, mask_of, mean, mean_token, real, real_tokens, to_map
 
 
 class LinearHeader(nn.Module):
@@ -18,7 +20,7 @@ class LinearHeader(nn.Module):
         super().__init__()
         self.skip = PrunableLinear(shape.dim, shape.classes, classifier=True)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, mask: Mask = None) -> Tensor:
         return self.skip(features[:, 0, 0])
 
 
@@ -31,7 +33,7 @@ class MLPHeader(nn.Module):
         self.hidden = PrunableLinear(dim, hidden)
         self.classifier = PrunableLinear(hidden, shape.classes, classifier=True)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, mask: Mask = None) -> Tensor:
         return self.classifier(F.gelu(self.hidden(features[:, 0, 0])))
 
 
@@ -44,22 +46,22 @@ class CNNHeader(nn.Module):
 
     def __init__(self, shape: HeaderConfig, mode: str) -> None:
         super().__init__()
-        dim, channels = shape.dim, shape.channels
-        self.mode, self.grid = mode, shape.grid
-        self.stem = PrunableConv2d(2 * dim if mode == "project" else dim, channels, 1)
-        self.conv = PrunableConv2d(channels, channels, 3)
+        dim, channels, rank = shape.dim, shape.channels, len(shape.shape)
+        self.mode, self.shape = mode, shape.shape
+        self.stem = PrunableConv(2 * dim if mode == "project" else dim, channels, 1, rank)
+        self.conv = PrunableConv(channels, channels, 3, rank)
         self.classifier = PrunableLinear(channels, shape.classes, classifier=True)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, mask: Mask = None) -> Tensor:
         tokens = features[:, 0]
-        x = to_map(tokens, self.grid)
-        cls = tokens[:, 0, :, None, None]
+        x, mask = to_map(tokens, self.shape), mask_of(mask, self.shape)
+        cls = beside(tokens[:, 0], x)
         if self.mode == "add":
             x = x + cls
         elif self.mode == "project":
             x = torch.cat([x, cls.expand_as(x)], 1)
-        x = F.relu(self.conv(F.relu(self.stem(x))))
-        return self.classifier(x.mean((2, 3)))
+        x = F.relu(self.conv(real(F.relu(self.stem(x)), mask)))
+        return self.classifier(mean(x, mask))
 
 
 class MixerHeader(nn.Module):
@@ -68,19 +70,19 @@ class MixerHeader(nn.Module):
     def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
         dim, hidden = shape.dim, shape.hidden
-        tokens = 1 + shape.grid**2
+        tokens = 1 + math.prod(shape.shape)
         self.token_in = PrunableLinear(tokens, hidden)
         self.token_out = PrunableLinear(hidden, tokens)
         self.channel_in = PrunableLinear(dim, hidden)
         self.channel_out = PrunableLinear(hidden, dim)
         self.classifier = PrunableLinear(dim, shape.classes, classifier=True)
 
-    def forward(self, features: Tensor) -> Tensor:
-        x = features[:, 0]
+    def forward(self, features: Tensor, mask: Mask = None) -> Tensor:
+        x = real_tokens(features[:, 0], mask)
         mixed = self.token_out(F.gelu(self.token_in(rms_norm(x, 2).transpose(1, 2))))
         x = x + mixed.transpose(1, 2)
         x = x + self.channel_out(F.gelu(self.channel_in(rms_norm(x, 2))))
-        return self.classifier(rms_norm(x, 2).mean(1))
+        return self.classifier(mean_token(rms_norm(x, 2), mask))
 
 
 class ResMLPHeader(nn.Module):
@@ -90,17 +92,17 @@ class ResMLPHeader(nn.Module):
     def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
         dim, hidden = shape.dim, shape.hidden
-        tokens = 1 + shape.grid**2
+        tokens = 1 + math.prod(shape.shape)
         self.across = PrunableLinear(tokens, tokens)
         self.channel_in = PrunableLinear(dim, hidden)
         self.channel_out = PrunableLinear(hidden, dim)
         self.classifier = PrunableLinear(dim, shape.classes, classifier=True)
 
-    def forward(self, features: Tensor) -> Tensor:
-        x = features[:, 0]
+    def forward(self, features: Tensor, mask: Mask = None) -> Tensor:
+        x = real_tokens(features[:, 0], mask)
         x = x + self.across(rms_norm(x, 2).transpose(1, 2)).transpose(1, 2)
         x = x + self.channel_out(F.gelu(self.channel_in(rms_norm(x, 2))))
-        return self.classifier(rms_norm(x, 2).mean(1))
+        return self.classifier(mean_token(rms_norm(x, 2), mask))
 
 
 class ViTHeader(nn.Module):
@@ -118,11 +120,14 @@ class ViTHeader(nn.Module):
         self.channel_out = PrunableLinear(hidden, dim)
         self.classifier = PrunableLinear(dim, shape.classes, classifier=True)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, mask: Mask = None) -> Tensor:
         x = features[:, 0]
         inner = rms_norm(x, 2)
         mixed = F.scaled_dot_product_attention(
-            self.query(inner[:, :1]), self.key(inner), self.value(inner)
+            self.query(inner[:, :1]),
+            self.key(inner),
+            self.value(inner),
+            attn_mask=None if mask is None else mask[:, None],
         )
         cls = x[:, :1] + self.out(mixed)  # nothing but [CLS] is read later
         cls = cls + self.channel_out(F.gelu(self.channel_in(rms_norm(cls, 2))))

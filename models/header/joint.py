@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from models.backbone.features import FeatureExtractor
 from models.backbone.training import device_of
 from models.header.recipe import JointTraining
 from models.progress import OnStep, ignore
-from models.training import endless
+from models.training import Loop, train
 
 
 def train_jointly(
@@ -24,19 +26,11 @@ def train_jointly(
 ) -> None:
     """Train both in place on standardised images ``(n, c, h, w)`` and labels ``(n,)``: AdamW with a
     cosine rate."""
-    (images, labels), steps = data, recipe.unfreeze_steps
-    model, place = nn.Sequential(FeatureExtractor(vit), header), device_of(vit)
-    header.to(place)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.unfreeze_lr, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    source = endless(len(labels), recipe.batch_size, generator)
-    model.train()
-    for step in range(steps):
-        chosen = next(source)
-        loss = F.cross_entropy(model(images[chosen].to(place)), labels[chosen].to(place))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        on_step(step + 1, steps, {"loss": loss.item()})
-    model.eval()
+    (images, labels), place = data, device_of(vit)
+    model = nn.Sequential(FeatureExtractor(vit), header.to(place))
+
+    def losses(chosen: Tensor) -> Iterator[Tensor]:
+        yield F.cross_entropy(model(images[chosen].to(place)), labels[chosen].to(place))
+
+    loop = Loop(recipe.unfreeze_steps, recipe.batch_size, recipe.unfreeze_lr)
+    train(model, losses, len(labels), loop, generator, on_step)

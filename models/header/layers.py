@@ -84,22 +84,22 @@ class PrunableLinear(Prunable):
         return F.linear(x, self.weight, self.bias)
 
 
-class PrunableConv2d(Prunable):
-    """``nn.Conv2d`` with 'same' padding at stride 1 and prunable output channels."""
+class PrunableConv(Prunable):
+    """A convolution over maps of one or two dimensions (``rank``), with 'same' padding at stride 1
+    and prunable output channels."""
 
     channel_dim = 1
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, rank: int, stride: int = 1
+    ) -> None:
         super().__init__(out_channels, in_channels)
-        self.weight, self.bias = _convolution(in_channels, out_channels, kernel)
+        kind = (nn.Conv1d, nn.Conv2d)[rank - 1]
+        reference = kind(in_channels, out_channels, kernel)  # for PyTorch's own initialisation
+        assert reference.bias is not None
+        self.weight, self.bias = nn.Parameter(reference.weight), nn.Parameter(reference.bias)
+        self.convolve = (F.conv1d, F.conv2d)[rank - 1]
         self.stride, self.padding = stride, kernel // 2
 
     def operate(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
-
-
-def _convolution(inputs: int, outputs: int, kernel: int) -> tuple[nn.Parameter, nn.Parameter]:
-    """Weight and bias with PyTorch's own initialisation."""
-    reference = nn.Conv2d(inputs, outputs, kernel)
-    assert reference.bias is not None
-    return nn.Parameter(reference.weight), nn.Parameter(reference.bias)
+        return self.convolve(x, self.weight, self.bias, self.stride, self.padding)

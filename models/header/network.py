@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.header.config import HeaderConfig
-from models.header.layers import PrunableConv2d, PrunableLinear, rms_norm
+from models.header.layers import PrunableConv, PrunableLinear, rms_norm
+from models.header.maps import Mask, add, mask_of, mean, real, to_map
 from models.header.operations import OPERATIONS
 from models.header.space import Architecture, loose_ends
 
 Lookup = Callable[[int, int, int, str], nn.Module]
 """``(repeat, block, slot, operation name)`` to the module that does it."""
-
-
-def to_map(tokens: Tensor, grid: int) -> Tensor:
-    """Patch tokens ``(n, 1 + grid^2, dim)`` as a map ``(n, dim, grid, grid)``, without [CLS]."""
-    return tokens[:, 1:].transpose(1, 2).unflatten(2, (grid, grid))
-
-
-def add(a: Tensor, b: Tensor) -> Tensor:
-    """Element-wise sum; the larger map is average-pooled to the smaller one's grid."""
-    size = min(a.shape[-1], b.shape[-1])
-    return _pooled(a, size) + _pooled(b, size)
-
-
-def _pooled(x: Tensor, size: int) -> Tensor:
-    return x if x.shape[-1] == size else F.adaptive_avg_pool2d(x, size)
 
 
 class DagFrame(nn.Module):
@@ -42,47 +29,57 @@ class DagFrame(nn.Module):
 
     def __init__(self, shape: HeaderConfig) -> None:
         super().__init__()
-        self.grid, self.repeats = shape.grid, shape.repeats
-        self.stem_last = PrunableConv2d(shape.dim, shape.channels, 1)
-        self.stem_penultimate = PrunableConv2d(shape.dim, shape.channels, 1)
+        self.shape, self.repeats = shape.shape, shape.repeats
+        rank = len(shape.shape)
+        self.stem_last = PrunableConv(shape.dim, shape.channels, 1, rank)
+        self.stem_penultimate = PrunableConv(shape.dim, shape.channels, 1, rank)
         self.hidden = PrunableLinear(shape.channels + shape.dim, shape.hidden)
         self.classifier = PrunableLinear(shape.hidden, shape.classes, classifier=True)
         self.skip = PrunableLinear(shape.dim, shape.classes, classifier=True)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
-    def run(self, features: Tensor, architecture: Architecture, lookup: Lookup) -> Tensor:
+    def run(
+        self, features: Tensor, architecture: Architecture, lookup: Lookup, mask: Mask
+    ) -> Tensor:
         """Logits ``(n, classes)`` of one architecture with the operations that ``lookup`` gives.
 
         Module u of ``repeats`` reads the outputs of modules u-1 and u-2; the first reads the
         backbone's last and penultimate layers.
         """
         last, penultimate = features[:, 0], features[:, 1]
-        newer = self.stem_last(to_map(last, self.grid))
-        older = self.stem_penultimate(to_map(penultimate, self.grid))
+        mask = mask_of(mask, self.shape)
+        newer = real(self.stem_last(to_map(last, self.shape)), mask)
+        older = real(self.stem_penultimate(to_map(penultimate, self.shape)), mask)
         for u in range(self.repeats):
-            newer, older = self._module(u, newer, older, architecture, lookup), newer
-        pooled, cls = rms_norm(newer.mean((2, 3)), 1), last[:, 0]
+            newer, older = _module((newer, older), architecture, partial(lookup, u), mask), newer
+        pooled, cls = rms_norm(mean(newer, mask), 1), last[:, 0]
         inner = F.gelu(self.hidden(torch.cat([pooled, cls], 1)))
         return self.classifier(inner) + self.skip(cls)
 
-    def _module(
-        self, u: int, newer: Tensor, older: Tensor, architecture: Architecture, lookup: Lookup
-    ) -> Tensor:
-        maps = [newer, older]
-        for b, block in enumerate(architecture):
-            one = lookup(u, b, 0, block.op1)(maps[block.input1])
-            two = lookup(u, b, 1, block.op2)(maps[block.input2])
-            maps.append(add(one, two))
-        ends = loose_ends(architecture)
-        out = maps[ends[0]]
-        for end in ends[1:]:
-            out = add(out, maps[end])
-        return out
+
+def _module(
+    inputs: tuple[Tensor, Tensor],
+    architecture: Architecture,
+    lookup: Callable[[int, int, str], nn.Module],
+    mask: Mask,
+) -> Tensor:
+    """One module of blocks on the maps of the two before it."""
+    maps = list(inputs)
+    for b, block in enumerate(architecture):
+        one = lookup(b, 0, block.op1)(maps[block.input1], mask)
+        two = lookup(b, 1, block.op2)(maps[block.input2], mask)
+        maps.append(add(one, two, mask))
+    ends = loose_ends(architecture)
+    out = maps[ends[0]]
+    for end in ends[1:]:
+        out = add(out, maps[end], mask)
+    return out
 
 
 class DagHeader(DagFrame):
-    """One searched header (Sec. III-C1): features ``(n, 2, 1 + patches, dim)`` to logits."""
+    """One searched header (Sec. III-C1): features ``(n, 2, 1 + positions, dim)``, with a mask
+    ``(n, 1 + positions)`` where some positions are padding, to logits."""
 
     def __init__(self, shape: HeaderConfig) -> None:
         super().__init__(shape)
@@ -91,16 +88,19 @@ class DagHeader(DagFrame):
         self.architecture = architecture = shape.architecture
         self.operations = nn.ModuleDict(
             {
-                f"{u}-{b}-{slot}": OPERATIONS[name](shape.channels)
+                f"{u}-{b}-{slot}": OPERATIONS[name](shape.channels, len(shape.shape))
                 for u in range(shape.repeats)
                 for b, block in enumerate(architecture)
                 for slot, name in enumerate((block.op1, block.op2))
             }
         )
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, mask: Mask = None) -> Tensor:
         return self.run(
-            features, self.architecture, lambda u, b, slot, _: self.operations[f"{u}-{b}-{slot}"]
+            features,
+            self.architecture,
+            lambda u, b, slot, _: self.operations[f"{u}-{b}-{slot}"],
+            mask,
         )
 
 
@@ -111,7 +111,7 @@ class SharedWeights(DagFrame):
         super().__init__(shape)
         self.operations = nn.ModuleDict(
             {
-                f"{u}-{b}-{slot}-{name}": OPERATIONS[name](shape.channels)
+                f"{u}-{b}-{slot}-{name}": OPERATIONS[name](shape.channels, len(shape.shape))
                 for u in range(shape.repeats)
                 for b in range(blocks)
                 for slot in range(2)
@@ -119,9 +119,10 @@ class SharedWeights(DagFrame):
             }
         )
 
-    def forward(self, features: Tensor, architecture: Architecture) -> Tensor:
+    def forward(self, features: Tensor, architecture: Architecture, mask: Mask = None) -> Tensor:
         return self.run(
             features,
             architecture,
             lambda u, b, slot, name: self.operations[f"{u}-{b}-{slot}-{name}"],
+            mask,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,30 +16,15 @@ from models.header.controller import Controller, Samples, reinforce_loss
 from models.header.network import SharedWeights
 from models.header.recipe import HeaderSearch
 from models.header.space import Architecture, Space
+from models.header.split import Split
 from models.matching.selection import NothingFitsError
 from models.progress import OnStep, ignore
-from models.training import endless
+from models.training import Loop, endless, train
 
 BASELINE_DECAY = 0.9
 ENTROPY_WEIGHT = 1e-3
 PROPOSALS = 64  # headers drawn from the trained controller for the final choice
 RESCORED = 16  # of them, the best predicted are scored with shared weights
-
-
-@dataclass(frozen=True)
-class Split:
-    """Features ``(n, 2, 1 + patches, dim)`` and labels ``(n,)``."""
-
-    features: Tensor
-    labels: Tensor
-
-    def join(self, other: Split | None) -> Split:
-        """Both splits' samples."""
-        if other is None:
-            return self
-        return Split(
-            torch.cat([self.features, other.features]), torch.cat([self.labels, other.labels])
-        )
 
 
 @dataclass(frozen=True)
@@ -79,42 +64,36 @@ class SearchResult:
     sampled: list[SampledHeader]
 
 
-def train_header(
-    header: nn.Module,
-    data: Split,
-    *,
-    steps: int,
-    batch_size: int,
-    lr: float,
-    generator: torch.Generator,
-) -> None:
-    """Train in place on cached features: AdamW with a cosine rate."""
-    optimizer = torch.optim.AdamW(header.parameters(), lr=lr, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    source = endless(len(data.labels), batch_size, generator)
-    header.train()
-    for _ in range(steps):
-        chosen = next(source)
-        loss = F.cross_entropy(header(data.features[chosen]), data.labels[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    header.eval()
+def train_header(header: nn.Module, data: Split, loop: Loop, generator: torch.Generator) -> None:
+    """Train in place on cached features."""
+
+    def losses(chosen: Tensor) -> Iterator[Tensor]:
+        batch = data.at(chosen)
+        yield F.cross_entropy(header(*batch.inputs), batch.labels)
+
+    train(header, losses, len(data.labels), loop, generator)
 
 
 @torch.no_grad()
 def evaluate(header: nn.Module, data: Split) -> tuple[float, float]:
     """Mean cross-entropy and accuracy, in chunks: maps of large backbones are large."""
-    return scores(torch.cat([header(chunk) for chunk in data.features.split(1024)]), data.labels)
+    return scores(torch.cat([header(*chunk.inputs) for chunk in data.chunks(1024)]), data.labels)
 
 
 def children_loss(
-    shared: SharedWeights, architectures: Sequence[Architecture], features: Tensor, labels: Tensor
+    shared: SharedWeights, architectures: Sequence[Architecture], batch: Split
 ) -> Tensor:
     """The mean loss of M sampled children, whose gradient is Eq. 15."""
-    losses = [F.cross_entropy(shared(features, a), labels) for a in architectures]
+    losses = [
+        F.cross_entropy(shared(batch.features, a, batch.mask), batch.labels) for a in architectures
+    ]
     return torch.stack(losses).mean()
+
+
+@torch.no_grad()
+def sampled_accuracy(shared: SharedWeights, architecture: Architecture, data: Split) -> float:
+    """The accuracy of one header with shared weights."""
+    return scores(shared(data.features, architecture, data.mask), data.labels)[1]
 
 
 class EdgeSearch:
@@ -183,8 +162,7 @@ class EdgeSearch:
                 with torch.no_grad():
                     children = controller.sample(recipe.children, self.generator).architectures
                 of_shared.zero_grad()
-                x, y = train.features[chosen], train.labels[chosen]
-                children_loss(shared, children, x, y).backward()
+                children_loss(shared, children, train.at(chosen)).backward()
                 of_shared.step()
             for _ in range(recipe.controller_steps):
                 samples = controller.sample(recipe.children, self.generator)
@@ -218,14 +196,9 @@ class EdgeSearch:
     ) -> TrainedHeader:
         """A header trained from scratch with the budget that all get."""
         header = build_header(config, self.seed, self.cls_head)
-        train_header(
-            header,
-            train,
-            steps=self.recipe.retrain_steps,
-            batch_size=self.recipe.batch_size,
-            lr=self.recipe.lr,
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+        recipe, stream = self.recipe, torch.Generator().manual_seed(self.seed)
+        loop = Loop(recipe.retrain_steps, recipe.batch_size, recipe.lr)
+        train_header(header, train, loop, stream)
         return TrainedHeader(
             name,
             config,
@@ -240,8 +213,7 @@ class EdgeSearch:
         """Validation accuracy with shared weights; 0 for a header over the budget."""
         if self.cost(architecture)[0] > self.budget:
             return 0.0
-        with torch.no_grad():
-            return scores(shared(joint.features, architecture), joint.labels)[1]
+        return sampled_accuracy(shared, architecture, joint)
 
     def shared_weights(self) -> SharedWeights:
         """The super-network, its linear part on [CLS] starting from the reference header."""

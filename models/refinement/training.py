@@ -12,21 +12,19 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from models.backbone.training import device_of, scores
 from models.header.build import neurons, prunable_layers
+from models.header.split import Split
 from models.progress import OnStep, ignore
 from models.refinement.importance import layer_names, neuron_importance, normalised
 from models.refinement.recipe import LocalTraining
+from models.training import endless
 
 # AdamW's default 1e-8 turns rounding noise on vanishing gradients into whole steps: batched and one
 # by one then drift apart by 1e-4 in 60 steps, with 1e-6 by 6e-8
 EPS = 1e-6
 
 
-@dataclass(frozen=True)
-class DeviceData:
-    """A device's cached features ``(n, 2, 1 + patches, dim)`` and labels ``(n,)``."""
-
-    features: Tensor
-    labels: Tensor
+DeviceData = Split
+"""A device's cached features and labels."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +68,13 @@ def fit_devices(
             parameters differ in shape, or a header is physically sliced.
     """
     _check(headers, data, seeds)
-    batch_size = steps.training.batch_size
-    sources = [cycling(len(d.labels), batch_size, s) for d, s in zip(data, seeds, strict=True)]
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+    sources = [
+        endless(len(d.labels), steps.training.batch_size, stream, joined=True)
+        for d, stream in zip(data, streams, strict=True)
+    ]
     fit = _batched if batched else _one_by_one
     return normalised(fit(headers, data, sources, steps, on_step).cpu() / steps.count)
-
-
-def cycling(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """Index batches of exactly ``batch_size``: fresh permutations, one after the other, cut."""
-    generator = torch.Generator().manual_seed(seed)
-    queue = torch.empty(0, dtype=torch.long)
-    while True:
-        while len(queue) < batch_size:
-            queue = torch.cat([queue, torch.randperm(count, generator=generator)])
-        yield queue[:batch_size]
-        queue = queue[batch_size:]
 
 
 def _check(headers: Sequence[nn.Module], data: Sequence[DeviceData], seeds: Sequence[int]) -> None:
@@ -113,18 +103,19 @@ def _batched(
     parameters, buffers = stack_module_state(list(headers))
 
     def loss_of(
-        weights: dict[str, Tensor], others: dict[str, Tensor], x: Tensor, y: Tensor
+        weights: dict[str, Tensor], others: dict[str, Tensor], x: tuple[Tensor, ...], y: Tensor
     ) -> Tensor:
-        return F.cross_entropy(functional_call(template, (weights, others), (x,)), y)
+        return F.cross_entropy(functional_call(template, (weights, others), x), y)
 
     gradients_of = vmap(grad_and_value(loss_of))
     # AdamW works element by element, so one optimizer on stacked leaves is one for each device
     optimizer = steps.optimizer(parameters)
     total = torch.zeros(len(headers), _count(headers[0]), device=place)
     for step in range(steps.count):
-        chosen = [next(source) for source in sources]
-        x = torch.stack([d.features[c] for d, c in zip(data, chosen, strict=True)]).to(place)
-        y = torch.stack([d.labels[c] for d, c in zip(data, chosen, strict=True)]).to(place)
+        batches = [d.at(next(source)) for d, source in zip(data, sources, strict=True)]
+        each = zip(*(batch.inputs for batch in batches), strict=True)
+        x = tuple(torch.stack(parts).to(place) for parts in each)
+        y = torch.stack([batch.labels for batch in batches]).to(place)
         values = {name: p.detach() for name, p in parameters.items()}
         gradients, losses = gradients_of(values, buffers, x, y)
         if layers:
@@ -153,9 +144,8 @@ def _one_by_one(
         optimizer = steps.optimizer(parameters)
         total = torch.zeros(_count(header), device=place)
         for _ in range(steps.count):
-            chosen = next(source)
-            x, y = own.features[chosen].to(place), own.labels[chosen].to(place)
-            loss = F.cross_entropy(header(x), y)
+            batch = own.at(next(source)).to(place)
+            loss = F.cross_entropy(header(*batch.inputs), batch.labels)
             gradients = _gradients(loss, parameters)
             values = {name: p.detach() for name, p in parameters.items()}
             if layers:
@@ -187,6 +177,6 @@ def evaluate_devices(
 ) -> list[tuple[float, float]]:
     """Each header's mean cross-entropy and accuracy on its own device's data."""
     return [
-        scores(header(own.features.to(device_of(header))).cpu(), own.labels)
+        scores(header(*own.to(device_of(header)).inputs).cpu(), own.labels)
         for header, own in zip(headers, data, strict=True)
     ]

@@ -18,8 +18,9 @@ from models.header.build import restore as restore_header
 from models.header.config import HeaderConfig
 from models.header.joint import train_jointly
 from models.header.recipe import HeaderSearch, JointTraining
-from models.header.search import EdgeSearch, SampledHeader, Split, TrainedHeader, evaluate
+from models.header.search import EdgeSearch, SampledHeader, TrainedHeader, evaluate
 from models.header.space import describe
+from models.header.split import Split
 from tasks.data.modality import DataInfo
 from tasks.links.link import Message, receive, send
 from tasks.links.records import Coarse, Header, Search

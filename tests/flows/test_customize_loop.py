@@ -23,7 +23,7 @@ from tasks.run.modules import load_header
 from tasks.run.store import Ref, put_tensors
 from tasks.settings.params import LocalTraining, Settings, load
 
-CONFIG = HeaderConfig("mlp", 6, 2, 3, channels=4, hidden=10)
+CONFIG = HeaderConfig("mlp", 6, (2, 2), 3, channels=4, hidden=10)
 NAMES = ("device-00", "device-01", "device-02")
 WEIGHTS = ((0.5, 0.5, 0.0), (0.2, 0.8, 0.0), (0.0, 0.0, 1.0))
 SHIPPED = load(Path("params.yaml"))

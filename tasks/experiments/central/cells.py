@@ -15,8 +15,8 @@ from models.backbone.size import backbone_parameters
 from models.backbone.slicing import slice_variant
 from models.baselines.central import JointSearch, Part
 from models.header.config import HeaderConfig
-from models.header.search import Split
 from models.header.space import Space
+from models.header.split import Split
 from models.refinement.rounds import best_round
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks.data.modality import DataInfo

@@ -12,8 +12,9 @@ from models.backbone.features import extract
 from models.backbone.size import parameter_count
 from models.backbone.training import scores
 from models.header.config import SEARCHED, HeaderConfig
-from models.header.search import EdgeSearch, Split
+from models.header.search import EdgeSearch
 from models.header.space import describe
+from models.header.split import Split
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
 from tasks.report.heldout import test_split

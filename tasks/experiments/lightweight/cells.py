@@ -174,7 +174,7 @@ def _pooled(model: Padded, split: tuple[Tensor, Tensor]) -> DeviceData:
 
 def _linear(classifier: nn.Linear) -> nn.Module:
     width, classes = classifier.in_features, classifier.out_features
-    config = HeaderConfig("linear", width, grid=0, classes=classes, channels=0, hidden=0)
+    config = HeaderConfig("linear", width, shape=(0,), classes=classes, channels=0, hidden=0)
     return build_header(config, cls_head=(classifier.weight, classifier.bias))
 
 

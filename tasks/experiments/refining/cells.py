@@ -12,7 +12,8 @@ from torch import Tensor
 
 from models.backbone.features import extract
 from models.header.build import HeaderConfig, build_header, neurons, restore, state_of
-from models.header.search import Split, train_header
+from models.header.search import train_header
+from models.header.split import Split
 from models.refinement.aggregation import row_weights
 from models.refinement.loop import LoopRecipe, Way, refine
 from models.refinement.mixers import MIXERS, mixing_weights
@@ -20,6 +21,7 @@ from models.refinement.recipe import Likeness
 from models.refinement.similarity import DISTANCES, Matrix, debiased, distances, similarity
 from models.refinement.training import DeviceData
 from models.statistics import cluster_purity, rank_agreement
+from models.training import Loop
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
 from tasks.experiments.tuning import mean_accuracy
@@ -105,14 +107,8 @@ def header_on_shared(
     parts = [_part(read_tensors(ref)[0], "train", count) for ref in features]
     shared = Split(torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]))
     module = build_header(HeaderConfig.from_dict(config), seed)
-    train_header(
-        module,
-        shared,
-        steps=recipe.retrain_steps,
-        batch_size=min(recipe.batch_size, len(shared.labels)),
-        lr=recipe.lr,
-        generator=torch.Generator().manual_seed(seed),
-    )
+    loop = Loop(recipe.retrain_steps, min(recipe.batch_size, len(shared.labels)), recipe.lr)
+    train_header(module, shared, loop, torch.Generator().manual_seed(seed))
     return put_tensors("header", state_of(module), config)
 
 

@@ -12,9 +12,9 @@ from models.header.config import HeaderConfig
 from models.header.controller import Controller
 from models.header.operations import OPERATIONS
 from models.header.recipe import HeaderSearch
-from models.header.search import Split
+from models.header.split import Split
 
-BASE = HeaderConfig("linear", 6, 2, 3, channels=4, hidden=8)
+BASE = HeaderConfig("linear", 6, (2, 2), 3, channels=4, hidden=8)
 RECIPE = HeaderSearch(1, 1, tuple(OPERATIONS), 4, 8, (), 3, 6, 12, 2, 3, 60, 16, 5e-3, 5e-2)
 
 

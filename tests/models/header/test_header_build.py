@@ -18,7 +18,7 @@ from models.header.build import (
 )
 from models.header.config import HeaderConfig
 from models.header.kinds import HEADERS
-from models.header.network import to_map
+from models.header.maps import to_map
 from models.header.space import Block, Space
 
 DIM, GRID, CLASSES = 8, 4, 3
@@ -29,7 +29,7 @@ def config(kind: str, seed: int = 0, repeats: int = 1, blocks: int = 2) -> Heade
     architecture = None
     if kind == "searched":
         architecture = Space(blocks).sample(torch.Generator().manual_seed(seed))
-    return HeaderConfig(kind, DIM, GRID, CLASSES, 4, 6, repeats, architecture)
+    return HeaderConfig(kind, DIM, (GRID, GRID), CLASSES, 4, 6, repeats, architecture)
 
 
 def lively(shape: HeaderConfig, seed: int = 0) -> torch.nn.Module:
@@ -84,7 +84,7 @@ def test_a_removed_neuron_takes_the_inputs_that_it_fed() -> None:
 
 def test_an_input_is_kept_while_anything_feeds_it() -> None:
     architecture = (Block(0, 0, "conv1", "conv1"),)
-    shape = HeaderConfig("searched", DIM, GRID, CLASSES, 4, 6, 1, architecture)
+    shape = HeaderConfig("searched", DIM, (GRID, GRID), CLASSES, 4, 6, 1, architecture)
     header = lively(shape)
     header.get_submodule("operations.0-0-0.conv").mask[1] = 0  # the other branch still has it
     small = slim(header, shape)
@@ -119,13 +119,13 @@ def test_downsampled_maps_settle_at_the_smaller_grid(repeats: int) -> None:
         Block(2, 0, "downsample", "conv3"),
         Block(2, 3, "identity", "maxpool"),
     )
-    shape = HeaderConfig("searched", DIM, GRID, CLASSES, 4, 6, repeats, architecture)
+    shape = HeaderConfig("searched", DIM, (GRID, GRID), CLASSES, 4, 6, repeats, architecture)
     assert lively(shape)(FEATURES).shape == (4, CLASSES)
 
 
 def test_patch_tokens_become_a_map_by_place_not_by_memory() -> None:
     tokens = torch.arange(17 * 2.0).reshape(1, 17, 2)
-    grid = to_map(tokens, 4)
+    grid = to_map(tokens, (4, 4))
     for row in range(4):
         for column in range(4):
             assert torch.equal(grid[0, :, row, column], tokens[0, 1 + 4 * row + column])
@@ -164,4 +164,4 @@ def test_the_same_seed_builds_the_same_header_and_leaves_torch_s_stream_alone() 
 )
 def test_an_impossible_configuration_is_refused(kind: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        build_header(HeaderConfig(kind, DIM, GRID, CLASSES, 4, 6))
+        build_header(HeaderConfig(kind, DIM, (GRID, GRID), CLASSES, 4, 6))

@@ -31,7 +31,7 @@ LABELS = torch.arange(9) % 3
 
 
 def fresh() -> tuple[ViT, torch.nn.Module]:
-    return build(CONFIG, seed=1), build_header(HeaderConfig("mlp", 8, 4, 3, 4, 6), seed=1)
+    return build(CONFIG, seed=1), build_header(HeaderConfig("mlp", 8, (4, 4), 3, 4, 6), seed=1)
 
 
 def joint(steps: int) -> tuple[ViT, torch.nn.Module]:

@@ -11,11 +11,13 @@ from models.header.build import build_header, restore, slim, start_from, state_o
 from models.header.config import HeaderConfig
 from models.header.controller import Controller, reinforce_loss
 from models.header.layers import rms_norm
-from models.header.network import DagHeader, add
+from models.header.maps import add
+from models.header.network import DagHeader
 from models.header.operations import OPERATIONS
 from models.header.recipe import HeaderSearch
-from models.header.search import EdgeSearch, Split
+from models.header.search import EdgeSearch
 from models.header.space import Architecture, Block, Space, loose_ends
+from models.header.split import Split
 
 DIM, GRID, CLASSES = 8, 4, 3
 # three loose ends in the second, a shrinking map in the first
@@ -28,7 +30,9 @@ WIDE = (
 
 
 def config(architecture: Architecture | None, kind: str = "searched") -> HeaderConfig:
-    return HeaderConfig(kind, DIM, GRID, CLASSES, 4, 6, repeats=2, architecture=architecture)
+    return HeaderConfig(
+        kind, DIM, (GRID, GRID), CLASSES, 4, 6, repeats=2, architecture=architecture
+    )
 
 
 def literal(header: DagHeader, features: Tensor, architecture: Architecture) -> Tensor:

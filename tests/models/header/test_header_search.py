@@ -20,15 +20,15 @@ from models.header.recipe import HeaderSearch
 from models.header.search import (
     EdgeSearch,
     SearchResult,
-    Split,
     TrainedHeader,
     children_loss,
     choose,
 )
 from models.header.space import Block, Space, describe, loose_ends
+from models.header.split import Split
 
 DIM, GRID, CLASSES = 8, 4, 3
-BASE = HeaderConfig("linear", DIM, GRID, CLASSES, channels=4, hidden=6, repeats=1)
+BASE = HeaderConfig("linear", DIM, (GRID, GRID), CLASSES, channels=4, hidden=6, repeats=1)
 RECIPE = HeaderSearch(
     blocks=2,
     repeats=1,
@@ -95,7 +95,7 @@ def test_eq15_gradient_is_the_mean_of_the_children_s_gradients() -> None:
     shared, data = searcher().shared_weights(), split(12, 0)
     stream = torch.Generator().manual_seed(4)
     children = [Space(2).sample(stream) for _ in range(3)]
-    children_loss(shared, children, data.features, data.labels).backward()
+    children_loss(shared, children, data).backward()
     got = {n: p.grad for n, p in shared.named_parameters()}
     for name, parameter in shared.named_parameters():
         literal = torch.zeros_like(parameter)
@@ -111,9 +111,7 @@ def test_eq15_gradient_is_the_mean_of_the_children_s_gradients() -> None:
 
 def test_weights_off_the_sampled_path_get_no_gradient() -> None:
     shared, data = searcher(blocks=1).shared_weights(), split(8, 0)
-    children_loss(
-        shared, [(Block(0, 0, "conv3", "identity"),)], data.features, data.labels
-    ).backward()
+    children_loss(shared, [(Block(0, 0, "conv3", "identity"),)], data).backward()
     touched = {
         n.split(".")[1]
         for n, p in shared.operations.named_parameters(prefix="x")
@@ -226,14 +224,14 @@ def test_the_linear_part_starts_from_the_reference_header() -> None:
     architecture = Space(2).sample(torch.Generator().manual_seed(0))
     for config in (
         BASE,
-        HeaderConfig("searched", DIM, GRID, CLASSES, 4, 6, 1, architecture),
+        HeaderConfig("searched", DIM, (GRID, GRID), CLASSES, 4, 6, 1, architecture),
     ):
         header = build_header(config, 0, (weight, bias))
         assert torch.allclose(header(data.features), expected, atol=1e-6)
 
 
 def trained(kind: str, val: float, joint: float, parameters: int = 10) -> TrainedHeader:
-    config = HeaderConfig(kind, DIM, GRID, CLASSES, 4, 6)
+    config = HeaderConfig(kind, DIM, (GRID, GRID), CLASSES, 4, 6)
     return TrainedHeader(kind, config, {}, parameters, 1, 1.0, val, 1.0, joint)
 
 

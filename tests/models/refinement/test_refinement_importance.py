@@ -13,7 +13,7 @@ from models.header.build import build_header
 from models.header.config import HeaderConfig
 from models.refinement.importance import layer_names, neuron_importance, normalised
 
-CONFIG = HeaderConfig("cnn-project", dim=4, grid=2, classes=3, channels=5, hidden=6)
+CONFIG = HeaderConfig("cnn-project", dim=4, shape=(2, 2), classes=3, channels=5, hidden=6)
 
 
 def _case(seed: int = 0) -> tuple[nn.Module, Tensor, Tensor]:
@@ -122,7 +122,7 @@ def test_masked_neurons_have_no_importance():
 
 def test_classes_are_not_in_the_set():
     assert layer_names(build_header(CONFIG)) == ["stem", "conv"]
-    assert layer_names(build_header(HeaderConfig("linear", 4, 2, 3, 5, 6))) == []
+    assert layer_names(build_header(HeaderConfig("linear", 4, (2, 2), 3, 5, 6))) == []
 
 
 def test_unknown_joint_importance_is_refused():

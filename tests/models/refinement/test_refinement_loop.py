@@ -14,7 +14,7 @@ from models.refinement.loop import LoopRecipe, Way, refine
 from models.refinement.recipe import LocalTraining
 from models.refinement.training import DeviceData, LocalSteps, fit_devices
 
-CONFIG = HeaderConfig("mlp", 6, 2, 3, channels=4, hidden=10)
+CONFIG = HeaderConfig("mlp", 6, (2, 2), 3, channels=4, hidden=10)
 RECIPE = LoopRecipe(
     rounds=2,
     steps=4,

@@ -12,7 +12,7 @@ from models.header.build import build_header, neurons
 from models.header.config import HeaderConfig
 from models.refinement.pruning import alive_of, apply_masks, choose
 
-CONFIG = HeaderConfig("mixer", dim=4, grid=2, classes=3, channels=5, hidden=6)
+CONFIG = HeaderConfig("mixer", dim=4, shape=(2, 2), classes=3, channels=5, hidden=6)
 
 
 @st.composite
@@ -81,7 +81,7 @@ def test_ties_go_by_index():
 
 
 def test_a_header_without_prunable_neurons_stays():
-    header = build_header(HeaderConfig("linear", 4, 2, 3, 5, 6))
+    header = build_header(HeaderConfig("linear", 4, (2, 2), 3, 5, 6))
     alive = choose(np.zeros(0), alive_of(header), 0, [], 4)
     apply_masks(header, alive)
     assert alive.shape == (0,)

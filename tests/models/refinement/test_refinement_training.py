@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,10 +22,10 @@ from models.refinement.training import (
     EPS,
     DeviceData,
     LocalSteps,
-    cycling,
     evaluate_devices,
     fit_devices,
 )
+from models.training import endless
 
 DIM, GRID, CLASSES = 8, 2, 3
 RECIPE = LocalTraining(batch_size=8, lr=5e-3, weight_decay=0.1)
@@ -32,8 +33,12 @@ UNREAD_STEM = (Block(0, 0, "conv3", "identity"), Block(2, 0, "downsample", "maxp
 BOTH_STEMS = (Block(0, 1, "conv1", "conv5"), Block(2, 1, "avgpool", "conv3"))
 
 
+def batches(count: int, batch_size: int, seed: int) -> Iterator[torch.Tensor]:
+    return endless(count, batch_size, torch.Generator().manual_seed(seed), joined=True)
+
+
 def _config(kind: str, architecture: tuple[Block, ...] | None = None) -> HeaderConfig:
-    return HeaderConfig(kind, DIM, GRID, CLASSES, 5, 6, architecture=architecture)
+    return HeaderConfig(kind, DIM, (GRID, GRID), CLASSES, 5, 6, architecture=architecture)
 
 
 CONFIGS = {
@@ -93,7 +98,7 @@ def test_one_by_one_is_adamw_written_out_with_the_mean_importance_before_each_st
     lr, decay = RECIPE.lr, RECIPE.weight_decay
     state = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in reference.named_parameters()}
     total = torch.zeros(sum(neurons(reference).values()))
-    for step, chosen in enumerate(itertools.islice(cycling(11, 8, 7), steps), start=1):
+    for step, chosen in enumerate(itertools.islice(batches(11, 8, 7), steps), start=1):
         loss = F.cross_entropy(reference(own.features[chosen]), own.labels[chosen])
         names, values = zip(*reference.named_parameters(), strict=True)
         gradients = dict(zip(names, torch.autograd.grad(loss, values), strict=True))
@@ -161,12 +166,12 @@ def test_training_lowers_the_loss_and_evaluate_agrees_with_a_loop():
 def test_batches_have_one_size_and_every_sample_comes_once_before_any_comes_again(
     count: int, batch_size: int
 ):
-    drawn = list(itertools.islice(cycling(count, batch_size, 3), 3 * count))
+    drawn = list(itertools.islice(batches(count, batch_size, 3), 3 * count))
     assert all(len(batch) == batch_size for batch in drawn)
     stream = torch.cat(drawn)
     for start in range(0, len(stream) - count + 1, count):
         assert sorted(stream[start : start + count].tolist()) == list(range(count))
-    again = torch.cat(list(itertools.islice(cycling(count, batch_size, 3), 3 * count)))
+    again = torch.cat(list(itertools.islice(batches(count, batch_size, 3), 3 * count)))
     assert torch.equal(stream, again)
 
 

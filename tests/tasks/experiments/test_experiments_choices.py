@@ -27,7 +27,7 @@ from tasks.run.store import Ref, put_tensors
 from tasks.settings.params import load
 
 SETTINGS = load(Path("params.yaml"))
-MLP = HeaderConfig("mlp", 6, 2, 3, channels=4, hidden=10)
+MLP = HeaderConfig("mlp", 6, (2, 2), 3, channels=4, hidden=10)
 
 
 def test_baselines_get_the_steps_of_all_of_acme_s_training() -> None:

@@ -14,7 +14,7 @@ from models.refinement.training import DeviceData, LocalSteps, fit_devices
 from tasks.experiments.tuning import tuned_alone
 from tasks.settings.params import LocalTraining, load
 
-CONFIG = HeaderConfig("mlp", 6, 2, 3, channels=4, hidden=10)
+CONFIG = HeaderConfig("mlp", 6, (2, 2), 3, channels=4, hidden=10)
 RECIPE = replace(load(Path("params.yaml")).refinement, rounds=2, steps=4, tuning_steps=3)
 
 
