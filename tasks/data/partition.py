@@ -107,7 +107,7 @@ def partition(
         _slots(s, rest, plan.slots, seed) for s, rest in ((train, rest_train), (test, rest_test))
     ]
     for device in sorted(devices, key=lambda d: d.id):
-        rows += _device_rows(train, test, pools, device, plan, classes, seed)
+        rows += _device_rows((train, test), pools, device, plan, classes, seed)
         rows += _own_rows(own[device.name], device, plan) if own and device.name in own else []
     return pd.concat(rows, ignore_index=True)[COLUMNS]
 
@@ -184,14 +184,14 @@ def _slots(source: Source, rest: Index, slots: int, seed: int) -> list[dict[int,
 
 
 def _device_rows(
-    train: Source,
-    test: Source,
+    sources: tuple[Source, Source],
     pools: list[list[dict[int, Index]]],
     device: DevicePlan,
     plan: Plan,
     classes: int,
     seed: int,
 ) -> list[pd.DataFrame]:
+    train, test = sources
     shares = class_shares(device, plan, classes, seed)
     wanted = _split_counts(shares, plan)
     picked: dict[str, list[Index]] = {"train": [], "val": [], "test": []}

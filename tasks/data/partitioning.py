@@ -11,7 +11,7 @@ import torch
 from tasks.data import own, pin, sources, validation
 from tasks.data.dataset import Dataset, Wanted, content_hashes, first_occurrences
 from tasks.data.modality import VERSION, ImageInfo, to_json
-from tasks.data.partition import SHARED_RANGE, DevicePlan, Plan, Source, class_shares, partition
+from tasks.data.partition import DevicePlan, Plan, Source, class_shares, partition
 from tasks.data.samples import SPLITS, as_tensors
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write, write_json
@@ -46,15 +46,12 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     brought = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
     manifest = _manifest(settings, data, brought)
     images, labels = _arrays(data, brought)
-    validation.validate(
-        manifest,
-        reread=lambda ids: _hashes(images, ids),
-        out=report,
-        shared_range=SHARED_RANGE,
+    rules = validation.Rules(
         min_per_class=_least_per_class(settings, len(data.classes)),
         seed=settings.seed,
         classes=_classes(settings, len(data.classes)),
     )
+    validation.validate(manifest, lambda ids: _hashes(images, ids), report, rules)
     _write_samples(images, labels, manifest, out)
     _write_manifest(manifest, out / "manifest.parquet")
     write_json(out / "data.json", to_json(_info(settings, data, manifest)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,32 @@ REREAD = 500
 NAMED_ROWS = 5
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What the manifest must keep to.
+
+    Attributes:
+        shared_range: of the fraction of a device's train split that it shares, as whole samples.
+        min_per_class: train samples that a device needs of each class it has.
+        seed: of the draw of samples that are read again.
+        classes: the labels that each device (by name) must have in its train split; without it,
+            a device's classes are those of its rows.
+    """
+
+    shared_range: tuple[float, float] = SHARED_RANGE
+    min_per_class: int = 5
+    seed: int = 0
+    classes: Mapping[str, Collection[int]] = field(default_factory=dict)
+
+
 def validate(
-    manifest: pd.DataFrame,
-    *,
-    reread: Callable[[list[str]], list[str]],
-    out: Path,
-    shared_range: tuple[float, float] = SHARED_RANGE,
-    min_per_class: int = 5,
-    seed: int = 0,
-    classes: Mapping[str, Collection[int]] | None = None,
+    manifest: pd.DataFrame, reread: Callable[[list[str]], list[str]], out: Path, rules: Rules
 ) -> dict[str, Any]:
     """Check who owns which sample; leave ``validation.json`` and Data Docs in ``out``.
 
     Args:
         manifest: of :mod:`tasks.data.partition`.
         reread: content hashes of samples, read again from the raw data by ``sample_id``.
-        shared_range: of the fraction of a device's train split that it shares, as whole samples.
-        min_per_class: train samples that a device needs of each class it has.
-        seed: of the draw of samples that are read again.
-        classes: the labels that each device (by name) must have in its train split; without it,
-            a device's classes are those of its rows.
 
     Returns:
         Great Expectations' result, as in ``validation.json``.
@@ -46,8 +53,8 @@ def validate(
         ValidationError: an expectation failed; names it and the first rows.
     """
     whole = set(COLUMNS) <= set(manifest.columns)  # else only this is left to say
-    frame = with_checks(manifest, reread, shared_range, min_per_class, seed) if whole else manifest
-    expectations = _expectations(classes or {}) if whole else _columns()
+    frame = with_checks(manifest, reread, rules) if whole else manifest
+    expectations = _expectations(rules.classes) if whole else _columns()
     result = suite.run("manifest", frame, expectations, out, index="sample_id")
     failed = [r for r in result["results"] if not r["success"]]
     if failed:
@@ -62,9 +69,7 @@ def validate(
 def with_checks(
     manifest: pd.DataFrame,
     reread: Callable[[list[str]], list[str]],
-    shared_range: tuple[float, float],
-    min_per_class: int,
-    seed: int,
+    rules: Rules,
 ) -> pd.DataFrame:
     """The manifest with a column for each rule that spans rows, so that a broken rule names its
     rows."""
@@ -88,11 +93,11 @@ def with_checks(
     frame.loc[~own, "consented"] &= _is_train_of_sharer(frame)[~own]
     frame["own_tier"] = (frame["tier"] == "cloud") == (frame["owner"] == "cloud")
     frame["own_tier"] &= frame.groupby("owner")["tier"].transform("nunique") == 1
-    frame["enough"] = ~device | (_train_of_class(frame) >= min_per_class)
+    frame["enough"] = ~device | (_train_of_class(frame) >= rules.min_per_class)
     frame["has_splits"] = ~device | (frame.groupby("owner")["split"].transform("nunique") == 3)
-    frame["share_declared"] = _share_declared(frame, shared_range)
+    frame["share_declared"] = _share_declared(frame, rules.shared_range)
     known = frame[frame["sample_id"].str.fullmatch(SAMPLE_ID, na=False)]
-    chosen = known.sample(min(REREAD, len(known)), random_state=seed)
+    chosen = known.sample(min(REREAD, len(known)), random_state=rules.seed)
     again = pd.Series(_reread(reread, chosen["sample_id"].tolist()), index=chosen.index, dtype=str)
     frame["as_reread"] = (again == chosen["sha256"]).reindex(frame.index, fill_value=True)
     frame["device_class"] = (frame["owner"] + ":" + frame["label"].astype(str)).where(

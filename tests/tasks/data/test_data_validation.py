@@ -11,6 +11,7 @@ import pytest
 
 from tasks.data import validation
 from tasks.data.partition import DevicePlan, Plan, Source, partition
+from tasks.data.validation import Rules
 from tasks.run.errors import ValidationError
 
 DEVICES = [DevicePlan(i, f"device-{i:02d}", f"edge-{i // 2}", i % 2) for i in range(4)]
@@ -45,7 +46,7 @@ def rows(frame: pd.DataFrame, **facts: str) -> pd.Index:
 
 def broken(frame: pd.DataFrame, out: Path, **options) -> str:
     with pytest.raises(ValidationError) as caught:
-        validation.validate(frame, reread=reread, out=out, **options)
+        validation.validate(frame, reread, out, Rules(**options))
     assert json.loads((out / "validation.json").read_text())["success"] is False
     assert (out / "data_docs/index.html").exists()
     return str(caught.value)
@@ -53,22 +54,19 @@ def broken(frame: pd.DataFrame, out: Path, **options) -> str:
 
 def test_a_good_manifest_passes_and_leaves_its_result(manifest, tmp_path: Path) -> None:
     classes = manifest[manifest["tier"] == "device"].groupby("owner")["label"].unique().to_dict()
-    result = validation.validate(manifest, reread=reread, out=tmp_path, classes=classes)
+    result = validation.validate(manifest, reread, tmp_path, Rules(classes=classes))
     written = json.loads((tmp_path / "validation.json").read_text())
     assert written["success"] is result["success"] is True
     assert (tmp_path / "data_docs/index.html").exists()
     named = {r["expectation_config"]["kwargs"].get("column") for r in written["results"]}
-    assert (
-        set(validation.with_checks(manifest, reread, (0.1, 0.2), 5, 0).columns) - {"shared_by"}
-        <= named
-    )
+    assert set(validation.with_checks(manifest, reread, Rules()).columns) - {"shared_by"} <= named
     assert not any(p.name.startswith("gx") for p in tmp_path.iterdir())
 
 
 def test_a_manifest_read_from_parquet_passes(manifest, tmp_path: Path) -> None:
     manifest.to_parquet(tmp_path / "m.parquet", index=False)
     again = pd.read_parquet(tmp_path / "m.parquet")
-    assert validation.validate(again, reread=reread, out=tmp_path / "out")["success"]
+    assert validation.validate(again, reread, tmp_path / "out", Rules())["success"]
 
 
 # Each fault, planted: the columns whose expectations must notice it are listed below; no other may.
