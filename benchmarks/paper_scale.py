@@ -22,7 +22,6 @@ from typing import TypeVar
 import torch
 
 from models.backbone import elastic, importance, scoring, slicing
-from models.backbone.config import config_of
 from models.backbone.elastic import Grid
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
@@ -91,7 +90,7 @@ def main(pretrained: bool) -> None:
     print(f"  loss {score.loss:.3f}")
     features = timed("features of its last two layers", lambda: extract(small, images))
     recipe = replace(settings.edge.part(HeaderSearch), **SCRATCH)
-    search = EdgeSearch(HeaderConfig.linear(config_of(small), recipe), recipe, 10**9, None, 0)
+    search = EdgeSearch(HeaderConfig.linear(small.config, recipe), recipe, 10**9, None, 0)
     split = Split(features, labels)
     found = timed("search and train a header", lambda: search.run(split, split, None))
     winner = found.trained[found.winner]

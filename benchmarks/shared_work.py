@@ -17,14 +17,15 @@ from statistics import median
 import torch
 
 from models.backbone import scoring, slicing, training
-from models.backbone.config import BackboneConfig, build
+from models.backbone.config import build
 from models.backbone.elastic import Grid
+from models.backbone.families.vit import ViTConfig
 from models.header.build import HeaderConfig, build_header
 from models.header.space import Space
 from models.refinement.recipe import LocalTraining
 from models.refinement.training import DeviceData, LocalSteps, fit_devices
 
-CONFIG = BackboneConfig(
+CONFIG = ViTConfig(
     image_size=28,
     patch_size=7,
     channels=1,

@@ -19,11 +19,12 @@ from pathlib import Path
 import timm
 import torch
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.backbone.config import config_of
 from models.backbone.distillation import Distillation, distill
 from models.backbone.elastic import Grid, reorder
+from models.backbone.families.from_timm import adopt
+from models.backbone.family import Backbone
 from models.backbone.features import extract
 from models.backbone.importance import importance
 from models.backbone.scoring import score_grid
@@ -61,10 +62,10 @@ def digits() -> Data:
     }
 
 
-def reference(data: Data, weights: Path | None, generator: torch.Generator) -> nn.Module:
+def reference(data: Data, weights: Path | None, generator: torch.Generator) -> Backbone:
     """The large model. Any timm VisionTransformer with a class token will do, `pretrained=True`
     among them; the digits need only this one."""
-    vit = timm.create_model(
+    timm_vit = timm.create_model(
         "vit_tiny_patch16_224",
         img_size=8,
         patch_size=4,
@@ -75,6 +76,7 @@ def reference(data: Data, weights: Path | None, generator: torch.Generator) -> n
         num_heads=4,
         weight_init="moco",
     )
+    vit = adopt(timm_vit)
     if weights is None:
         fit(vit, data["train"], Training(20, 64, lr=3e-3, weight_decay=0.05), generator)
     else:
@@ -82,7 +84,7 @@ def reference(data: Data, weights: Path | None, generator: torch.Generator) -> n
     return vit
 
 
-def make_elastic(vit: nn.Module, data: Data, grid: Grid, generator: torch.Generator) -> nn.Module:
+def make_elastic(vit: Backbone, data: Data, grid: Grid, generator: torch.Generator) -> Backbone:
     """A copy of which every narrower or shallower ViT is a part.
 
     Importance (Eq. 8) says what the loss would lose without a head or a neuron. Sorted by it once,
@@ -91,7 +93,7 @@ def make_elastic(vit: nn.Module, data: Data, grid: Grid, generator: torch.Genera
     """
     ranked = importance(vit, *data["train"])
     print("importance of each layer's heads:")
-    for layer, heads in enumerate(ranked.heads):
+    for layer, heads in enumerate(ranked["heads"]):
         print(f"  layer {layer}  " + "  ".join(f"{value:.3f}" for value in heads))
     elastic = reorder(vit, ranked)
     recipe = Distillation(
@@ -108,11 +110,11 @@ def make_elastic(vit: nn.Module, data: Data, grid: Grid, generator: torch.Genera
     return elastic
 
 
-def scored(elastic: nn.Module, data: Data, grid: Grid) -> list[Candidate]:
+def scored(elastic: Backbone, data: Data, grid: Grid) -> list[Candidate]:
     """Every variant with what it is chosen by: validation loss, modelled energy, size (Eq. 10)."""
     device = DeviceProfile(gpu_capacity_watt=5.0, base_latency_s=2.0)
     constants = EnergyConstants(power_growth=0.1, batch_power=0.001, latency_growth=0.3, epochs=10)
-    patches = elastic.patch_embed.num_patches
+    patches = elastic.config.positions
     return [
         Candidate(
             score.width,
@@ -138,7 +140,7 @@ def print_front(candidates: list[Candidate], choice: Selection) -> None:
         )
 
 
-def search_header(backbone: nn.Module, data: Data, budget: int, seed: int) -> TrainedHeader:
+def search_header(backbone: Backbone, data: Data, budget: int, seed: int) -> TrainedHeader:
     """The best of a searched header (Eq. 14-15) and two fixed ones that `budget` parameters allow,
     each trained on features that the backbone computes once."""
     features = {name: Split(extract(backbone, x), y) for name, (x, y) in data.items()}
@@ -159,7 +161,7 @@ def search_header(backbone: nn.Module, data: Data, budget: int, seed: int) -> Tr
         lr=3e-3,
         controller_lr=3e-3,
     )
-    base = HeaderConfig.linear(config_of(backbone), recipe)
+    base = HeaderConfig.linear(backbone.config, recipe)
     cloud_s = backbone.head.weight.detach(), backbone.head.bias.detach()
     search = EdgeSearch(base, recipe, budget, cloud_s, seed)
     found = search.run(features["train"], features["val"], None)

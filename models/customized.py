@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.backbone.config import ViT
+from models.backbone.family import Backbone
 from models.backbone.features import FeatureExtractor
 
 
@@ -27,7 +27,7 @@ class Standardise(nn.Module):
 
 
 def customized(
-    vit: ViT, header: nn.Module, mean: Sequence[float], std: Sequence[float]
+    vit: Backbone, header: nn.Module, mean: Sequence[float], std: Sequence[float]
 ) -> nn.Module:
     """A device's model: standardisation, backbone without its reference header, own header.
 
@@ -38,6 +38,6 @@ def customized(
     return nn.Sequential(Standardise(mean, std), FeatureExtractor(vit), header).eval()
 
 
-def standalone(vit: ViT, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+def standalone(vit: Backbone, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
     """A backbone with its reference header, from pixels in 0..1 to logits."""
     return nn.Sequential(Standardise(mean, std), vit).eval()

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from models.backbone.config import ViT
-from models.backbone.elastic import ElasticOutput, Grid, forward, layers_of, logits, stands_for
+from models.backbone.elastic import ElasticOutput, Grid, forward, layers_of, stands_for
+from models.backbone.family import Backbone
 from models.backbone.training import device_of, flipped
 from models.progress import OnStep, ignore
 from models.training import Loop, train
@@ -65,7 +65,7 @@ def distillation_loss(
 
 
 def distill(
-    vit: ViT,
+    vit: Backbone,
     data: tuple[Tensor, Tensor],
     grid: Grid,
     recipe: Distillation,
@@ -89,14 +89,14 @@ def distill(
         x, y = flipped(images[chosen], generator).to(place), labels[chosen].to(place)
         with torch.no_grad():
             target = forward(teacher, x)
-            target_logits = logits(teacher, target.hidden[-1])
+            target_logits = teacher.logits(target.hidden[-1])
         wide_only = done < recipe.width_steps
         done += 1
         depths = [len(vit.blocks)] if wide_only else sandwich(grid.depths, draw)
         for width in sandwich(grid.widths, draw):
             loss = torch.zeros((), device=place)
             for output in _outputs(vit, x, width, depths, grid.depth_strategy):
-                own = logits(vit, output.hidden[-1])
+                own = vit.logits(output.hidden[-1])
                 loss = loss + distillation_loss(output, own, target, target_logits, recipe)
                 loss = loss + recipe.label_weight * F.cross_entropy(own, y)
             yield loss / len(depths)
@@ -115,7 +115,7 @@ def sandwich(values: Sequence[T], draw: random.Random) -> list[T]:
 
 
 def _outputs(
-    vit: ViT, x: Tensor, width: float, depths: Sequence[int], strategy: str
+    vit: Backbone, x: Tensor, width: float, depths: Sequence[int], strategy: str
 ) -> Iterator[ElasticOutput]:
     total = len(vit.blocks)
     if strategy == "first":

@@ -1,20 +1,21 @@
-"""One ViT whose every narrower and shallower variant is a prefix of its weights (Sec. III-B1)."""
+"""A backbone whose narrower and shallower variants are prefixes of its weights (Sec. III-B1)."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
-import torch
-import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le, MinLen
 from torch import Tensor
+from torch.func import functional_call
 
-from models.backbone.config import BackboneConfig, ViT
+from models.backbone.config import units_of
+from models.backbone.family import Backbone, BackboneConfig
 from models.backbone.importance import Importance
+from models.backbone.units import layered, narrowed, reordered
 
 Strategy = Literal["first", "even"]
 
@@ -64,37 +65,27 @@ def stands_for(depth: int, total: int) -> tuple[int, ...]:
     return layers_of(depth, total, "even")
 
 
+def counts_at(config: BackboneConfig, width: float) -> dict[str, int]:
+    """How many units of each kind within layers a width keeps."""
+    kinds = {unit.kind for unit in layered(units_of(config))}
+    return {kind: kept(width, getattr(config, kind)) for kind in sorted(kinds)}
+
+
 def variant_config(full: BackboneConfig, width: float, depth: int) -> BackboneConfig:
     """The configuration of the variant at ``(width, depth)``."""
-    return full.resized(
-        heads=kept(width, full.heads), mlp_hidden=kept(width, full.mlp_hidden), depth=depth
-    )
+    return replace(full, depth=depth, **counts_at(full, width))
 
 
-def reorder(vit: ViT, importance: Importance) -> ViT:
+def reorder(backbone: Backbone, importance: Importance) -> Backbone:
     """A copy that computes the same, with each layer's heads and neurons sorted by importance."""
-    ranked = copy.deepcopy(vit)
-    with torch.no_grad():
-        for block, heads, neurons in zip(
-            ranked.blocks, importance.heads, importance.neurons, strict=True
-        ):
-            _permute_heads(block.attn, heads.argsort(descending=True, stable=True))
-            order = neurons.argsort(descending=True, stable=True)
-            block.mlp.fc1.weight.copy_(block.mlp.fc1.weight[order])
-            block.mlp.fc1.bias.copy_(block.mlp.fc1.bias[order])
-            block.mlp.fc2.weight.copy_(block.mlp.fc2.weight[:, order])
+    ranked, units = copy.deepcopy(backbone), layered(units_of(backbone.config))
+    for layer, block in enumerate(ranked.blocks):
+        orders = {
+            kind: scores[layer].argsort(descending=True, stable=True)
+            for kind, scores in importance.items()
+        }
+        block.load_state_dict(reordered(block.state_dict(), units, orders))
     return ranked
-
-
-def _permute_heads(attn: Any, order: Tensor) -> None:
-    # timm fuses q, k and v in one matrix: (3, heads, head_dim, dim) once unflattened
-    shape = (3, attn.num_heads, attn.head_dim)
-    weight = attn.qkv.weight.unflatten(0, shape)[:, order]
-    attn.qkv.weight.copy_(weight.flatten(0, 2))
-    if attn.qkv.bias is not None:
-        attn.qkv.bias.copy_(attn.qkv.bias.unflatten(0, shape)[:, order].flatten())
-    columns = attn.proj.weight.unflatten(1, (attn.num_heads, attn.head_dim))[:, order]
-    attn.proj.weight.copy_(columns.flatten(1))
 
 
 @dataclass(frozen=True)
@@ -106,35 +97,15 @@ class ElasticOutput:
 
 
 def forward(
-    vit: ViT, images: Tensor, width: float = 1.0, layers: Sequence[int] | None = None
+    backbone: Backbone, inputs: Tensor, width: float = 1.0, layers: Sequence[int] | None = None
 ) -> ElasticOutput:
     """Run some layers at some width, on views of the weights: differentiable, nothing copied."""
-    x = embeddings = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
-    hidden = []
-    for layer in range(len(vit.blocks)) if layers is None else layers:
-        block = vit.blocks[layer]
-        x = x + _attention(block.attn, block.norm1(x), kept(width, block.attn.num_heads))
-        x = x + _mlp(block.mlp, block.norm2(x), kept(width, block.mlp.fc1.out_features))
+    x = embeddings = backbone.embed(inputs)
+    mask, hidden = backbone.mask(inputs), []
+    units, counts = layered(units_of(backbone.config)), counts_at(backbone.config, width)
+    for layer in range(len(backbone.blocks)) if layers is None else layers:
+        block = backbone.blocks[layer]
+        views = narrowed(dict(block.named_parameters()), units, counts)
+        x = functional_call(block, views, (x, mask))
         hidden.append(x)
     return ElasticOutput(embeddings, tuple(hidden))
-
-
-def logits(vit: ViT, hidden: Tensor) -> Tensor:
-    """The reference header's logits ``(n, classes)`` from a hidden state."""
-    return vit.forward_head(vit.norm(hidden))
-
-
-def _attention(attn: Any, x: Tensor, heads: int) -> Tensor:
-    shape = (3, attn.num_heads, attn.head_dim)
-    weight = attn.qkv.weight.unflatten(0, shape)[:, :heads].flatten(0, 2)
-    bias = attn.qkv.bias
-    bias = None if bias is None else bias.unflatten(0, shape)[:, :heads].flatten()
-    qkv = F.linear(x, weight, bias).unflatten(2, (3, heads, attn.head_dim))
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
-    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-    return F.linear(mixed, attn.proj.weight[:, : heads * attn.head_dim], attn.proj.bias)
-
-
-def _mlp(mlp: Any, x: Tensor, neurons: int) -> Tensor:
-    inner = F.gelu(F.linear(x, mlp.fc1.weight[:neurons], mlp.fc1.bias[:neurons]))
-    return F.linear(inner, mlp.fc2.weight[:, :neurons], mlp.fc2.bias)

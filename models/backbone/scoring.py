@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.backbone.config import ViT
-from models.backbone.elastic import Grid, forward, layers_of, logits
+from models.backbone.elastic import Grid, forward, layers_of
+from models.backbone.family import Backbone
 from models.backbone.training import device_of, scores
 
 
@@ -24,7 +24,7 @@ class VariantScore:
 
 @torch.no_grad()
 def score_grid(
-    vit: ViT,
+    vit: Backbone,
     data: tuple[Tensor, Tensor],
     grid: Grid,
     batch_size: int = 256,
@@ -42,7 +42,7 @@ def score_grid(
 
 
 def _logits_by_depth(
-    vit: ViT,
+    vit: Backbone,
     images: Tensor,
     width: float,
     grid: Grid,
@@ -62,5 +62,5 @@ def _logits_by_depth(
                 for depth in depths
             }
         for depth, end in ends.items():
-            parts[depth].append(logits(vit, end).cpu())
+            parts[depth].append(vit.logits(end).cpu())
     return {depth: torch.cat(chunks) for depth, chunks in parts.items()}

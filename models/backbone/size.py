@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
+from functools import cache
 
-from models.backbone.config import BackboneConfig
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.backbone.config import on_meta, units_of
+from models.backbone.family import BackboneConfig
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -12,11 +17,13 @@ def parameter_count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+@cache
 def attention_parameters(config: BackboneConfig) -> int:
-    """H of Eq. 3: the attention parameters of one layer."""
-    inner = config.heads * config.head_dim
-    qkv = 3 * inner * (config.dim + config.qkv_bias)
-    return qkv + inner * config.dim + config.dim
+    """H of Eq. 3: the attention parameters of one layer, which are those of the linear layers that
+    hold heads."""
+    layer = on_meta(config).blocks[0]
+    linear = {u.tensor.rpartition(".")[0] for u in units_of(config) if u.kind == "heads"}
+    return sum(parameter_count(layer.get_submodule(name)) for name in linear)
 
 
 def zeta(width: float, depth: int, full: BackboneConfig) -> float:
@@ -25,24 +32,18 @@ def zeta(width: float, depth: int, full: BackboneConfig) -> float:
     return depth * width * (attention_parameters(full) + 2 * full.dim * full.mlp_hidden)
 
 
+@cache
 def backbone_parameters(config: BackboneConfig) -> int:
-    """The true number of parameters of a backbone of this shape, without its header."""
-    patch = config.patch_size**2 * config.channels * config.dim
-    tokens = config.grid**2 + 1
-    norm = 2 * config.dim
-    embedding = patch + (0 if config.pre_norm else config.dim)
-    embedding += config.dim + tokens * config.dim + (norm if config.pre_norm else 0)
-    mlp = 2 * config.dim * config.mlp_hidden + config.mlp_hidden + config.dim
-    layer = attention_parameters(config) + mlp + 2 * norm
-    return embedding + config.depth * layer + norm
+    """The true number of parameters of a backbone of this configuration, without its header."""
+    backbone = on_meta(config)
+    return parameter_count(backbone) - parameter_count(backbone.head)
 
 
+@cache
 def flops(config: BackboneConfig) -> int:
-    """Floating-point operations of the backbone for one image (a multiply-add counts as 2)."""
-    tokens = config.grid**2 + 1
-    inner = config.heads * config.head_dim
-    patch = config.grid**2 * config.patch_size**2 * config.channels * config.dim
-    projections = tokens * 4 * config.dim * inner
-    attention = 2 * tokens * tokens * inner
-    mlp = 2 * tokens * config.dim * config.mlp_hidden
-    return 2 * (patch + config.depth * (projections + attention + mlp))
+    """Floating-point operations of the backbone for one input (a multiply-add counts as 2), without
+    its header: matrix products and convolutions, as torch counts them."""
+    backbone = on_meta(config)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        backbone.forward_features(backbone.sample())
+    return counter.get_total_flops()

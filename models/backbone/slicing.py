@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from models.backbone.config import ViT, config_of, restore
-from models.backbone.elastic import layers_of, variant_config
+from models.backbone.config import restore, units_of
+from models.backbone.elastic import counts_at, layers_of, variant_config
+from models.backbone.family import Backbone
+from models.backbone.units import layered, narrowed
 
 
-def slice_variant(vit: ViT, width: float, depth: int, strategy: str = "first") -> ViT:
-    """A plain timm VisionTransformer with the first heads and neurons of the chosen layers.
+def slice_variant(
+    backbone: Backbone, width: float, depth: int, strategy: str = "first"
+) -> Backbone:
+    """A smaller backbone with the first heads and neurons of the chosen layers.
 
-    It gives the same logits as ``vit`` with the removed heads and neurons masked and the other
-    layers skipped.
+    It gives the same logits as ``backbone`` with the removed heads and neurons masked and the
+    other layers skipped.
     """
-    full = config_of(vit)
-    config = variant_config(full, width, depth)
-    state = {k: v for k, v in vit.state_dict().items() if not k.startswith("blocks.")}
-    heads, neurons = config.heads, config.mlp_hidden
-    qkv = (3, full.heads, full.head_dim)
+    full = backbone.config
+    units, counts = layered(units_of(full)), counts_at(full, width)
+    state = {k: v for k, v in backbone.state_dict().items() if not k.startswith("blocks.")}
     for new, old in enumerate(layers_of(depth, full.depth, strategy)):
-        for name, value in vit.blocks[old].state_dict().items():
-            match name:
-                case "attn.qkv.weight" | "attn.qkv.bias":
-                    value = value.unflatten(0, qkv)[:, :heads].flatten(0, 2)
-                case "attn.proj.weight":
-                    value = value[:, : heads * full.head_dim]
-                case "mlp.fc1.weight" | "mlp.fc1.bias":
-                    value = value[:neurons]
-                case "mlp.fc2.weight":
-                    value = value[:, :neurons]
-            state[f"blocks.{new}.{name}"] = value
-    return restore(config, state)
+        tensors = narrowed(backbone.blocks[old].state_dict(), units, counts)
+        state |= {f"blocks.{new}.{name}": value for name, value in tensors.items()}
+    return restore(variant_config(full, width, depth), state)

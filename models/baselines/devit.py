@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.backbone.config import BackboneConfig, ViT, build
+from models.backbone.config import build
+from models.backbone.families.vit import ViTConfig
+from models.backbone.family import Backbone
 from models.baselines.images import Images
 
 
@@ -26,7 +28,7 @@ class DeViT(nn.Module):
         heads = 3
         self.parts = nn.ModuleList(
             build(
-                BackboneConfig(
+                ViTConfig(
                     image_size=images.size,
                     patch_size=images.patch,
                     channels=images.channels,
@@ -65,5 +67,5 @@ class DeViT(nn.Module):
         own = len(range(part, self.classes, count))
         return torch.where(labels % count == part, labels // count, torch.full_like(labels, own))
 
-    def _vits(self) -> Sequence[ViT]:
-        return list(self.parts)
+    def _vits(self) -> Sequence[Backbone]:
+        return list(self.parts)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from models.backbone.config import BackboneConfig
+from models.backbone.family import BackboneConfig
 from models.header.recipe import HeaderSearch
 from models.header.space import Architecture, Block
 from models.versions import readable

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbone.config import ViT
+from models.backbone.family import Backbone
 from models.backbone.features import FeatureExtractor
 from models.backbone.training import device_of
 from models.header.recipe import JointTraining
@@ -17,7 +17,7 @@ from models.training import Loop, train
 
 
 def train_jointly(
-    vit: ViT,
+    vit: Backbone,
     header: nn.Module,
     data: tuple[Tensor, Tensor],
     recipe: JointTraining,

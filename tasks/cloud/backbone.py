@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from models.backbone import elastic, features, importance, scoring, size, slicing
-from models.backbone.config import BackboneConfig, config_of
 from models.backbone.distillation import Distillation, distill
 from models.backbone.elastic import Grid
+from models.backbone.family import BackboneConfig
 from tasks.cloud.public import Public
 from tasks.links.link import Message, send
 from tasks.links.records import Variant
@@ -60,7 +60,7 @@ def score(elastic_model: Ref, public: Public, grid: Grid, machine: Machine) -> l
     device = machine.prepare()
     vit = load_backbone(elastic_model).to(device)
     scores = scoring.score_grid(vit, public.split("val"), grid)
-    full = config_of(vit)
+    full = vit.config
     return [_variant(s, full) for s in scores]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.backbone.config import BackboneConfig
+from models.backbone.config import config_from
 from models.matching.candidates import Candidate
 from models.matching.energy import DeviceProfile, cluster_energy_joule
 from models.matching.selection import select
@@ -33,7 +33,7 @@ def match(
             values["gpu_capacity_watt"], values["base_latency_s"], strict=True
         )
     ]
-    patches = BackboneConfig.from_dict(read_tensors(elastic_model)[1]).positions
+    patches = config_from(read_tensors(elastic_model)[1]).positions
     candidates = [
         Candidate(
             v.width,

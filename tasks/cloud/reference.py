@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 from models.backbone import training
-from models.backbone.config import BackboneConfig, ViT, build, config_of
+from models.backbone.config import build
+from models.backbone.families.vit import ViTConfig
+from models.backbone.family import Backbone
 from tasks.cloud.public import Public
 from tasks.data.modality import DataInfo, ImageInfo, of_images
 from tasks.run.cached import cached, retried
@@ -27,7 +29,7 @@ def check_depth(
     """Before anything trains: raises SettingsError if the reference has fewer layers than the
     grid's ``deepest`` variant, or cannot be had at all."""
     bare = reference.model_copy(update={"pretrained": False, "checkpoint": None})
-    depth = config_of(reference_model(bare, info, 0, registered)).depth
+    depth = reference_model(bare, info, 0, registered).config.depth
     if depth < deepest:
         raise SettingsError(f"backbone.depths: {deepest}, but the reference has {depth} layers")
 
@@ -60,7 +62,7 @@ def reference_model(
     info: DataInfo,
     seed: int,
     registered: Ref | None = None,
-) -> ViT:
+) -> Backbone:
     """The reference model as the settings name it, with its weights where they name some;
     ``registered`` is what :func:`tasks.cloud.registered.bring` brought.
 
@@ -78,32 +80,31 @@ def reference_model(
             vit = _by_dimensions(spec, images, seed)
         else:
             vit = _by_name(spec, images, seed)
-        config_of(vit)
     except (ValueError, TypeError, RuntimeError, OSError, AssertionError) as error:
         raise SettingsError(f"backbone.reference: {error}") from None
     return vit
 
 
-def _by_registry(registered: Ref, info: ImageInfo, seed: int) -> ViT:
+def _by_registry(registered: Ref, info: ImageInfo, seed: int) -> Backbone:
     """A registered model; a classifier of other classes is left out and starts anew."""
     vit = load_backbone(registered)
-    config = config_of(vit)
-    if (config.image_size, config.channels) != (info.image_size, info.channels):
+    takes, given = vit.sample().shape[1:], (info.channels, info.image_size, info.image_size)
+    if takes != given:
         raise SettingsError(
-            f"backbone.reference.name: the registered model takes {config.channels} x "
-            f"{config.image_size} x {config.image_size} pixels, data.channels and data.image_size "
-            f"say {info.channels} x {info.image_size} x {info.image_size}"
+            f"backbone.reference.name: the registered model takes {' x '.join(map(str, takes))} "
+            "pixels, data.channels and data.image_size say "
+            f"{' x '.join(map(str, given))}"
         )
-    if config.classes != len(info.classes):
+    if vit.config.classes != len(info.classes):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            vit.reset_classifier(len(info.classes))  # type: ignore[operator]
+            vit.reset_classifier(len(info.classes))
     return vit
 
 
-def _by_dimensions(spec: settings.Reference, info: ImageInfo, seed: int) -> ViT:
+def _by_dimensions(spec: settings.Reference, info: ImageInfo, seed: int) -> Backbone:
     vit = build(
-        BackboneConfig(
+        ViTConfig(
             image_size=info.image_size,
             patch_size=spec.patch_size,
             channels=info.channels,
@@ -117,23 +118,25 @@ def _by_dimensions(spec: settings.Reference, info: ImageInfo, seed: int) -> ViT:
         seed,
     )
     if spec.checkpoint is not None:
-        from timm.models import load_checkpoint
+        from timm.models import load_state_dict
 
-        load_checkpoint(vit, str(spec.checkpoint))
+        vit.load_state_dict(load_state_dict(str(spec.checkpoint)))
     return vit
 
 
-def _by_name(spec: settings.Reference, info: ImageInfo, seed: int) -> ViT:
+def _by_name(spec: settings.Reference, info: ImageInfo, seed: int) -> Backbone:
     """A checkpoint is read as hub weights are: timm resamples patch and position embeddings to the
     image size and channels, and leaves out a classifier of other classes."""
     import timm
+
+    from models.backbone.families.from_timm import adopt
 
     if spec.name not in timm.list_models():
         raise SettingsError(f"backbone.reference.name: timm has no model {spec.name!r}")
     source = _checkpoint_source(spec.name, spec.checkpoint) if spec.checkpoint else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return timm.create_model(
+        vit = timm.create_model(
             spec.name,
             pretrained=spec.pretrained or source is not None,
             pretrained_cfg_overlay=source,
@@ -141,6 +144,7 @@ def _by_name(spec: settings.Reference, info: ImageInfo, seed: int) -> ViT:
             in_chans=info.channels,
             num_classes=len(info.classes),
         )
+    return adopt(vit)
 
 
 def _checkpoint_source(name: str, path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from models.backbone.config import BackboneConfig, config_of
+from models.backbone.config import config_from
 from tasks.run.cached import retried
 from tasks.run.errors import SettingsError
 from tasks.run.store import Ref, adopt, put_tensors, read_tensors
@@ -36,8 +36,8 @@ def bring(uri: str, root: Path) -> Ref:
             return _from_module(registry, version, uri)
         _, config = read_tensors(state)
         try:
-            BackboneConfig.from_dict(config)
-        except (TypeError, KeyError, ValueError):
+            config_from(config)
+        except ValueError:
             raise SettingsError(
                 f"backbone.reference.name: {uri} is not a whole ViT (a device's model has lost its "
                 "reference header). Try a backbone: models:/acme-backbone-<edge>@champion"
@@ -46,12 +46,13 @@ def bring(uri: str, root: Path) -> Ref:
 
 
 def _from_module(registry: Registry, version: Version, uri: str) -> Ref:
-    module = registry.load(version)
+    from models.backbone.families.from_timm import adopt
+
     try:
-        config = config_of(module)
+        vit = adopt(registry.load(version))
     except (AttributeError, TypeError, ValueError) as error:
         raise SettingsError(
             f"backbone.reference.name: {uri} is no timm ViT that can be sliced ({error}). Log it "
             "with mlflow.pytorch.log_model(vit, serialization_format='pickle')"
         ) from None
-    return put_tensors("backbone", module.state_dict(), config.to_dict())
+    return put_tensors("backbone", vit.state_dict(), vit.config.to_dict())

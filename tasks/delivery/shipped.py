@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from models.backbone.config import BackboneConfig, ViT, build, config_of
+from models.backbone.config import build, config_from
+from models.backbone.family import Backbone
 from models.customized import customized
 from models.header.build import HeaderConfig, restore, slim
 from tasks.data.modality import DataInfo, of_images
@@ -15,13 +16,13 @@ from tasks.run.files import atomic_write, write_json
 from tasks.run.store import encode, read_tensors
 
 
-def ship(folder: Path, vit: ViT, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
+def ship(folder: Path, vit: Backbone, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
     """A device's model without its removed neurons, and its safetensors file in ``folder`` with
     the configuration that rebuilds it."""
     tensors, values = read_tensors(state.header)
     config = HeaderConfig.from_dict(values)
     header = slim(restore(config, tensors), config)
-    backbone = config_of(vit).to_dict()
+    backbone = vit.config.to_dict()
     image = of_images(info)
     model = customized(vit, header, image.mean, image.std)
     description = {
@@ -39,7 +40,7 @@ def ship(folder: Path, vit: ViT, state: State, info: DataInfo) -> tuple[nn.Modul
 def load_shipped(file: Path) -> nn.Module:
     """The model that :func:`ship` left, from its file alone."""
     tensors, values = read_tensors(file)
-    vit = build(BackboneConfig.from_dict(values["backbone"]))
+    vit = build(config_from(values["backbone"]))
     header_state = {k[2:]: v for k, v in tensors.items() if k.startswith("2.")}
     header = restore(HeaderConfig.from_dict(values["header"]), header_state)
     channels = len(tensors["0.mean"].flatten())

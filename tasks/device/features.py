@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.backbone.config import BackboneConfig, restore
+from models.backbone.config import config_from, restore
 from models.backbone.features import extract
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
@@ -33,7 +33,7 @@ def send_shared(edge: str, device: str, samples: Ref) -> Message:
 def embed(device: str, model: Message, samples: Ref, info: DataInfo, machine: Machine) -> Ref:
     """Features of the device's train and val splits under the frozen backbone, computed once."""
     state, values = receive(model)
-    config = BackboneConfig.from_dict(values["config"]["backbone"])
+    config = config_from(values["config"]["backbone"])
     vit = restore(config, part_of(state, "backbone")).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     for split in ("train", "val"):

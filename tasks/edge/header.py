@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from models.backbone.config import BackboneConfig, ViT, restore
+from models.backbone.config import config_from, restore
+from models.backbone.family import Backbone
 from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
 from models.header.build import restore as restore_header
@@ -67,7 +68,7 @@ def search_header(material: Material, recipe: HeaderSearch, seed: int, machine: 
     machine.prepare()
     edge = material.edge
     state, values = receive(material.backbone)
-    config = BackboneConfig.from_dict(values["config"])
+    config = config_from(values["config"])
     own = read_tensors(material.shared)[0]
     extra = receive(material.public)[0] if material.public else {}
     budget = material.storage_limit - backbone_parameters(config)
@@ -148,9 +149,9 @@ def send_model(coarse: Coarse, device: str, shared: Ref) -> Message:
     )
 
 
-def _backbone(message: Message) -> ViT:
+def _backbone(message: Message) -> Backbone:
     state, values = receive(message)
-    return restore(BackboneConfig.from_dict(values["config"]), state)
+    return restore(config_from(values["config"]), state)
 
 
 def _samples(consented: Consented, split: str) -> tuple[Tensor, Tensor]:

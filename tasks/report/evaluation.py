@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.backbone.config import BackboneConfig, ViT, config_of
+from models.backbone.family import Backbone, BackboneConfig
 from models.backbone.features import FeatureExtractor, extract
 from models.backbone.size import flops as backbone_flops
 from models.backbone.size import parameter_count
@@ -161,8 +161,8 @@ def score_device(
     images, labels = test_split(samples, info)
     own_classes = read_split(samples, "train", info)[1].unique()
     features = extract(vit, images)
-    energy = _energy(device, match, constants, config_of(vit))
-    kept, flops = best_round(rounds), backbone_flops(config_of(vit))
+    energy = _energy(device, match, constants, vit.config)
+    kept, flops = best_round(rounds), backbone_flops(vit.config)
     rows = [
         _round_row(state, t == kept, flops, features, labels, own_classes)
         for t, state in enumerate(rounds)
@@ -244,14 +244,14 @@ def _energy(
     device: Device, match: Match, constants: EnergyConstants, config: BackboneConfig
 ) -> float:
     profile = DeviceProfile(device.gpu_capacity_watt, device.base_latency_s)
-    return modelled_energy_joule(profile, constants, match.width, match.depth, config.grid**2)
+    return modelled_energy_joule(profile, constants, match.width, match.depth, config.positions)
 
 
-def _backbone_columns(vit: ViT, match: Match) -> Row:
+def _backbone_columns(vit: Backbone, match: Match) -> Row:
     return {
         "width": match.width,
         "depth": match.depth,
         "backbone_parameters": parameter_count(vit) - parameter_count(vit.head),  # type: ignore[arg-type]
-        "backbone_flops": backbone_flops(config_of(vit)),
+        "backbone_flops": backbone_flops(vit.config),
         "modelled_energy_joule": match.modelled_energy_joule[match.chosen],
     }

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from torch import nn
 
-from models.backbone.config import BackboneConfig, ViT, config_of
+from models.backbone.config import config_from
 from models.backbone.config import restore as restore_backbone
+from models.backbone.family import Backbone
 from models.header.build import HeaderConfig, restore
 from tasks.run.store import Ref, put_tensors, read_tensors
 
 
-def load_backbone(ref: Ref | Path) -> ViT:
-    """The ViT that a file holds. Raises ArtifactError if the file is missing or damaged."""
+def load_backbone(ref: Ref | Path) -> Backbone:
+    """The backbone that a file holds. Raises ArtifactError if the file is missing or damaged."""
     state, config = read_tensors(ref)
-    return restore_backbone(BackboneConfig.from_dict(config), state)
+    return restore_backbone(config_from(config), state)
 
 
 def load_header(ref: Ref) -> tuple[nn.Module, HeaderConfig]:
@@ -25,6 +26,6 @@ def load_header(ref: Ref) -> tuple[nn.Module, HeaderConfig]:
     return restore(config, state), config
 
 
-def put_backbone(vit: ViT) -> Ref:
+def put_backbone(vit: Backbone) -> Ref:
     """Keep a ViT with its configuration; :func:`load_backbone` reads it."""
-    return put_tensors("backbone", vit.state_dict(), config_of(vit).to_dict())
+    return put_tensors("backbone", vit.state_dict(), vit.config.to_dict())

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.backbone.config import BackboneConfig, config_of
+from models.backbone.config import config_from
 from models.backbone.elastic import kept, variant_config
+from models.backbone.families.vit import ViTConfig
+from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
 from tasks.cloud.registered import bring, is_registered
 from tasks.data.images import count_images, image_shape, partition_of
@@ -73,7 +75,7 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
 
 def reference_config(
     wishes: Wishes, images: Mapping[str, Any] | None, small: Mapping[str, Any]
-) -> BackboneConfig:
+) -> ViTConfig:
     """The reference model's shape, with the image size and channels that the wishes and data give.
 
     Raises:
@@ -89,13 +91,18 @@ def reference_config(
         return _small(wishes.image_size or side, channels, small)
     if is_registered(wishes.model):
         _, values = read_tensors(bring.fn(wishes.model, Case.here().project))
-        return BackboneConfig.from_dict(values)
+        config = config_from(values)
+        if not isinstance(config, ViTConfig):
+            raise SettingsError(f"--model {wishes.model}: a {config.family}, not a ViT")
+        return config
     return _by_timm(wishes, channels)
 
 
-def _by_timm(wishes: Wishes, channels: int) -> BackboneConfig:
+def _by_timm(wishes: Wishes, channels: int) -> ViTConfig:
     import timm
     import torch
+
+    from models.backbone.families.from_timm import config_of
 
     size: Values = {"img_size": wishes.image_size} if wishes.image_size else {}  # else its own
     try:
@@ -105,17 +112,25 @@ def _by_timm(wishes: Wishes, channels: int) -> BackboneConfig:
         raise SettingsError(f"--model {wishes.model}: not a ViT of timm ({error})") from None
 
 
-def _small(side: int, channels: int, small: Mapping[str, Any]) -> BackboneConfig:
+def _small(side: int, channels: int, small: Mapping[str, Any]) -> ViTConfig:
     """The shipped small ViT, with the largest patches that leave at least 4 x 4 of them."""
     patch = max(p for p in range(1, side // 4 + 1) if side % p == 0)
     dim, heads = small["dim"], small["heads"]
     hidden = int(dim * small["mlp_ratio"])
-    return BackboneConfig(
-        side, patch, channels, 1, dim, small["depth"], heads, dim // heads, hidden
+    return ViTConfig(
+        image_size=side,
+        patch_size=patch,
+        channels=channels,
+        classes=1,
+        dim=dim,
+        depth=small["depth"],
+        heads=heads,
+        head_dim=dim // heads,
+        mlp_hidden=hidden,
     )
 
 
-def of_small(wishes: Wishes, config: BackboneConfig) -> Values:
+def of_small(wishes: Wishes, config: ViTConfig) -> Values:
     """Settings of the small ViT."""
     return {"reference": {"patch_size": config.patch_size, **of_checkpoint(wishes)}}
 

@@ -86,7 +86,7 @@ def profile(settings: Settings, watt: float | None, registered: Ref | None = Non
     except ValueError as error:
         raise SettingsError(f"profile: {error}") from None
     per_batch = settings.matching.energy.batch_power
-    capacity, growth, source = _power(power, watt, per_batch, vit.patch_embed.num_patches)
+    capacity, growth, source = _power(power, watt, per_batch, vit.config.positions)
     source += f" with {counter[0]}" if counter else ""
     epoch = train_samples(settings) / BATCH
     return Profile(tuple(rows), latency, power, latency.base * epoch, capacity, growth, source)

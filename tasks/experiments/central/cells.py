@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.backbone.config import ViT, config_of
+from models.backbone.family import Backbone
 from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
 from models.backbone.slicing import slice_variant
@@ -112,9 +112,9 @@ def search_jointly(
     for width, depth in points:
         small = slice_variant(vit, width, depth, grid.depth_strategy).to(place)
         train, val = (Split(extract(small, x), y) for x, y in data)
-        parts.append(Part(train, val, limit - backbone_parameters(config_of(small))))
+        parts.append(Part(train, val, limit - backbone_parameters(small.config)))
     search = JointSearch(
-        HeaderConfig.linear(config_of(vit), recipe.header),
+        HeaderConfig.linear(vit.config, recipe.header),
         recipe.header,
         (vit.head.weight.detach(), vit.head.bias.detach()),
         seed,
@@ -124,7 +124,7 @@ def search_jointly(
     chosen = slice_variant(vit, *points[found.part], grid.depth_strategy)
     return Coarse(
         "{:g}x{}".format(*points[found.part]),
-        put_tensors("backbone", chosen.state_dict(), config_of(chosen).to_dict()),
+        put_tensors("backbone", chosen.state_dict(), chosen.config.to_dict()),
         put_tensors("header", found.header.state, found.header.config.to_dict()),
     )
 
@@ -193,6 +193,6 @@ def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:
     return {states[0].device: states[best_round(states)].header for states in by_device}
 
 
-def _features(vit: ViT, split: tuple[Tensor, Tensor]) -> DeviceData:
+def _features(vit: Backbone, split: tuple[Tensor, Tensor]) -> DeviceData:
     images, labels = split
     return DeviceData(extract(vit, images), labels)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.backbone.config import config_of
 from models.backbone.scoring import score_grid
 from models.matching.candidates import Candidate
 from models.matching.energy import DeviceProfile, cluster_energy_joule
@@ -98,7 +97,7 @@ def energies(
 
 def patches_of(elastic: Ref) -> int:
     """Patches of an image, p of Eq. 2."""
-    return config_of(load_backbone(elastic)).grid ** 2
+    return load_backbone(elastic).config.positions
 
 
 def authors_limit(variants: Sequence[Variant]) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from models.backbone.config import config_of
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
 from models.backbone.training import scores
@@ -59,7 +58,7 @@ def headers_at(
         images, labels = read_split(public, split, info)
         parts[split] = Split(extract(vit, images[:count]), labels[:count])
     cls_head = (vit.head.weight.detach().cpu(), vit.head.bias.detach().cpu())
-    base = HeaderConfig.linear(config_of(vit), recipe.search)
+    base = HeaderConfig.linear(vit.config, recipe.search)
     search = EdgeSearch(base, recipe.search, UNLIMITED, cls_head, seed)
     with progress(f"headers at width {cell.width}, depth {cell.depth}") as on_step:
         result = search.run(parts["train"], parts["val"], None, on_step)

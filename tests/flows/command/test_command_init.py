@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from flows.command import cli
-from models.backbone.config import BackboneConfig, config_of
 from models.backbone.elastic import kept, variant_config
+from models.backbone.families.from_timm import config_of
+from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
 from tasks.data.modality import ImageInfo
 from tasks.experiments.second import write_digits
@@ -197,7 +198,6 @@ def test_a_registered_model_is_the_reference(here: Path) -> None:
     """A whole timm ViT that somebody logged; an alias that moves is another input."""
     import mlflow.pytorch
 
-    from models.backbone.config import BackboneConfig, build
     from tasks.cloud.reference import reference_model
     from tasks.cloud.registered import bring
     from tasks.tracking.registry import Registry
@@ -207,7 +207,8 @@ def test_a_registered_model_is_the_reference(here: Path) -> None:
     spec = load(Path(cli.__file__).parents[2] / "params.yaml").backbone.reference
     refs = []
     for seed in (1, 2):
-        vit = build(BackboneConfig(8, 2, 1, 5, 16, 2, 2, 8, 32), seed)
+        torch.manual_seed(seed)
+        vit = timm.models.VisionTransformer(8, 2, 1, 5, embed_dim=16, depth=2, num_heads=2)
         with mlflow.start_run():
             mlflow.pytorch.log_model(
                 vit,

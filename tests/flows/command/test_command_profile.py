@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from torch import nn
 
 from flows.command import cli
-from models.backbone.config import BackboneConfig, build
+from models.backbone.config import build
+from models.backbone.families.vit import ViTConfig
 from models.backbone.size import backbone_parameters, parameter_count
 from models.backbone.slicing import slice_variant
 from tasks.run.errors import SettingsError
@@ -88,7 +89,23 @@ def test_a_power_that_a_counter_tells_is_called_measured(
 
 def test_variants_are_timed_on_a_real_clock() -> None:
     small, large = [
-        slice_variant(build(BackboneConfig(28, 7, 1, 10, 64, 6, 4, 16, 128)), w, d)
+        slice_variant(
+            build(
+                ViTConfig(
+                    image_size=28,
+                    patch_size=7,
+                    channels=1,
+                    classes=10,
+                    dim=64,
+                    depth=6,
+                    heads=4,
+                    head_dim=16,
+                    mlp_hidden=128,
+                )
+            ),
+            w,
+            d,
+        )
         for w, d in ((0.25, 2), (1.0, 6))
     ]
     grid = [(0.25, 2), (1.0, 6)]
@@ -98,7 +115,17 @@ def test_variants_are_timed_on_a_real_clock() -> None:
 
 
 def test_a_registered_reference_is_what_is_timed(here: Path, clock: SimpleNamespace) -> None:
-    config = BackboneConfig(28, 7, 1, 3, 32, 6, 4, 8, 64)
+    config = ViTConfig(
+        image_size=28,
+        patch_size=7,
+        channels=1,
+        classes=3,
+        dim=32,
+        depth=6,
+        heads=4,
+        head_dim=8,
+        mlp_hidden=64,
+    )
     ref = put_tensors("backbone", build(config).state_dict(), config.to_dict())
     name = {"backbone": {"reference": {"name": "models:/my-vit@best"}}}
     found = profiling.profile(load(PARAMS, name), 7.0, ref)

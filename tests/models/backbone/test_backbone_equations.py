@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 
 from models.backbone import elastic, importance, size
-from models.backbone.config import BackboneConfig, ViT, build
+from models.backbone.config import build
 from models.backbone.distillation import Distillation, distillation_loss
 from models.backbone.elastic import ElasticOutput
+from models.backbone.families.vit import ViTConfig
+from models.backbone.family import Backbone
 
-CONFIG = BackboneConfig(
+CONFIG = ViTConfig(
     image_size=8,
     patch_size=4,
     channels=1,
@@ -29,7 +31,7 @@ CONFIG = BackboneConfig(
 
 
 @pytest.fixture
-def vit() -> ViT:
+def vit() -> Backbone:
     return build(CONFIG, seed=1).eval()
 
 
@@ -53,7 +55,7 @@ def keep(kept: dict[str, torch.Tensor], name: str) -> Callable[..., None]:
 
 
 def literal_scores(
-    vit: ViT, images: torch.Tensor, labels: torch.Tensor, layer: int
+    vit: Backbone, images: torch.Tensor, labels: torch.Tensor, layer: int
 ) -> tuple[list[float], list[float]]:
     """Eq. 8 sample by sample: |sum over tokens of dF/dO * O| of each head and neuron."""
     heads, neurons = [0.0] * 3, [0.0] * 10
@@ -84,16 +86,16 @@ def literal_scores(
 
 @pytest.mark.parametrize("layer", range(3))
 def test_eq08_importance_matches_the_literal_version(
-    vit: ViT, batch: tuple[torch.Tensor, torch.Tensor], layer: int
+    vit: Backbone, batch: tuple[torch.Tensor, torch.Tensor], layer: int
 ) -> None:
     scores = importance.importance(vit, *batch, batch_size=4)
     heads, neurons = literal_scores(vit, *batch, layer)
-    assert scores.heads[layer].tolist() == pytest.approx(heads, rel=1e-4, abs=1e-8)
-    assert scores.neurons[layer].tolist() == pytest.approx(neurons, rel=1e-4, abs=1e-8)
+    assert scores["heads"][layer].tolist() == pytest.approx(heads, rel=1e-4, abs=1e-8)
+    assert scores["mlp_hidden"][layer].tolist() == pytest.approx(neurons, rel=1e-4, abs=1e-8)
 
 
 def test_eq06_eq07_importance_is_the_loss_change_of_a_removal_to_first_order(
-    vit: ViT, batch: tuple[torch.Tensor, torch.Tensor]
+    vit: Backbone, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     """Eq. 6 by really removing a neuron. The remainder of Eq. 7 vanishes with the neuron's output,
     so a neuron scaled to a thousandth must agree closely."""
@@ -101,7 +103,7 @@ def test_eq06_eq07_importance_is_the_loss_change_of_a_removal_to_first_order(
     with torch.no_grad():
         vit.blocks[1].mlp.fc2.weight[:, 4] *= 1e-3
     with_neuron = F.cross_entropy(vit(images), labels).item()
-    predicted = importance.importance(vit, images, labels).neurons[1, 4].item()
+    predicted = importance.importance(vit, images, labels)["mlp_hidden"][1, 4].item()
     removed = copy.deepcopy(vit)
     with torch.no_grad():
         removed.blocks[1].mlp.fc2.weight[:, 4] = 0

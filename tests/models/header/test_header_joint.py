@@ -7,7 +7,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-from models.backbone.config import BackboneConfig, ViT, build
+from models.backbone.config import build
+from models.backbone.families.vit import ViTConfig
+from models.backbone.family import Backbone
 from models.backbone.features import FeatureExtractor, extract
 from models.backbone.training import scores
 from models.header.build import build_header
@@ -15,7 +17,7 @@ from models.header.config import HeaderConfig
 from models.header.joint import train_jointly
 from models.header.recipe import JointTraining
 
-CONFIG = BackboneConfig(
+CONFIG = ViTConfig(
     image_size=8,
     patch_size=2,
     channels=1,
@@ -30,11 +32,11 @@ IMAGES = torch.randn(9, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(9) % 3
 
 
-def fresh() -> tuple[ViT, torch.nn.Module]:
+def fresh() -> tuple[Backbone, torch.nn.Module]:
     return build(CONFIG, seed=1), build_header(HeaderConfig("mlp", 8, (4, 4), 3, 4, 6), seed=1)
 
 
-def joint(steps: int) -> tuple[ViT, torch.nn.Module]:
+def joint(steps: int) -> tuple[Backbone, torch.nn.Module]:
     vit, header = fresh()
     stream = torch.Generator().manual_seed(0)
     recipe = JointTraining(unfreeze_steps=steps, unfreeze_lr=1e-2, batch_size=9)
@@ -42,7 +44,7 @@ def joint(steps: int) -> tuple[ViT, torch.nn.Module]:
     return vit, header
 
 
-def loss_of(vit: ViT, header: torch.nn.Module) -> float:
+def loss_of(vit: Backbone, header: torch.nn.Module) -> float:
     with torch.no_grad():
         return scores(header(extract(vit, IMAGES)), LABELS)[0]
 

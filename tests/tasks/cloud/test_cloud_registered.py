@@ -8,7 +8,8 @@ import mlflow
 import pytest
 import torch
 
-from models.backbone.config import BackboneConfig, build, config_of
+from models.backbone.config import build
+from models.backbone.families.vit import ViTConfig
 from models.customized import standalone
 from tasks.cloud.backbone import load_backbone
 from tasks.cloud.registered import bring
@@ -16,7 +17,17 @@ from tasks.run.errors import SettingsError
 from tasks.run.store import publish, put_tensors
 from tasks.tracking.registry import Entry, Registry
 
-CONFIG = BackboneConfig(8, 4, 1, 5, 12, 1, 2, 6, 24)
+CONFIG = ViTConfig(
+    image_size=8,
+    patch_size=4,
+    channels=1,
+    classes=5,
+    dim=12,
+    depth=1,
+    heads=2,
+    head_dim=6,
+    mlp_hidden=24,
+)
 
 
 @pytest.fixture
@@ -51,7 +62,7 @@ def test_a_cluster_s_backbone_is_brought_as_it_is(store: Path) -> None:
     sha256 = register(store, "acme-backbone-north", CONFIG.to_dict())
     ref = bring.fn("models:/acme-backbone-north@challenger", store)
     assert ref.sha256 == sha256
-    assert config_of(load_backbone(ref)) == CONFIG
+    assert load_backbone(ref).config == CONFIG
 
 
 def test_a_device_s_model_is_refused(store: Path) -> None:

@@ -1,0 +1,148 @@
+"""The Vision Transformer with class token, learned positions and pre-norm blocks: timm's, with its
+names of tensors and its initialisation, in plain torch."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.backbone.family import Backbone, BackboneConfig, Family, classifier
+from models.backbone.units import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViTConfig(BackboneConfig):
+    """Of a ViT; ``pre_norm`` is a norm before the first layer (then patches have no bias)."""
+
+    image_size: int
+    patch_size: int
+    channels: int
+    qkv_bias: bool = True
+    pre_norm: bool = False
+    norm_eps: float = 1e-6
+
+    family: ClassVar[str] = "vit"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(rows, columns)`` of patches."""
+        side = self.image_size // self.patch_size
+        return (side, side)
+
+
+class Attention(nn.Module):
+    """Self-attention; q, k and v of all heads come from one matrix."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        inner = config.heads * config.head_dim
+        self.head_dim = config.head_dim
+        self.qkv = nn.Linear(config.dim, 3 * inner, bias=config.qkv_bias)
+        self.proj = nn.Linear(inner, config.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.qkv(x).unflatten(2, (3, -1, self.head_dim)).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Two linear layers, GELU between."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(config.dim, config.mlp_hidden)
+        self.fc2 = nn.Linear(config.mlp_hidden, config.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """One layer, a norm before each of its halves. An image has all its patches: no mask."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.attn = Attention(config)
+        self.norm2 = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.mlp = Mlp(config)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class VisionTransformer(Backbone):
+    """Images ``(n, channels, image_size, image_size)`` to logits ``(n, classes)``."""
+
+    config: ViTConfig
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        patches = nn.Conv2d(
+            config.channels,
+            config.dim,
+            config.patch_size,
+            stride=config.patch_size,
+            bias=not config.pre_norm,
+        )
+        self.patch_embed = nn.Sequential(OrderedDict(proj=patches))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.positions, config.dim))
+        norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.norm_pre = norm if config.pre_norm else nn.Identity()
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.head = classifier(config)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """As timm does, draw for draw: a seed gives the same weights."""
+        _normal(self.pos_embed)
+        nn.init.normal_(self.cls_token, std=1e-6)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                _normal(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        patches = self.patch_embed(inputs).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.cls_token.expand(inputs.shape[0], -1, -1), patches], dim=1)
+        return self.norm_pre(tokens + self.pos_embed)
+
+    def finish(self, hidden: Tensor) -> Tensor:
+        return self.norm(hidden)
+
+    def sample(self) -> Tensor:
+        side = self.config.image_size
+        return torch.zeros(1, self.config.channels, side, side, device=self.cls_token.device)
+
+
+@torch.no_grad()
+def _normal(tensor: Tensor, std: float = 0.02) -> None:
+    """Normal values from uniform ones, cut at 2, as timm draws them."""
+    tensor.uniform_(-1, 1).erfinv_().mul_(std * math.sqrt(2)).clamp_(-2, 2)
+
+
+def units(config: ViTConfig) -> tuple[Unit, ...]:
+    """Heads and neurons of a layer."""
+    return (
+        Unit("attn.qkv.weight", 0, "heads", config.head_dim, fused=3),
+        Unit("attn.qkv.bias", 0, "heads", config.head_dim, fused=3),
+        Unit("attn.proj.weight", 1, "heads", config.head_dim),
+        Unit("mlp.fc1.weight", 0, "mlp_hidden"),
+        Unit("mlp.fc1.bias", 0, "mlp_hidden"),
+        Unit("mlp.fc2.weight", 1, "mlp_hidden"),
+    )
+
+
+FAMILY = Family(ViTConfig, VisionTransformer, units)

@@ -1,0 +1,118 @@
+"""What a family of backbones is: a configuration, a module, and its table of units."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from models.backbone.units import Unit
+
+VERSION = 1
+"""Of configurations in files and messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """What it takes to rebuild a (possibly narrowed) backbone without its weights.
+
+    ``heads`` and ``mlp_hidden`` are those that are left in every layer; ``head_dim`` never
+    changes, nor does the embedding dimension ``dim``.
+    """
+
+    classes: int
+    dim: int
+    depth: int
+    heads: int
+    head_dim: int
+    mlp_hidden: int
+
+    family: ClassVar[str]
+    """Its name in :data:`models.backbone.config.FAMILIES`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How the positions lie, [CLS] aside: ``(rows, columns)`` or ``(time,)``."""
+        raise NotImplementedError
+
+    @property
+    def positions(self) -> int:
+        """Tokens besides [CLS]: N of Eq. 2."""
+        return math.prod(self.shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; :func:`models.backbone.config.config_from` reads it."""
+        return {"version": VERSION, "family": self.family, **asdict(self)}
+
+
+class Backbone(nn.Module):
+    """A Transformer: inputs to tokens ``(n, 1 + positions, dim)``, through layers, to logits of the
+    reference header ``(n, classes)``, which reads the first token, [CLS].
+
+    A layer maps tokens and their mask to tokens. It takes the number of its heads and neurons from
+    the shapes of its tensors, so that it runs on views of them just as well.
+    """
+
+    config: BackboneConfig
+    blocks: nn.ModuleList
+    head: Any
+
+    @abstractmethod
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Tokens ``(n, 1 + positions, dim)`` before the first layer."""
+
+    @abstractmethod
+    def sample(self) -> Tensor:
+        """One input, of zeros, where the module lies."""
+
+    def mask(self, inputs: Tensor) -> Tensor | None:
+        """Which tokens there are ``(n, 1 + positions)``; None where there are always all."""
+        return None
+
+    def finish(self, hidden: Tensor) -> Tensor:
+        """What follows the last layer: a final norm, where the family has one."""
+        return hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The reference header's logits ``(n, classes)`` from a layer's tokens."""
+        return self.head(self.finish(hidden)[:, 0])
+
+    def forward_features(self, inputs: Tensor) -> Tensor:
+        """Finished tokens of the last layer."""
+        x, mask = self.embed(inputs), self.mask(inputs)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.finish(x)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.forward_features(inputs)[:, 0])
+
+    def reset_classifier(self, classes: int) -> None:
+        """Another reference header, fresh; none where ``classes`` is 0."""
+        place = next(self.parameters()).device
+        self.config = replace(self.config, classes=classes)
+        self.head = classifier(self.config).to(place)
+
+
+def classifier(config: BackboneConfig) -> nn.Module:
+    """A fresh reference header."""
+    return nn.Linear(config.dim, config.classes) if config.classes else nn.Identity()
+
+
+@dataclass(frozen=True)
+class Family:
+    """One line of the registry.
+
+    Attributes:
+        config: the class of its configurations.
+        module: a fresh module of a configuration, initialised from torch's global stream.
+        units: which of its tensors hold units.
+    """
+
+    config: type[BackboneConfig]
+    module: Callable[[Any], Backbone]
+    units: Callable[[Any], tuple[Unit, ...]]

@@ -1,0 +1,289 @@
+"""What a family of backbones needs: two, a ViT and a toy that is none, follow the same laws."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.backbone import config as registry
+from models.backbone import distillation, elastic, features, importance, scoring, size, slicing
+from models.backbone.families.from_timm import adopt
+from models.backbone.families.vit import ViTConfig
+from models.backbone.family import VERSION, Backbone
+from models.backbone.units import layered, masked, narrowed, reordered
+from tests.models.backbone import toy
+
+ROOT = Path(__file__).parents[3]
+VIT = ViTConfig(
+    image_size=8,
+    patch_size=2,
+    channels=3,
+    classes=4,
+    dim=12,
+    depth=4,
+    heads=3,
+    head_dim=4,
+    mlp_hidden=10,
+)
+TOY = toy.ToyConfig(
+    length=6, vocabulary=9, classes=4, dim=12, depth=4, heads=3, head_dim=5, mlp_hidden=10
+)
+LABELS = torch.tensor([0, 1, 2, 3, 0])
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.FAMILIES, "toy", toy.FAMILY)
+
+
+def inputs_of(config: Any) -> Tensor:
+    stream = torch.Generator().manual_seed(3)
+    if isinstance(config, ViTConfig):
+        return torch.randn(5, 3, 8, 8, generator=stream)
+    words = torch.randint(config.vocabulary, (5, config.length), generator=stream)
+    words[0, 4:] = words[3, 1:] = toy.PADDING
+    return words
+
+
+@pytest.fixture(params=[VIT, TOY], ids=["vit", "toy"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    """Biases and norms are not at their start, so that a wrong slice shows."""
+    module = registry.build(request.param, seed=2).eval()
+    stream = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=stream)
+    return module
+
+
+def test_reordering_computes_the_same_and_sorts_by_importance(backbone: Backbone) -> None:
+    x = inputs_of(backbone.config)
+    ranked = elastic.reorder(backbone, importance.importance(backbone, x, LABELS))
+    assert torch.allclose(ranked(x), backbone(x), atol=1e-5)
+    again = importance.importance(ranked, x, LABELS)
+    assert set(again) == {"heads", "mlp_hidden"}
+    for scores in again.values():
+        assert torch.all(scores[:, :-1] >= scores[:, 1:] - 1e-6)
+        assert torch.all(scores[:, 0] > 0)
+
+
+@pytest.mark.parametrize("width", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize(("depth", "strategy"), [(2, "first"), (2, "even"), (4, "first")])
+def test_slicing_masking_and_views_agree(
+    backbone: Backbone, width: float, depth: int, strategy: str
+) -> None:
+    full, x = backbone.config, inputs_of(backbone.config)
+    small = slicing.slice_variant(backbone, width, depth, strategy)
+    layers = elastic.layers_of(depth, full.depth, strategy)
+    hidden_away = copy.deepcopy(backbone)
+    counts = elastic.counts_at(full, width)
+    for block in hidden_away.blocks:
+        state = masked(block.state_dict(), registry.units_of(full), counts)
+        block.load_state_dict(state)
+    hidden_away.blocks = nn.ModuleList(hidden_away.blocks[i] for i in layers)
+    views = elastic.forward(backbone, x, width, layers).hidden[-1]
+    assert torch.allclose(small(x), hidden_away(x), atol=1e-5)
+    assert torch.allclose(small(x), backbone.logits(views), atol=1e-5)
+    if width < 1:
+        assert not torch.allclose(small(x), backbone(x), atol=1e-3)
+
+
+@pytest.mark.parametrize(("width", "depth"), [(0.3, 2), (1.0, 4)])
+def test_size_is_that_of_the_real_module(backbone: Backbone, width: float, depth: int) -> None:
+    small = slicing.slice_variant(backbone, width, depth)
+    config = elastic.variant_config(backbone.config, width, depth)
+    assert small.config == config
+    head = size.parameter_count(small.head)
+    assert size.backbone_parameters(config) == size.parameter_count(small) - head
+    assert size.flops(config) <= size.flops(backbone.config)
+
+
+def test_the_toy_s_operations_are_its_products() -> None:
+    tokens, inner = 7, 3 * 5
+    layer = 4 * tokens * 12 * inner + 2 * tokens**2 * inner + 2 * tokens * 12 * 10
+    assert size.flops(TOY) == 2 * 4 * layer
+    assert size.attention_parameters(TOY) == 3 * (12 * inner + inner) + inner * 12 + 12
+
+
+def test_words_are_units_of_the_table() -> None:
+    """A model that keeps some words reads texts of these words as the whole one does."""
+    whole = registry.build(TOY, seed=2).eval()
+    kept = torch.tensor([7, 2, 5, 0])
+    outer = [unit for unit in registry.units_of(TOY) if not unit.layered]
+    state = reordered(whole.state_dict(), outer, {"vocabulary": kept})
+    small = registry.restore(replace(TOY, vocabulary=len(kept)), state)
+    own = torch.tensor([[0, 1, 2, 3, 3, 1], [2, 0, toy.PADDING, 1, 1, 0]])
+    texts = torch.where(own == toy.PADDING, own, kept[own.clamp(min=0)])
+    assert torch.equal(small(own), whole(texts))
+    saved = size.backbone_parameters(TOY) - size.backbone_parameters(small.config)
+    assert saved == 5 * TOY.dim
+
+
+def test_padding_changes_nothing() -> None:
+    whole, x = registry.build(TOY, seed=2).eval(), inputs_of(TOY)
+    mask = whole.mask(x)
+    assert mask is not None
+    poisoned = whole.embed(x) + 100.0 * ~mask[..., None]
+    for block in whole.blocks:
+        poisoned = block(poisoned, mask)
+    assert torch.allclose(whole.logits(poisoned), whole(x), atol=1e-5)
+
+
+def test_every_step_of_the_cloud_runs(backbone: Backbone) -> None:
+    """Distil, score every variant, cut, features: none knows the family."""
+    data = (inputs_of(backbone.config), LABELS)
+    grid = elastic.Grid((0.5, 1.0), (2, 4), "first")
+    recipe = distillation.Distillation(2, 2, 4, 1e-3, 1.0, 0.1, 0.1, 1.0)
+    before = copy.deepcopy(backbone.state_dict())
+    if isinstance(backbone.config, ViTConfig):  # its inputs are mirrored, which words are not
+        distillation.distill(backbone, data, grid, recipe, torch.Generator().manual_seed(0))
+        assert not torch.equal(backbone.state_dict()["norm.weight"], before["norm.weight"])
+    for score in scoring.score_grid(backbone, data, grid, 2):
+        small = slicing.slice_variant(backbone, score.width, score.depth)
+        found = (small(data[0]).argmax(1) == LABELS).float().mean().item()
+        assert score.accuracy == pytest.approx(found)
+    tokens = features.extract(backbone, data[0], 2)
+    assert tokens.shape == (5, 2, 1 + backbone.config.positions, 12)
+    assert torch.allclose(tokens[:, 0], backbone.forward_features(data[0]), atol=1e-5)
+
+
+def test_narrowing_takes_views_of_the_first_units() -> None:
+    backbone = registry.build(VIT)
+    tensors = dict(backbone.blocks[0].named_parameters())
+    views = narrowed(tensors, layered(registry.units_of(VIT)), {"heads": 2, "mlp_hidden": 7})
+    qkv = tensors["attn.qkv.weight"].detach()
+    rows = [*range(8), *range(12, 20), *range(24, 32)]
+    assert torch.equal(views["attn.qkv.weight"], qkv[rows])
+    assert torch.equal(views["mlp.fc2.weight"], tensors["mlp.fc2.weight"][:, :7])
+    assert views["mlp.fc1.weight"].data_ptr() == tensors["mlp.fc1.weight"].data_ptr()
+
+
+# ---- configurations in files ----
+
+
+def test_a_configuration_survives_json(backbone: Backbone) -> None:
+    values = json.loads(json.dumps(backbone.config.to_dict()))
+    assert values["version"] == VERSION
+    assert registry.config_from(values) == backbone.config
+
+
+def test_an_older_configuration_is_a_vit_s() -> None:
+    values = VIT.to_dict()
+    del values["version"], values["family"]
+    assert registry.config_from(values) == VIT
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": VERSION + 1}, f"version {VERSION + 1}: this program reads up to {VERSION}"),
+        ({"family": "cnn"}, "unknown family of backbones 'cnn': choose vit, toy"),
+        ({"wings": 2}, "unknown wings"),
+        ({"vocabulary": 2}, "unknown vocabulary"),  # another family's
+    ],
+)
+def test_what_cannot_be_read_is_named(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        registry.config_from({**VIT.to_dict(), **change})
+
+
+def test_a_configuration_with_something_missing_is_refused() -> None:
+    values = VIT.to_dict()
+    del values["heads"]
+    with pytest.raises(ValueError, match="heads"):
+        registry.config_from(values)
+
+
+# ---- timm's ViT and ours ----
+
+
+def timm_vit(config: ViTConfig, seed: int) -> Any:
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(seed)
+    return VisionTransformer(
+        img_size=config.image_size,
+        patch_size=config.patch_size,
+        in_chans=config.channels,
+        num_classes=config.classes,
+        embed_dim=config.dim,
+        depth=config.depth,
+        num_heads=config.heads,
+        mlp_ratio=config.mlp_hidden / config.dim,
+        qkv_bias=config.qkv_bias,
+        pre_norm=config.pre_norm,
+        norm_layer=partial(nn.LayerNorm, eps=config.norm_eps),
+    )
+
+
+@pytest.mark.parametrize("changes", [{}, {"qkv_bias": False}, {"pre_norm": True, "norm_eps": 1e-5}])
+def test_a_seed_gives_timm_s_weights_and_outputs(changes: dict[str, Any]) -> None:
+    config = replace(VIT, mlp_hidden=24, **changes)
+    ours, theirs = registry.build(config, seed=5), timm_vit(config, 5)
+    assert set(ours.state_dict()) == set(theirs.state_dict())
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value), name
+    x = inputs_of(config)
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))
+    assert torch.equal(ours.forward_features(x), theirs.forward_features(x))
+    assert adopt(theirs).config == config
+    assert torch.equal(adopt(theirs)(x), theirs(x))
+
+
+def test_a_training_step_is_timm_s() -> None:
+    config = replace(VIT, mlp_hidden=24)
+    ours, theirs, x = registry.build(config, seed=5), timm_vit(config, 5), inputs_of(config)
+    for module in (ours, theirs):
+        nn.functional.cross_entropy(module.train()(x), LABELS).backward()
+    gradients = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert torch.equal(parameter.grad, gradients[name].grad), name  # type: ignore[arg-type]
+
+
+def test_a_narrowed_vit_is_timm_s() -> None:
+    from timm.layers import Mlp
+    from timm.models.vision_transformer import Attention
+
+    small = slicing.slice_variant(registry.build(VIT, seed=5), 0.5, 2)
+    theirs = timm_vit(replace(VIT, depth=2), 0).eval()
+    for block in theirs.blocks:
+        block.attn = Attention(12, num_heads=2, attn_head_dim=4, qkv_bias=True)
+        block.mlp = Mlp(12, 5)
+    theirs.load_state_dict(small.state_dict())
+    assert torch.equal(small(inputs_of(VIT)), theirs(inputs_of(VIT)))
+
+
+def test_a_backbone_runs_without_timm() -> None:
+    code = (
+        "import sys, torch\n"
+        "from models.backbone.config import build, config_from, restore\n"
+        "from models.backbone.features import extract\n"
+        "from models.backbone.slicing import slice_variant\n"
+        f"config = config_from({VIT.to_dict()})\n"
+        "small = slice_variant(build(config), 0.5, 2)\n"
+        "again = restore(small.config, small.state_dict())\n"
+        "assert extract(again, torch.zeros(2, 3, 8, 8)).shape == (2, 2, 17, 12)\n"
+        "assert 'timm' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_backbone_is_exported_for_any_number_of_inputs(backbone: Backbone) -> None:
+    """With ``len`` of a tensor instead of its shape, the program would be for one number."""
+    x = inputs_of(backbone.config)
+    free = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(backbone, (x[:2],), dynamic_shapes=free).module()
+    assert torch.allclose(program(x), backbone(x), atol=1e-5)
