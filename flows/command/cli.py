@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from flows.command.names import FORMATS
+from tasks.delivery.formats import FORMATS
 from tasks.experiments.registry import SCALES
 from tasks.run.errors import SettingsError
 from tasks.settings.case import SETTINGS, Case

@@ -13,12 +13,13 @@ import torch
 
 from tasks.data.modality import pixels_of
 from tasks.delivery import formats, measure
+from tasks.delivery.formats import FORMATS
 from tasks.run.errors import DeliveryError
 from tasks.run.files import sha256_of, write_json
 from tasks.run.store import Ref, read_tensors
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
-RUNNER = Path(__file__).parent / "templates/run.py"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,23 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
         DeliveryError: the outputs differ from torch's, the file is over the device's limit, or
             quantisation is asked of a format that has none.
     """
-    if int8 and name != "onnx":
-        raise DeliveryError(f"--int8 is for --format onnx; {name} keeps its weights as they are")
+    if int8 and not FORMATS[name].int8:
+        able = ", ".join(f for f in FORMATS if FORMATS[f].int8)
+        raise DeliveryError(f"--int8 is for --format {able}; {name} keeps its weights as they are")
     tensors, _ = read_tensors(source.samples)
     pixels, labels = pixels_of(tensors["val_images"]), tensors["val_labels"].long()
     with _whole(out) as folder:
-        path = folder / formats.FILES[name]
+        path = folder / FORMATS[name].file
         formats.write(name, source.state, pixels[:2], path)
         difference = _compare(source, name, path, pixels)
         measure.require_equal(difference, name)
         if int8:
-            formats.quantize(path)
+            formats.quantize(name, path)
             difference = _compare(source, name, path, pixels)
         _check_limit(source.device, path, name)
         measured = _measured(source, name, path, pixels, labels) | {"max_difference": difference}
-        if name == "onnx":
-            shutil.copyfile(RUNNER, folder / "run.py")
+        for file in FORMATS[name].beside:
+            shutil.copyfile(TEMPLATES / file, folder / file)
         manifest = _manifest(source, name, int8, folder, measured)
         write_json(folder / "manifest.json", manifest)
     return manifest
@@ -86,7 +88,7 @@ def _measured(
 def _check_limit(device: Device, path: Path, name: str) -> None:
     limit, size = device.storage_limit * BYTES_PER_PARAMETER, path.stat().st_size
     if size > limit:
-        others = ", ".join(f"--format {f}" for f in formats.FILES if f != name)
+        others = ", ".join(f"--format {f}" for f in FORMATS if f != name)
         raise DeliveryError(
             f"{device.name}: {path.name} has {size:,} bytes, the device's limit is {limit:,}. "
             f"Nothing is delivered. Try {others} or --int8, or raise its storage_limit"
@@ -104,7 +106,7 @@ def _manifest(
         "version": source.version,
         "format": name,
         "int8": int8,
-        "file": formats.FILES[name],
+        "file": FORMATS[name].file,
         "input": {
             "what": "float32 pixels in 0..1; the standardisation is inside the model",
             "shape": ["n", shape["channels"], shape["image_size"], shape["image_size"]],
@@ -112,17 +114,10 @@ def _manifest(
         "output": {"what": "logits", "shape": ["n", len(config["classes"])]},
         "classes": config["classes"],
         "limits": _limits(source.device),
-        "how_to_load": HOW_TO_LOAD[name],
+        "how_to_load": FORMATS[name].how_to_load,
         "measured_here": measured,
         "sha256": {p.name: sha256_of(p) for p in sorted(folder.iterdir())},
     }
-
-
-HOW_TO_LOAD = {
-    "onnx": "python run.py IMAGE (needs onnxruntime; Pillow for images that are not .npy)",
-    "pt2": "torch.export.load('model.pt2').module()(pixels)",
-    "safetensors": "tasks.delivery.shipped.load_shipped(Path('model.safetensors'))(pixels)",
-}
 
 
 def _limits(device: Device) -> dict[str, Any]:
