@@ -13,7 +13,7 @@ import pytest
 import torch
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.experiments import bench, central, refining
+from flows.experiments import bench, refining
 from flows.experiments.bench import Bench
 from flows.experiments.by_name import flow_of
 from models.backbone import distillation, training
@@ -117,7 +117,7 @@ def test_permuting_test_labels_changes_no_choice(
 ) -> None:
     honest = pd.DataFrame(tiny(name))
     real = bench.partition
-    for module in (bench, refining, central):
+    for module in (bench, refining):
         monkeypatch.setattr(module, "partition", lambda settings: permuted(real(settings)))
     blind = pd.DataFrame(tiny(name))
     assert honest[chosen].to_dict("records") == blind[chosen].to_dict("records")
