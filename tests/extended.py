@@ -119,3 +119,35 @@ def test_an_aggregation() -> None:
     _, weights = mixing_weights(recipe, samples)
     assert weights.tolist() == [[0.5, 0.5, 0, 0]] * 2 + [[0, 0, 0.5, 0.5]] * 2
     assert aggregate(np.eye(4), weights)[0].tolist() == [0.5, 0.5, 0, 0]
+
+
+def test_a_backbone_family() -> None:
+    from models.backbone.config import build, config_from, on_meta
+    from models.backbone.elastic import forward, reorder, variant_config
+    from models.backbone.families.signal import SignalConfig
+    from models.backbone.importance import importance
+    from models.backbone.size import parameter_count
+    from models.backbone.slicing import slice_variant
+
+    config = SignalConfig(
+        classes=3,
+        dim=8,
+        depth=3,
+        heads=4,
+        head_dim=2,
+        mlp_hidden=6,
+        channels=2,
+        length=20,
+        window=5,
+    )
+    assert config_from(config.to_dict()) == config
+    model = build(config, seed=1).eval()
+    x = torch.randn(7, 2, 20, generator=torch.Generator().manual_seed(0))
+    ranked = reorder(model, importance(model, x, torch.arange(7) % 3))
+    assert torch.allclose(ranked(x), model(x), atol=1e-5)
+    small = slice_variant(ranked, 0.5, 2)
+    assert small.config == variant_config(config, 0.5, 2)
+    assert (small.config.heads, small.config.mlp_hidden, small.config.shape) == (2, 3, (4,))
+    narrow = ranked.logits(forward(ranked, x, 0.5, range(2)).hidden[-1])
+    assert torch.allclose(small(x), narrow, atol=1e-5)
+    assert parameter_count(on_meta(small.config)) == parameter_count(small) < parameter_count(model)
