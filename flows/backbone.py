@@ -9,22 +9,22 @@ from prefect.artifacts import create_table_artifact
 
 from flows.hooks import STAGE_HOOKS
 from flows.job import Job
+from flows.on_device import LocalCarrier
 from tasks.cloud import backbone as cloud
 from tasks.cloud.matching import match
 from tasks.cloud.public import Public
 from tasks.cloud.reference import check_depth, train_reference
 from tasks.cloud.registered import bring, is_registered
-from tasks.device import attributes as of_device
+from tasks.device.own import Own
 from tasks.edge.statistics import send_statistics
+from tasks.links.asking import Key, Link
 from tasks.links.records import Match, Variant
 from tasks.report.outputs import Fitted, publish_backbone
-from tasks.run.cached import retried
+from tasks.run.step import run_step
 from tasks.run.store import Ref
 from tasks.settings.case import Case
 from tasks.settings.fleet import Cluster
 from tasks.settings.params import Grid, Settings
-
-send_attributes = retried("{device.name}: send attributes")(of_device.send_attributes)
 
 
 @flow(
@@ -52,34 +52,41 @@ def backbone(case: Case, settings: Settings) -> None:
 def registered_reference(settings: Settings) -> Ref | None:
     """The reference model, brought from the registry where its name is one of the registry's."""
     name = settings.backbone.reference.name
-    return bring(name, Case.here().project) if name and is_registered(name) else None
+    if name is None or not is_registered(name):
+        return None
+    return run_step(bring, name, Case.here().project)
 
 
 def elastic_backbone(job: Job, registered: Ref | None) -> Ref:
     """Alg. 1, lines 2-4, from ``registered`` where the reference is."""
     spec, seed, machine = job.settings.backbone, job.settings.seed, job.machine
     data = Public(job.world.cloud, job.world.info)
-    check_depth(spec.reference, data.info, max(spec.depths), registered)
-    reference = train_reference(data, spec.reference, spec.training, seed, machine, registered)
-    ranked = cloud.rank(reference, data, spec.importance_samples, machine)
-    return cloud.distil(ranked, data, spec.part(Grid), spec.distillation, seed, machine)
+    given, grid = spec.reference, spec.part(Grid)
+    run_step(check_depth, given, data.info, max(grid.depths), registered)
+    reference = run_step(train_reference, data, given, spec.training, seed, machine, registered)
+    ranked = run_step(cloud.rank, reference, data, spec.importance_samples, machine)
+    return run_step(cloud.distil, ranked, data, grid, spec.distillation, seed, machine)
 
 
 def scored_grid(job: Job, elastic: Ref) -> list[Variant]:
     """Every variant on public validation data."""
     data, grid = Public(job.world.cloud, job.world.info), job.settings.backbone.part(Grid)
-    return cloud.score(elastic, data, grid, job.machine)
+    return run_step(cloud.score, elastic, data, grid, job.machine)
 
 
 def cluster_backbone(job: Job, cluster: Cluster, elastic: Ref, variants: list[Variant]) -> Fitted:
     """Attributes go up from the devices to their edge, statistics from there to the cloud, which
     picks and cuts the cluster's variant."""
-    attributes = [send_attributes(cluster.edge, d) for d in cluster.devices]
-    statistics = send_statistics(cluster.edge, attributes)
-    found = match(elastic, variants, statistics, job.settings.matching, job.settings.seed)
+    names, edge = [device.name for device in cluster.devices], cluster.edge
+    owns = [Own(edge, device.name, device.id) for device in cluster.devices]
+    link = Link(edge, LocalCarrier(job, owns))
+    attributes = link.ask_all(names, "attributes", {}, Key(edge)).of("device_attributes")
+    statistics = run_step(send_statistics, edge, attributes)
+    rules, seed = job.settings.matching, job.settings.seed
+    found = run_step(match, elastic, variants, statistics, rules, seed)
     strategy = job.settings.backbone.depth_strategy
-    cut = cloud.cut(elastic, found.edge, found.width, found.depth, strategy)
-    return Fitted(found, cut, (*attributes, statistics))
+    cut = run_step(cloud.cut, elastic, found.edge, found.width, found.depth, strategy)
+    return Fitted(found, cut, (*link.sent, statistics))
 
 
 def front_table(variants: list[Variant], matches: list[Match]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from prefect import flow
@@ -13,26 +13,23 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from flows import on_device
 from flows.hooks import STAGE_HOOKS
 from flows.job import Job
+from flows.on_device import LocalCarrier
+from models.refinement.exchange import EXCHANGES
 from tasks.cloud import backbone as cloud
 from tasks.cloud.public import Public
-from tasks.device.rounds import Turn
+from tasks.device.own import Own
 from tasks.edge import header
+from tasks.edge.kept import kinds
 from tasks.edge.mixing import compare, mix
-from tasks.links.link import Message
-from tasks.links.records import Coarse, Mixing, Search, State
+from tasks.links.asking import Answers, Key, Link
+from tasks.links.link import Message, receive
+from tasks.links.records import Coarse, Mixing, Search
 from tasks.report.outputs import Customized, publish_customization, read_cut
-from tasks.run.compute import Machine
+from tasks.run.step import run_step, run_steps
 from tasks.run.store import Ref
 from tasks.settings.case import Case
 from tasks.settings.fleet import Cluster
-from tasks.settings.params import (
-    HeaderSearch,
-    JointTraining,
-    Likeness,
-    LocalTraining,
-    Pruning,
-    Settings,
-)
+from tasks.settings.params import HeaderSearch, JointTraining, Likeness, Refinement, Settings
 
 
 @flow(
@@ -52,113 +49,125 @@ def customize(case: Case, settings: Settings) -> None:
         results.append(customize_cluster(job, cluster, read_cut(case.backbone, cluster.edge)))
         update_progress_artifact(shown, 100 * len(results) / len(settings.fleet))
     classes = len(job.world.info.classes)
-    facts = [on_device.describe_data(*owned, classes) for owned in job.world.devices.items()]
-    publish_customization(case.customize, results, facts)
+    calls = [(*owned, classes) for owned in job.world.devices.items()]
+    facts = run_steps(on_device.describe_data, calls)
+    keep = kinds(settings.refinement.exchange)
+    publish_customization(case.customize, results, facts, keep)
 
 
 def customize_cluster(job: Job, cluster: Cluster, cut: Ref) -> Customized:
     """Coarse header at the edge from the cluster's backbone, then T rounds between the edge and its
     devices."""
-    found = search_at_edge(job, cluster, cut)
-    mixing, rounds, messages = refine_on_devices(job, cluster, found)
-    everything = (*found.messages, *messages)
-    return Customized(found.search, found.coarse, mixing, tuple(map(tuple, rounds)), everything)
+    carrier = LocalCarrier(job, owned(job, cluster))
+    link = Link(cluster.edge, carrier)
+    found = search_at_edge(job, cluster, cut, link)
+    mixing = refine_on_devices(job, found, link)
+    rounds = tuple(tuple(states) for states in carrier.rounds.values())
+    return Customized(found.search, found.coarse, mixing, rounds, (*found.messages, *link.sent))
 
 
-def refine_on_devices(
-    job: Job, cluster: Cluster, found: Found
-) -> tuple[Mixing, list[list[State]], list[Message]]:
-    """The model goes down to every device; then they refine it with their edge."""
-    name, settings, machine = cluster.edge, job.settings, job.machine
-    recipe, samples = settings.refinement, job.world.samples
-    models = [header.send_model(found.coarse, d.name, found.shared) for d in cluster.devices]
-    features, received, sketches = [], [], []
-    for d, model in zip(cluster.devices, models, strict=True):
-        own = on_device.embed(d.name, model, samples[d.name], job.world.info, machine)
-        seed = settings.seed + d.id
-        features.append(own)
-        received.append(on_device.receive_model(d.name, model, own, machine))
-        sketches.append(
-            on_device.send_sketch(name, d.name, model, own, recipe.sketch_samples, seed)
-        )
-    mixing = compare(name, sketches, recipe.part(Likeness))
-    messages = [*models, *sketches]
-    rounds = refine(settings, name, received, features, mixing, machine, messages)
-    return mixing, rounds, messages
+def owned(job: Job, cluster: Cluster) -> list[Own]:
+    """What the devices of a cluster have before anything is sent down."""
+    samples = job.world.samples
+    return [Own(cluster.edge, d.name, d.id, samples[d.name]) for d in cluster.devices]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What an edge's search came to, the features of its shared set, and all messages."""
+    """What an edge's search came to, for which devices, the features of its shared set, and the
+    cloud's messages."""
 
     search: Search
     coarse: Coarse
+    devices: tuple[str, ...]
     shared: Ref
     messages: tuple[Message, ...]
 
 
-def search_at_edge(job: Job, cluster: Cluster, cut: Ref) -> Found:
+def search_at_edge(job: Job, cluster: Cluster, cut: Ref, link: Link) -> Found:
     """What the edge needs comes in from both sides; then it searches."""
     name, recipe, seed = cluster.edge, job.settings.edge, job.settings.seed
-    samples, info, machine = job.world.samples, job.world.info, job.machine
-    backbone = cloud.send_backbone(name, cut)
+    info, machine = job.world.info, job.machine
+    devices = tuple(d.name for d in cluster.devices)
+    backbone = run_step(cloud.send_backbone, name, cut)
     public = None
     if recipe.public_features:
-        public = cloud.send_public_features(
-            name, cut, Public(job.world.cloud, info), recipe.public_features, machine
+        public = run_step(
+            cloud.send_public_features,
+            name,
+            cut,
+            Public(job.world.cloud, info),
+            recipe.public_features,
+            machine,
         )
-    consented = [on_device.send_shared(name, d.name, samples[d.name]) for d in cluster.devices]
+    consented = link.ask_all(devices, "share", {}, Key(name)).of("shared_samples")
     own = header.Consented(tuple(consented), info)
-    shared = header.embed_shared(name, backbone, own, machine)
+    shared = run_step(header.embed_shared, name, backbone, own, machine)
     material = header.Material(name, backbone, public, shared, cluster.storage_limit)
-    search = header.search_header(material, recipe.part(HeaderSearch), seed, machine)
+    search = run_step(header.search_header, material, recipe.part(HeaderSearch), seed, machine)
     together = recipe.part(JointTraining)
-    coarse = header.settle(search, backbone, own, together, seed, machine)
-    messages = [*([public] if public else []), backbone, *consented]
-    return Found(search, coarse, shared, tuple(messages))
+    coarse = run_step(header.settle, search, backbone, own, together, seed, machine)
+    messages = (*([public] if public else []), backbone)
+    return Found(search, coarse, devices, shared, messages)
 
 
-def refine(
-    settings: Settings,
-    edge: str,
-    received: list[State],
-    features: list[Ref],
-    mixing: Mixing,
-    machine: Machine,
-    messages: list[Message],
-    kept: Mapping[int, Sequence[Message]] | None = None,
-) -> list[list[State]]:
+def refine_on_devices(job: Job, found: Found, link: Link) -> Mixing:
+    """The model goes down to every device; then they refine it with their edge. Who listened to
+    whom."""
+    calls = [(found.coarse, device, found.shared) for device in found.devices]
+    models = {m.receiver: m for m in run_steps(header.send_model, calls)}
+    adopted = link.ask_all(found.devices, "adopt", models, Key(link.edge))
+    recipe = job.settings.refinement
+    sketches = sketched(recipe, link, found.devices)
+    likeness = recipe.part(Likeness)
+    mixing = run_step(compare, link.edge, found.devices, sketches, likeness)
+    circle = Circle(found.devices, mixing, models[found.devices[0]], adopted)
+    refine(recipe, link, circle)
+    return mixing
+
+
+def sketched(recipe: Refinement, link: Link, devices: Sequence[str]) -> list[Message]:
+    """The devices' sketches, where what they exchange is mixed at all."""
+    if EXCHANGES[recipe.exchange].up is None:
+        return []
+    key, limits = Key(link.edge), (recipe.deadline_s, recipe.quorum)
+    return link.ask_all(devices, "sketch", {}, key, *limits).of("feature_sketch")
+
+
+@dataclass(frozen=True)
+class Circle:
+    """Who takes part in the rounds, who listens to whom, the model that all received, how they did
+    with it, and by round what peers sent earlier who do not take part this time."""
+
+    devices: Sequence[str]
+    mixing: Mixing
+    model: Message
+    adopted: Answers
+    kept: Mapping[int, Sequence[Message]] = field(default_factory=dict)
+
+
+def refine(recipe: Refinement, link: Link, circle: Circle) -> None:
     """Alg. 2: T rounds, or until no device gains on its validation split. A device that is left out
-    of a round is named.
-
-    ``kept`` holds, by round, the importance sets of peers that do not take part this time.
-    """
-    recipe, seed = settings.refinement, settings.seed
-    local, amount = recipe.part(LocalTraining), recipe.part(Pruning)
-    rounds = [received]
+    of a round is named."""
+    before = scores_of(circle.adopted)
     for t in range(1, recipe.rounds + 1):
-        turn = Turn(edge, t, recipe.steps, seed)
-        trained = on_device.train(turn, rounds[-1], features, local, recipe.joint, machine)
-        sets, metrics = report(edge, trained)
-        peers = list(kept[t]) if kept else []
-        mixed = mix(edge, t, sets + peers, trained[0].neurons_received, mixing, recipe.quorum)
-        tuning, answers = Turn(edge, t, recipe.tuning_steps, seed), list(mixed.messages)
-        rounds.append(on_device.prune(tuning, trained, answers, features, amount, local, machine))
-        messages.extend([*sets, *metrics, *mixed.messages])
-        for device, reason in mixed.left_out.items():
-            print(f"{edge}, round {t}: {device} is left out: {reason}", file=sys.stderr)
-        if not any(gained(before, after) for before, after in zip(*rounds[-2:], strict=True)):
+        key, limits = Key(link.edge, t), (recipe.deadline_s, recipe.quorum)
+        trained = link.ask_all(circle.devices, "train", {}, key, *limits)
+        sent = [m for messages in trained.messages.values() for m in messages]
+        sent += circle.kept.get(t, ())
+        mixed = run_step(mix, t, sent, circle.mixing, recipe.exchange, circle.model, recipe.quorum)
+        bodies = {message.receiver: message for message in mixed.messages}
+        present = [device for device in circle.devices if device in trained.messages]
+        pruned = link.ask_all(present, "prune", bodies, key, *limits)
+        for device, reason in {**mixed.left_out, **trained.failed, **pruned.failed}.items():
+            print(f"{link.edge}, round {t}: {device} is left out: {reason}", file=sys.stderr)
+        after = {**before, **scores_of(pruned)}
+        if not any(after[device] > before[device] for device in before):
             break
-    return rounds
+        before = after
 
 
-def report(name: str, trained: list[State]) -> tuple[list[Message], list[Message]]:
-    """The devices' sets and metrics of a round; a device that fails is left out, not fatal."""
-    outcomes = [on_device.send_importance(name, state, return_state=True) for state in trained]
-    sent = [outcome.result() for outcome in outcomes if outcome.is_completed()]
-    return [pair[0] for pair in sent], [pair[1] for pair in sent]
-
-
-def gained(before: State, after: State) -> bool:
-    """Whether a round helped a device on its validation split."""
-    return (after.val_accuracy, -after.val_loss) > (before.val_accuracy, -before.val_loss)
+def scores_of(answers: Answers) -> dict[str, tuple[float, float]]:
+    """How well the devices say that they do on their validation splits: the larger, the better."""
+    said = {m.sender: receive(m)[1] for m in answers.of("metrics")}
+    return {device: (v["val_accuracy"], -v["val_loss"]) for device, v in said.items()}

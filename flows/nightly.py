@@ -10,22 +10,26 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from flows import on_device
-from flows.customize import refine
+from flows.customize import Circle, refine, sketched
 from flows.deployed import in_case, named, run_elsewhere
 from flows.evaluate import digest
 from flows.hooks import HOOKS
 from flows.job import Job
+from flows.on_device import LocalCarrier
 from tasks.data.drift import Thresholds
 from tasks.data.samples import read_content_id, read_info, samples_ref
 from tasks.device.drifted import remember, trained_on
+from tasks.device.own import Own
 from tasks.edge.kept import kept_for
 from tasks.edge.mixing import compare
+from tasks.links.asking import Key, Link
 from tasks.links.ledger import write_ledger
 from tasks.links.link import Message
 from tasks.links.records import State
 from tasks.report import evaluation
 from tasks.report.outputs import read_kept, read_matches, read_searches, read_trained_on
 from tasks.run.errors import AcmeError, RegistryError
+from tasks.run.step import run_step
 from tasks.servers.services import environment
 from tasks.servers.shell import reproduce
 from tasks.settings.case import SETTINGS, Case
@@ -109,7 +113,7 @@ def refine_devices(
         for device in (d for d in cluster.devices if d.name in names):
             refine_one(here, job, at, device)
             owner = owner_of(here, device)
-            decisions.append(promote(here, owner) if promotion else None)
+            decisions.append(run_step(promote, here, owner) if promotion else None)
     return [decision for decision in decisions if decision is not None]
 
 
@@ -128,7 +132,8 @@ def look_at(case: Case, device: Device, limits: Thresholds) -> Finding:
         return Finding(name, "drifted", "nothing is kept of the data of its champion")
     try:
         classes = read_info(case.partition).classes
-        found = on_device.check_data(samples, then, classes, limits, case.nightly / name / "check")
+        out = case.nightly / name / "check"
+        found = run_step(on_device.check_data, samples, then, classes, limits, out)
     except AcmeError as error:
         return Finding(name, "unfit", str(error))
     words = ", ".join(f"{column} moved by {nats:.3f} nats" for column, nats in found.items())
@@ -141,7 +146,8 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
     cluster = settings.fleet[at]
     rounds, messages = refined_rounds(case, job, cluster, device)
     search, matches = read_searches(case.customize)[at], read_matches(case.backbone)
-    row = evaluation.score_device(
+    row = run_step(
+        evaluation.score_device,
         evaluation.Outcome(device, matches[at], search.headers[search.winner].name, rounds),
         samples,
         info,
@@ -150,7 +156,8 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
         case.nightly,
     )
     write_ledger(case.nightly / device.name / "ledger.parquet", messages)
-    remember(case.nightly, on_device.describe_data(device.name, samples, len(info.classes)))
+    facts = run_step(on_device.describe_data, device.name, samples, len(info.classes))
+    remember(case.nightly, facts)
     registry = Registry(case.project)
     champion = registry.find(device_model(case, device.name), CHAMPION)
     if champion is None:
@@ -165,18 +172,14 @@ def refined_rounds(
     case: Case, job: Job, cluster: Cluster, device: Device
 ) -> tuple[list[State], list[Message]]:
     """The device's rounds on its data as they are now, and the messages that this took."""
-    edge, settings, machine = cluster.edge, job.settings, job.machine
-    recipe, samples = settings.refinement, job.world.samples[device.name]
-    kept = kept_for(read_kept(case.customize), device, cluster, recipe.rounds)
-    features = on_device.embed(device.name, kept.model, samples, job.world.info, machine)
-    received = on_device.receive_model(device.name, kept.model, features, machine)
-    seed = settings.seed + device.id
-    sketch = on_device.send_sketch(
-        edge, device.name, kept.model, features, recipe.sketch_samples, seed
-    )
-    mixing = compare(edge, [sketch, *kept.sketches], recipe.part(Likeness))
-    messages = [sketch]
-    rounds = refine(settings, edge, [received], [features], mixing, machine, messages, kept.sets)
-    return [state for [state] in rounds], [
-        m for m in messages if device.name in (m.sender, m.receiver)
-    ]
+    edge, recipe, name = cluster.edge, job.settings.refinement, device.name
+    kept = kept_for(read_kept(case.customize), device, cluster, recipe)
+    own = Own(edge, name, device.id, job.world.samples[name], model=kept.model)
+    carrier = LocalCarrier(job, [own])
+    link = Link(edge, carrier)
+    adopted = link.ask_all([name], "adopt", {}, Key(edge))
+    sketches = [*sketched(recipe, link, [name]), *kept.sketches]
+    members = (name, *(sketch.sender for sketch in kept.sketches))
+    mixing = run_step(compare, edge, members, sketches, recipe.part(Likeness))
+    refine(recipe, link, Circle([name], mixing, kept.model, adopted, kept.sent))
+    return carrier.rounds[name], link.sent

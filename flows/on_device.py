@@ -1,19 +1,142 @@
-"""A device's plain functions as Prefect tasks."""
+"""The devices of an edge on this machine: their plain functions as Prefect tasks, and the carrier
+of questions to them."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from flows.job import Job
+from models.refinement.training import LocalSteps
 from tasks.data import drift
-from tasks.device import drifted, features, pruning, rounds
+from tasks.device import attributes, drifted, features, rounds
+from tasks.device.own import Answer, Own
+from tasks.device.rounds import Turn
+from tasks.links.asking import Ask, Reply
+from tasks.links.records import State
 from tasks.run.cached import cached, retried
+from tasks.run.step import try_steps
+from tasks.settings.params import LocalTraining, Pruning
 
 describe_data = retried("{device}: remember its data")(drifted.describe)
 check_data = retried("{then.device}: check its data for drift")(drift.check)
-send_shared = cached("{device}: send the shared samples")(features.send_shared)
-embed = cached("{device}: features")(features.embed)
-send_sketch = cached("{device}: send a feature sketch")(features.send_sketch)
-receive_model = cached("{device}: receive the model")(rounds.receive_model)
+say_attributes = retried("{device.name}: send attributes")(attributes.attributes)
+share = cached("{own.device}: send the shared samples")(features.share)
+adopt = cached("{own.device}: receive the model, compute features")(features.adopt)
+sketch = cached("{own.device}: send a feature sketch")(features.sketch)
 train = cached("{turn.edge} devices, round {turn.round}: train")(rounds.train)
-send_importance = retried("{state.device}, round {state.round}: send its importance set")(
-    rounds.send_importance
-)
-prune = cached("{turn.edge} devices, round {turn.round}: prune and tune")(pruning.prune)
+prune = cached("{turn.edge} devices, round {turn.round}: prune and tune")(rounds.prune)
+
+Outcome = Answer | Exception
+
+
+class LocalCarrier:
+    """Devices whose data lie on this machine. ``owns`` is what each has, ``rounds`` what became of
+    its header, both by name."""
+
+    def __init__(self, job: Job, owns: Iterable[Own]) -> None:
+        self.job = job
+        self.owns = {own.device: own for own in owns}
+        self.rounds: dict[str, list[State]] = {name: [] for name in self.owns}
+
+    def ask(self, asks: Sequence[Ask], deadline_s: float | None) -> list[Reply]:
+        """See :class:`tasks.links.asking.Carrier`. Devices of one cluster work at once, so that
+        one that is late makes all late; what a late device did is forgotten."""
+        start = time.monotonic()
+        outcomes = HOW[asks[0].kind](self, asks)
+        seconds = time.monotonic() - start
+        if deadline_s is not None and seconds > deadline_s:
+            return [f"answered after {seconds:.0f} s, the deadline is {deadline_s:g} s"] * len(asks)
+        return [self._kept(ask, outcome) for ask, outcome in zip(asks, outcomes, strict=True)]
+
+    def _kept(self, ask: Ask, outcome: Outcome) -> Reply:
+        if isinstance(outcome, Exception):
+            return str(outcome) or type(outcome).__name__
+        if ask.kind in ("adopt", "prune") and outcome.own.state is not None:
+            self.rounds[ask.device].append(outcome.own.state)
+        self.owns[ask.device] = outcome.own
+        return outcome.messages
+
+    def of(self, asks: Sequence[Ask]) -> list[Own]:
+        """What the devices that are asked have."""
+        return [self.owns[ask.device] for ask in asks]
+
+    def turn(self, ask: Ask) -> Turn:
+        """The round that a question belongs to."""
+        recipe, edge = self.job.settings.refinement, self.owns[ask.device].edge
+        return Turn(edge, ask.key.round, recipe.exchange, self.job.settings.seed)
+
+    def steps(self, count: int) -> LocalSteps:
+        """So many local steps, as the settings want them."""
+        recipe = self.job.settings.refinement
+        return LocalSteps(count, recipe.part(LocalTraining), recipe.joint)
+
+
+def _attributes(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
+    devices = {device.name: device for device in carrier.job.settings.devices}
+    owns = carrier.of(asks)
+    return try_steps(say_attributes, [(own, devices[own.device]) for own in owns])
+
+
+def _share(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
+    return try_steps(share, [(own,) for own in carrier.of(asks)])
+
+
+def _adopt(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
+    """Without a model beside the question, the one that the device has is taken up again."""
+    info, machine = carrier.job.world.info, carrier.job.machine
+    pairs = zip(carrier.of(asks), asks, strict=True)
+    return try_steps(adopt, [(own, ask.body or own.model, info, machine) for own, ask in pairs])
+
+
+def _sketch(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
+    samples, seed = carrier.job.settings.refinement.sketch_samples, carrier.job.settings.seed
+    return try_steps(sketch, [(own, samples, seed + own.id) for own in carrier.of(asks)])
+
+
+def _train(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
+    turn, steps = carrier.turn(asks[0]), carrier.steps(carrier.job.settings.refinement.steps)
+    return _together(
+        [(own,) for own in carrier.of(asks)],
+        lambda owned: (train, (list(*owned), turn, steps, carrier.job.machine)),
+    )
+
+
+def _prune(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
+    recipe, machine = carrier.job.settings.refinement, carrier.job.machine
+    turn, steps = carrier.turn(asks[0]), carrier.steps(recipe.tuning_steps)
+    amount = recipe.part(Pruning)
+    return _together(
+        [(own, ask.body) for own, ask in zip(carrier.of(asks), asks, strict=True)],
+        lambda given: (prune, (*map(list, given), turn, amount, steps, machine)),
+    )
+
+
+def _together(
+    given: list[tuple[Any, ...]], call: Callable[[Any], tuple[Any, tuple[Any, ...]]]
+) -> list[Outcome]:
+    """All devices in one batched step; where that fails, each alone, to know whose fault it is.
+
+    Args:
+        given: what each device gives to the step.
+        call: the columns of ``given`` -> the step and its arguments.
+    """
+    step, arguments = call(list(zip(*given, strict=True)))
+    [answers] = try_steps(step, [arguments])
+    if not isinstance(answers, Exception):
+        return list(answers)
+    if len(given) == 1:
+        return [answers]
+    return [outcome for one in given for outcome in _together([one], call)]
+
+
+HOW: dict[str, Callable[[LocalCarrier, Sequence[Ask]], list[Outcome]]] = {
+    "attributes": _attributes,
+    "share": _share,
+    "adopt": _adopt,
+    "sketch": _sketch,
+    "train": _train,
+    "prune": _prune,
+}
+"""How each of the questions is put to devices here."""

@@ -11,11 +11,13 @@ from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
 from flows.backbone import cluster_backbone, elastic_backbone, registered_reference, scored_grid
-from flows.customize import refine_on_devices, search_at_edge
+from flows.customize import owned, refine_on_devices, search_at_edge
 from flows.experiments.bench import OPTIONS, Bench, Row, job_of
 from flows.job import Job
+from flows.on_device import LocalCarrier
 from tasks.data.samples import CLOUD, World
 from tasks.experiments.central import cells as central
+from tasks.links.asking import Link
 from tasks.links.link import Message
 from tasks.run.cached import cached
 from tasks.run.store import Ref
@@ -54,14 +56,16 @@ def acme(job: Job, registered: Ref | None) -> Row:
     for cluster in job.settings.fleet:
         with clock(seconds, "cloud_s"):
             fitted = cluster_backbone(job, cluster, elastic, variants)
+        carrier = LocalCarrier(job, owned(job, cluster))
+        link = Link(cluster.edge, carrier)
         with clock(seconds, "edge_s"):
-            found = search_at_edge(job, cluster, fitted.backbone)
+            found = search_at_edge(job, cluster, fitted.backbone, link)
         with clock(seconds, "device_s"):
-            _, rounds, exchanged = refine_on_devices(job, cluster, found)
-        messages += [*fitted.messages, *found.messages, *exchanged]
+            refine_on_devices(job, found, link)
+        messages += [*fitted.messages, *found.messages, *link.sent]
         sizes.append(found.search.search_space)
         chosen.append(f"{fitted.match.width:g}x{fitted.match.depth}")
-        headers = central.kept_headers(rounds)
+        headers = central.kept_headers(list(carrier.rounds.values()))
         own = own_data(data, cluster)
         rows += central.score_devices(found.coarse, headers, own, data.info, job.machine)
     about = {"system": "ACME", "chosen": " ".join(chosen), "search_space": max(sizes)}

@@ -41,14 +41,8 @@ def to_all_alike(matrix: Matrix, temperature: float) -> Matrix:
     return np.full(matrix.shape, 1 / len(matrix))
 
 
-def to_itself(matrix: Matrix, temperature: float) -> Matrix:
-    """Nobody listens to anybody else."""
-    return np.eye(len(matrix))
-
-
 MIXERS: dict[str, Mixer] = {
-    "alone": Mixer(wasserstein, to_itself),  # of this and the next, distances are for comparison
-    "average": Mixer(wasserstein, to_all_alike),
+    "average": Mixer(wasserstein, to_all_alike),  # its distances are for comparison
     "js": Mixer(jensen_shannon, by_similarity),
     "wasserstein": Mixer(wasserstein, by_similarity),
 }

@@ -16,7 +16,8 @@ from models.backbone.distillation import Distillation, distill
 from models.backbone.elastic import Grid
 from models.backbone.family import BackboneConfig
 from tasks.cloud.public import Public
-from tasks.links.link import Message, send
+from tasks.links.ends import CLOUD
+from tasks.links.link import Message, Route, send
 from tasks.links.records import Variant
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
@@ -75,7 +76,7 @@ def cut(elastic_model: Ref, edge: str, width: float, depth: int, strategy: str) 
 def send_backbone(edge: str, backbone: Ref) -> Message:
     """The cluster's backbone and its reference header go down to the edge."""
     state, config = read_tensors(backbone)
-    return send("backbone", sender="cloud", receiver=edge, tensors=state, values={"config": config})
+    return send("backbone", Route(CLOUD, edge), state, {"config": config})
 
 
 @cached("cloud: send public features to {edge}")
@@ -90,7 +91,7 @@ def send_public_features(
         images, labels = public.split(split)
         tensors[f"{prefix}features"] = features.extract(vit, images[:count], 256).half()
         tensors[f"{prefix}labels"] = labels[:count].to(torch.int16)
-    return send("public_features", sender="cloud", receiver=edge, tensors=tensors)
+    return send("public_features", Route(CLOUD, edge), tensors)
 
 
 def _variant(score: Any, full: BackboneConfig) -> Variant:

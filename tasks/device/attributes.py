@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from tasks.links.link import Message, send
+from tasks.device.own import Answer, Own
+from tasks.links.link import Route, send
 from tasks.settings.fleet import Device
 
 
-def send_attributes(edge: str, device: Device) -> Message:
+def attributes(own: Own, device: Device) -> Answer:
     """C_n, G_n and L_n go up."""
     values = device.model_dump(include={"storage_limit", "gpu_capacity_watt", "base_latency_s"})
-    return send("device_attributes", sender=device.name, receiver=edge, values=values)
+    message = send("device_attributes", Route(own.device, own.edge), values=values)
+    return Answer(own, (message,))

@@ -2,59 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from models.backbone.config import config_from, restore
+from models.backbone.config import config_from
+from models.backbone.config import restore as restore_backbone
 from models.backbone.features import extract
+from models.header.build import restore
+from models.header.config import HeaderConfig
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
-from tasks.links.link import Message, receive, send
+from tasks.device.own import Answer, Own
+from tasks.device.scores import metrics, scored
+from tasks.links.link import Message, Route, receive, send
 from tasks.run.compute import Machine
-from tasks.run.store import Ref, put_tensors, read_tensors
+from tasks.run.store import put_tensors, read_tensors
 
 
-def send_shared(edge: str, device: str, samples: Ref) -> Message:
+def share(own: Own) -> Answer:
     """The samples that the device's owner agreed to share go up; train before validation."""
-    tensors, _ = read_tensors(samples)
+    tensors, _ = read_tensors(own.data)
     index = torch.cat([tensors["shared_train"], tensors["shared_val"]])
-    return send(
+    message = send(
         "shared_samples",
-        sender=device,
-        receiver=edge,
-        tensors={
+        Route(own.device, own.edge),
+        {
             "images": tensors["train_images"][index],
             "labels": tensors["train_labels"][index].to(torch.int16),
         },
-        values={"train_count": len(tensors["shared_train"])},
+        {"train_count": len(tensors["shared_train"])},
     )
+    return Answer(own, (message,))
 
 
-def embed(device: str, model: Message, samples: Ref, info: DataInfo, machine: Machine) -> Ref:
-    """Features of the device's train and val splits under the frozen backbone, computed once."""
+def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
+    """The model is received: features of the train and val splits under its frozen backbone are
+    computed once, and its header is scored as it came (round 0)."""
     state, values = receive(model)
-    config = config_from(values["config"]["backbone"])
-    vit = restore(config, part_of(state, "backbone")).to(machine.prepare())
+    backbone = config_from(values["config"]["backbone"])
+    vit = restore_backbone(backbone, _part(state, "backbone")).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     for split in ("train", "val"):
-        images, labels = read_split(samples, split, info)
+        images, labels = read_split(own.data, split, info)
         tensors[f"{split}_features"] = extract(vit, images, 256)
         tensors[f"{split}_labels"] = labels
-    return put_tensors("features", tensors)
+    features = put_tensors("features", tensors)
+    config = HeaderConfig.from_dict(values["config"]["header"])
+    first = scored(own.device, 0, restore(config, _part(state, "header")), config, features)
+    own = replace(own, model=model, features=features, state=first)
+    return Answer(own, (metrics(own),))
 
 
-def send_sketch(
-    edge: str, device: str, model: Message, features: Ref, samples: int, seed: int
-) -> Message:
+def sketch(own: Own, samples: int, seed: int) -> Answer:
     """A few standardised [CLS] features of train samples go up, in half precision (Eq. 19)."""
+    model, features, _ = own.adopted
     state, _ = receive(model)
     tokens = read_tensors(features)[0]["train_features"][:, 0, 0]
     chosen = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))[:samples]
-    sketch = (tokens[chosen] - state["scale.mean"]) / state["scale.std"]
-    return send("feature_sketch", sender=device, receiver=edge, tensors={"features": sketch.half()})
+    values = (tokens[chosen] - state["scale.mean"]) / state["scale.std"]
+    message = send("feature_sketch", Route(own.device, own.edge), {"features": values.half()})
+    return Answer(own, (message,))
 
 
-def part_of(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors of one of the parts that a message carries together."""
     prefix = f"{name}."
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -1,23 +1,26 @@
-"""A device's side of Alg. 2: it receives a header, trains it, and says what is important.
+"""A device's side of Alg. 2: it trains its header, says what the exchange asks for, applies what
+comes back, prunes, and tunes what is left.
 
-Devices of a cluster share one header architecture, so that one batched step can train them all;
-each still reads its own data, keeps its own weights, and sends its own messages.
+Devices of a cluster share one header architecture, so that one batched step can train them all; who
+carries the questions may therefore ask several devices at once. Each still reads its own data,
+keeps its own weights, draws from its own seed, and sends its own messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from models.header.build import HeaderConfig, restore, slim, state_of
-from models.refinement import pruning, training
-from models.refinement.recipe import LocalTraining
-from tasks.device.features import part_of
-from tasks.links.link import Message, receive, send
-from tasks.links.records import State
+from models.header.build import state_of
+from models.refinement import pruning
+from models.refinement.exchange import EXCHANGES, DeviceState
+from models.refinement.recipe import Pruning
+from models.refinement.training import LocalSteps, fit_devices
+from tasks.device.own import Answer, Own
+from tasks.device.scores import metrics, scored, split_of
+from tasks.links.link import Message, Route, receive, send
 from tasks.run.compute import Machine
 from tasks.run.modules import load_header
 from tasks.run.progress import progress
@@ -29,112 +32,87 @@ TUNING = 500
 
 @dataclass(frozen=True)
 class Turn:
-    """Local steps of a cluster's devices: in which round, how many, from which seed."""
+    """A round of one edge's loop: by which exchange, and the seed that each device's own is made
+    of."""
 
     edge: str
     round: int
-    steps: int
+    exchange: str
     seed: int
 
-
-def receive_model(device: str, model: Message, features: Ref, machine: Machine) -> State:
-    """Round 0: the header as the edge sent it, scored on the device's val split."""
-    machine.prepare()
-    state, values = receive(model)
-    config = HeaderConfig.from_dict(values["config"]["header"])
-    return scored(device, 0, restore(config, part_of(state, "header")), config, features)
+    def seed_of(self, own: Own) -> int:
+        """A device's own, by its id: it is the same whoever takes part."""
+        return self.seed + 1000 * self.round + own.id
 
 
-def train(
+def train(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machine) -> list[Answer]:
+    """Every device trains its header locally and accumulates its importance set (Eq. 16-18); what
+    the exchange prepares of that goes up."""
+    exchange, answers = EXCHANGES[turn.exchange], []
+    loaded = [load_header(own.adopted[2].header) for own in owns]
+    headers = [header for header, _ in loaded]
+    sets = _fit("training", headers, owns, turn, steps, machine)
+    for own, (header, config), importance in zip(owns, loaded, sets, strict=True):
+        state = scored(own.device, turn.round, header, config, own.adopted[1])
+        state = replace(state, importance=put_tensors("importance", {"importance": importance}))
+        route = Route(own.device, own.edge, turn.round)
+        body = exchange.prepare(DeviceState(header, importance))
+        sent = (send(exchange.up.kind, route, body),) if exchange.up else ()
+        answers.append(Answer(replace(own, state=state), sent))
+    return answers
+
+
+def prune(
+    owns: list[Own],
+    bodies: list[Message | None],
     turn: Turn,
-    states: list[State],
-    features: list[Ref],
-    recipe: LocalTraining,
-    joint: str,
+    amount: Pruning,
+    steps: LocalSteps,
     machine: Machine,
-) -> list[State]:
-    """Every device trains its header locally and accumulates its importance set (Eq. 16-18);
-    ``joint`` says how a neuron's is made of its parameters'."""
-    headers, configs, sets = fit("training", turn, states, features, recipe, machine, joint)
-    return [
-        scored(
-            s.device,
-            turn.round,
-            header,
-            config,
-            feature,
-            put_tensors("importance", {"importance": values}),
-        )
-        for s, header, config, feature, values in zip(
-            states, headers, configs, features, sets, strict=True
-        )
-    ]
+) -> list[Answer]:
+    """Every device applies what came back, discards its least important neurons, and tunes what is
+    left. One that is not told what to rank by keeps its neurons this round."""
+    pruned = [_pruned(own, body, turn, amount) for own, body in zip(owns, bodies, strict=True)]
+    loaded = [load_header(ref) for ref in pruned]
+    headers = [header for header, _ in loaded]
+    _fit("tuning", headers, owns, replace(turn, seed=turn.seed + TUNING), steps, machine)
+    answers = []
+    for own, (header, config), before in zip(owns, loaded, pruned, strict=True):
+        state = scored(own.device, turn.round, header, config, own.adopted[1])
+        after = replace(own, state=replace(state, pruned=before))
+        answers.append(Answer(after, (metrics(after),)))
+    return answers
 
 
-def send_importance(edge: str, state: State) -> list[Message]:
-    """The importance of each header neuron, and how well the header does, go up."""
+def _pruned(own: Own, body: Message | None, turn: Turn, amount: Pruning) -> Ref:
+    """A device's header after the exchange and without the neurons that it discards."""
+    state = own.adopted[2]
     if state.importance is None:
-        raise ValueError(f"{state.device} has no importance set in round {state.round}")
-    importance, _ = read_tensors(state.importance)
-    metrics = {
-        "val_loss": state.val_loss,
-        "val_accuracy": state.val_accuracy,
-        "parameters": state.parameters,
-    }
-    to_edge = partial(send, sender=state.device, receiver=edge, round=state.round)
-    return [to_edge("importance_set", tensors=importance), to_edge("metrics", values=metrics)]
+        raise ValueError(f"{own.device} has no importance set in round {turn.round}")
+    header, config = load_header(state.header)
+    importance = read_tensors(state.importance)[0]["importance"]
+    received = receive(body)[0] if body else None
+    after = EXCHANGES[turn.exchange].apply(DeviceState(header, importance), received)
+    if after.ranking is not None:
+        pruning.prune(after.header, after.ranking.numpy(), amount)
+    return put_tensors("header", state_of(after.header), config.to_dict())
 
 
-def fit(
+def _fit(
     what: str,
+    headers: Sequence[nn.Module],
+    owns: Sequence[Own],
     turn: Turn,
-    states: Sequence[State],
-    features: Sequence[Ref],
-    recipe: LocalTraining,
+    steps: LocalSteps,
     machine: Machine,
-    joint: str = "group",
-) -> tuple[list[nn.Module], list[HeaderConfig], Tensor]:
-    """The devices' headers after a turn of local steps, with their importance sets."""
+) -> Tensor:
+    """A turn of local steps, in place; the devices' importance sets ``(devices, neurons)``."""
     place = machine.prepare()
-    loaded = [load_header(s.header) for s in states]
-    headers = [header.to(place) for header, _ in loaded]
-    data = [_data(f, "train") for f in features]
+    data = [split_of(own.adopted[1], "train") for own in owns]
+    seeds = [turn.seed_of(own) for own in owns]
+    moved = [header.to(place) for header in headers]
     with progress(f"{turn.edge} devices, round {turn.round}: {what}") as on_step:
-        sets = training.fit_devices(
-            headers,
-            data,
-            training.LocalSteps(turn.steps, recipe, joint),
-            [turn.seed + 1000 * turn.round + i for i in range(len(states))],
-            on_step=on_step,
-        )
-    return [h.cpu() for h in headers], [c for _, c in loaded], sets
-
-
-def scored(
-    device: str,
-    round: int,
-    header: nn.Module,
-    config: HeaderConfig,
-    features: Ref,
-    importance: Ref | None = None,
-) -> State:
-    """A header after a round, with its scores on the device's val split."""
-    [(loss, accuracy)] = training.evaluate_devices([header], [_data(features, "val")])
-    alive = pruning.alive_of(header)
-    shipped = slim(header, config)
-    return State(
-        device=device,
-        round=round,
-        header=put_tensors("header", state_of(header), config.to_dict()),
-        importance=importance,
-        parameters=sum(p.numel() for p in shipped.parameters()),
-        neurons=int(alive.sum()),
-        neurons_received=len(alive),
-        val_loss=loss,
-        val_accuracy=accuracy,
-    )
-
-
-def _data(features: Ref, split: str) -> training.DeviceData:
-    tensors, _ = read_tensors(features)
-    return training.DeviceData(tensors[f"{split}_features"], tensors[f"{split}_labels"])
+        sets = fit_devices(moved, data, steps, seeds, on_step=on_step)
+    for header in headers:
+        header.cpu()
+    return sets

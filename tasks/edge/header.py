@@ -23,7 +23,7 @@ from models.header.search import EdgeSearch, SampledHeader, TrainedHeader, evalu
 from models.header.space import describe
 from models.header.split import Split
 from tasks.data.modality import DataInfo
-from tasks.links.link import Message, receive, send
+from tasks.links.link import Message, Route, receive, send
 from tasks.links.records import Coarse, Header, Search
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
@@ -142,8 +142,7 @@ def send_model(coarse: Coarse, device: str, shared: Ref) -> Message:
     configs = {"backbone": backbone, "header": header}
     return send(
         "customized_model",
-        sender=coarse.edge,
-        receiver=device,
+        Route(coarse.edge, device),
         tensors=tensors,
         values={"config": configs},
     )

@@ -3,85 +3,97 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+from models.header.build import neurons, restore
+from models.header.config import HeaderConfig
 from models.refinement import aggregation, similarity
+from models.refinement.exchange import EXCHANGES, Body
 from models.refinement.mixers import mixing_weights
 from models.refinement.recipe import Likeness
-from tasks.links.link import Message, receive, send
+from tasks.links.link import Message, Route, receive, send
 from tasks.links.records import Mixed, Mixing
 from tasks.run.cached import cached, retried
 from tasks.run.errors import LinkError
 
 
 @cached("{edge}: compare the devices")
-def compare(edge: str, sketches: list[Message], recipe: Likeness) -> Mixing:
+def compare(edge: str, devices: Sequence[str], sketches: list[Message], recipe: Likeness) -> Mixing:
     """Similarity of the devices' data (Eq. 19) and who listens to whom (Eq. 20).
 
-    A device whose sketch is malformed listens to itself alone, and nobody to it.
+    A device whose sketch is malformed or missing listens to itself alone, and nobody to it.
     """
-    samples = [receive(sketch)[0]["features"].float().numpy() for sketch in sketches]
-    width = statistics.mode(sample.shape[-1] for sample in samples)
-    usable = [i for i, s in enumerate(samples) if similarity.check_sample(s, width) is None]
-    distances, weights = np.zeros((len(samples),) * 2), np.eye(len(samples))
+    samples = {s.sender: receive(s)[0]["features"].float().numpy() for s in sketches}
+    width = statistics.mode(sample.shape[-1] for sample in samples.values()) if samples else 0
+    usable = [
+        i
+        for i, device in enumerate(devices)
+        if device in samples and similarity.check_sample(samples[device], width) is None
+    ]
+    distances, weights = np.zeros((len(devices),) * 2), np.eye(len(devices))
     if usable:
         among = np.ix_(usable, usable)
-        distances[among], weights[among] = mixing_weights(recipe, [samples[i] for i in usable])
-    return Mixing(edge, tuple(s.sender for s in sketches), _rows(distances), _rows(weights))
+        compared = [samples[devices[i]] for i in usable]
+        distances[among], weights[among] = mixing_weights(recipe, compared)
+    return Mixing(edge, tuple(devices), _rows(distances), _rows(weights))
 
 
-@retried("{edge}, round {round}: mix importance sets")
+@retried("{mixing.edge}, round {round}: mix what devices sent")
 def mix(
-    edge: str,
-    round: int,
-    sets: list[Message],
-    neurons: int,
-    mixing: Mixing,
-    quorum: float,
+    round: int, sent: list[Message], mixing: Mixing, exchange: str, model: Message, quorum: float
 ) -> Mixed:
-    """Eq. 21 over the devices that sent a well-formed set; the others are left out and named.
+    """Eq. 21, or what the exchange has instead, over the devices that sent something well-formed;
+    the others are left out and named. ``model`` is what all of them received.
 
     Raises:
-        LinkError: fewer devices than the quorum sent a usable set.
+        LinkError: fewer devices than the quorum sent something usable.
     """
-    usable: dict[str, np.ndarray] = {}
+    how, count = EXCHANGES[exchange], neurons_of(model)
+    if how.down is None:
+        return Mixed((), {})
+    usable: dict[str, Body] = {}
     left_out = {device: "sent nothing" for device in mixing.devices}
-    for message in sets:
-        values, reason = _read_set(message, neurons)
-        if reason is None and values is not None:
-            usable[message.sender] = values
+    for message in sent:
+        body, reason = _read(message, exchange, count)
+        if body is not None:
+            usable[message.sender] = body
             left_out.pop(message.sender, None)
         else:
-            left_out[message.sender] = str(reason)
+            left_out[message.sender] = reason
     if len(usable) < quorum * len(mixing.devices):
         raise LinkError(
-            f"{edge}, round {round}: {len(usable)} of {len(mixing.devices)} devices sent a usable "
-            f"importance set, quorum is {quorum:.0%}. Left out: {left_out}"
+            f"{mixing.edge}, round {round}: {len(usable)} of {len(mixing.devices)} devices sent "
+            f"what can be mixed, quorum is {quorum:.0%}. Left out: {left_out}"
         )
     present = [i for i, device in enumerate(mixing.devices) if device in usable]
     weights = aggregation.restrict(np.array(mixing.weights), present)
-    mixed = aggregation.aggregate(np.stack([usable[mixing.devices[i]] for i in present]), weights)
+    mixed = how.combine([usable[mixing.devices[i]] for i in present], weights)
     messages = tuple(
-        send(
-            "mixed_importance",
-            sender=edge,
-            receiver=mixing.devices[i],
-            round=round,
-            tensors={"importance": torch.from_numpy(row).float()},
-        )
-        for i, row in zip(present, mixed, strict=True)
+        send(how.down.kind, Route(mixing.edge, mixing.devices[i], round), body)
+        for i, body in zip(present, mixed, strict=True)
     )
     return Mixed(messages, left_out)
 
 
-def _read_set(message: Message, neurons: int) -> tuple[np.ndarray | None, str | None]:
+def neurons_of(model: Message) -> int:
+    """How many neurons the header has that was sent down."""
+    tensors, values = receive(model)
+    prefix = "header."
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    header = restore(HeaderConfig.from_dict(values["config"]["header"]), state)
+    return sum(neurons(header).values())
+
+
+def _read(message: Message, exchange: str, neurons: int) -> tuple[Body | None, str]:
+    """What a device sent, or why it cannot be used."""
     try:
-        values = receive(message)[0]["importance"].numpy()
+        body = receive(message)[0]
+        reason = EXCHANGES[exchange].check(body, neurons)
     except (LinkError, KeyError) as error:
         return None, str(error)
-    return values, aggregation.check_set(values, neurons)
+    return (body, "") if reason is None else (None, reason)
 
 
 def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:

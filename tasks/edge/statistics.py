@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.links.link import Message, receive, send
+from tasks.links.ends import CLOUD
+from tasks.links.link import Message, Route, receive, send
 from tasks.run.cached import retried
 
 
@@ -14,8 +15,7 @@ def send_statistics(edge: str, attributes: Sequence[Message]) -> Message:
     values = [receive(message)[1] for message in attributes]
     return send(
         "cluster_statistics",
-        sender=edge,
-        receiver="cloud",
+        Route(edge, CLOUD),
         values={
             "devices": [message.sender for message in attributes],
             "storage_limit": min(v["storage_limit"] for v in values),

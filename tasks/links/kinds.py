@@ -1,5 +1,5 @@
-"""The kinds of messages: who may send what to whom, and what each may hold. What is not declared
-in :data:`KINDS` the pipeline cannot send; an experiment declares kinds of its own beside it."""
+"""The kinds of messages: who may send what to whom, and what each may hold. What neither
+:data:`KINDS` nor an exchange declares cannot be sent."""
 
 from __future__ import annotations
 
@@ -9,18 +9,11 @@ from typing import Literal
 
 import torch
 
-Tier = Literal["cloud", "edge", "device"]
+from models.refinement.exchange import EXCHANGES, TensorSchema
+from tasks.links.ends import Tier
+
 Direction = Literal["up", "down"]
 HEIGHT = {"device": 0, "edge": 1, "cloud": 2}
-
-
-@dataclass(frozen=True)
-class TensorSchema:
-    """What one tensor of a message may be: dtype, number of dimensions, and largest size."""
-
-    dtype: torch.dtype
-    dims: int
-    most: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +25,7 @@ class Kind:
         tensors: schema by tensor name; None admits any floating or index tensors (model weights).
         values: names of the JSON values, each a number, a text, or a short list of them.
         raw: carries raw samples or labels; only kinds that say so may.
+        version: of what is written now; a reader refuses what is newer than it knows.
     """
 
     sender: Tier
@@ -39,6 +33,7 @@ class Kind:
     tensors: Mapping[str, TensorSchema] | None = field(default_factory=dict)
     values: frozenset[str] = frozenset()
     raw: bool = False
+    version: int = 1
 
     @property
     def direction(self) -> Direction:
@@ -63,9 +58,6 @@ KINDS: dict[str, Kind] = {
         values=frozenset({"storage_limit", "gpu_capacity_watt", "base_latency_s", "devices"}),
     ),
     "feature_sketch": Kind("device", "edge", {"features": TensorSchema(torch.float16, 2, 1 << 17)}),
-    "importance_set": Kind(
-        "device", "edge", {"importance": TensorSchema(torch.float32, 1, 1 << 17)}
-    ),
     "metrics": Kind("device", "edge", values=frozenset({"val_loss", "val_accuracy", "parameters"})),
     "shared_samples": Kind("device", "edge", RAW, values=frozenset({"train_count"}), raw=True),
     # what goes down
@@ -81,7 +73,40 @@ KINDS: dict[str, Kind] = {
         },
     ),
     "customized_model": Kind("edge", "device", tensors=None, values=frozenset({"config"})),
-    "mixed_importance": Kind(
-        "edge", "device", {"importance": TensorSchema(torch.float32, 1, 1 << 17)}
-    ),
 }
+"""All but those of :data:`models.refinement.exchange.EXCHANGES`."""
+
+
+def declared() -> dict[str, Kind]:
+    """Every kind of the system, those of the exchanges too."""
+    kinds = dict(KINDS)
+    for exchange in EXCHANGES.values():
+        if exchange.up:
+            kinds[exchange.up.kind] = Kind("device", "edge", exchange.up.tensors)
+        if exchange.down:
+            kinds[exchange.down.kind] = Kind("edge", "device", exchange.down.tensors)
+    return kinds
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an edge may ask a device: ``down``, the kinds of which one may go along, and ``up``,
+    those that an answer may hold."""
+
+    down: frozenset[str] = frozenset()
+    up: frozenset[str] = frozenset()
+
+
+def questions() -> dict[str, Question]:
+    """In the order in which they are asked; the last two once a round, and what they carry is the
+    exchange's."""
+    up = frozenset(e.up.kind for e in EXCHANGES.values() if e.up)
+    down = frozenset(e.down.kind for e in EXCHANGES.values() if e.down)
+    return {
+        "attributes": Question(up=frozenset({"device_attributes"})),
+        "share": Question(up=frozenset({"shared_samples"})),
+        "adopt": Question(frozenset({"customized_model"}), frozenset({"metrics"})),
+        "sketch": Question(up=frozenset({"feature_sketch"})),
+        "train": Question(up=up),
+        "prune": Question(down, frozenset({"metrics"})),
+    }

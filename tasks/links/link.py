@@ -1,5 +1,5 @@
-"""One way across a tier: :func:`send` checks a message against the declared schema of its kind,
-keeps it as one content and counts its bytes; :func:`receive` reads it back."""
+"""One way across a tier: :func:`send` checks a message's ends and its content against the declared
+schema of its kind, keeps it as one content and counts its bytes; :func:`receive` reads it back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.links.kinds import KINDS, Direction, Kind
+from tasks.links.ends import tier_of
+from tasks.links.kinds import Direction, Kind, declared
 from tasks.run.errors import ArtifactError, LinkError
 from tasks.run.store import Ref, decode, encode, put, read
+
+VERSION = "version"
+"""Under this name every message says by which version of its kind it was written."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Who sends to whom, in which round; 0 is before the first."""
+
+    sender: str
+    receiver: str
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,48 +49,72 @@ class Message:
 
 def send(
     kind: str,
-    *,
-    sender: str,
-    receiver: str,
+    route: Route,
     tensors: Mapping[str, Tensor] | None = None,
     values: Mapping[str, Any] | None = None,
-    round: int = 0,
-    kinds: Mapping[str, Kind] = KINDS,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> Message:
     """Keep one message and return its ledger row.
 
     A message is safetensors whose metadata hold the JSON values, or JSON where there are no
-    tensors. ``round`` 0 is before the first round; ``kinds`` are those that the caller may send.
+    tensors.
+
+    Args:
+        kinds: those that may be sent; the system's.
 
     Raises:
-        LinkError: the kind is not declared among ``kinds``, or breaks its schema; or a tensor
-            that could be raw samples or labels is in a kind that is not declared to carry them.
+        LinkError: the kind is not declared, is not for these ends, or breaks its schema; or a
+            tensor that could be raw samples or labels is in a kind that is not declared to carry
+            them.
     """
-    declared = kinds.get(kind)
-    if declared is None:
-        raise LinkError(f"{sender} -> {receiver}: message kind {kind!r} is not declared in KINDS")
-    where = f"{kind} from {sender} to {receiver}"
-    _check_values(where, declared, values or {})
-    _check_tensors(where, declared, tensors or {})
-    if tensors:
-        payload = encode(tensors, values or {})
-    else:
-        payload = json.dumps(values, sort_keys=True).encode()
+    of_kind = (declared() if kinds is None else kinds).get(kind)
+    if of_kind is None:
+        raise LinkError(
+            f"{route.sender} -> {route.receiver}: message kind {kind!r} is not declared in KINDS"
+        )
+    where = f"{kind} from {route.sender} to {route.receiver}"
+    _check_ends(where, of_kind, route)
+    _check_values(where, of_kind, values or {})
+    _check_tensors(where, of_kind, tensors or {})
+    written = {**(values or {}), VERSION: of_kind.version}
+    payload = encode(tensors, written) if tensors else json.dumps(written, sort_keys=True).encode()
     sha256 = put(kind, payload).sha256
-    return Message(kind, sender, receiver, declared.direction, round, len(payload), sha256)
+    ends = (route.sender, route.receiver)
+    return Message(kind, *ends, of_kind.direction, route.round, len(payload), sha256)
 
 
-def receive(message: Message) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def receive(
+    message: Message, kinds: Mapping[str, Kind] | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a message back: its tensors and its values.
 
     Raises:
-        LinkError: the content is missing or is not what was sent.
+        LinkError: the content is missing, is not what was sent, or is of a newer version than this
+            reader knows.
     """
+    where = f"{message.kind} from {message.sender}"
     try:
         payload = read(message.content)
     except ArtifactError as error:
-        raise LinkError(f"{message.kind} from {message.sender}: {error}") from None
-    return ({}, json.loads(payload)) if payload.startswith(b"{") else decode(payload)
+        raise LinkError(f"{where}: {error}") from None
+    tensors, values = ({}, json.loads(payload)) if payload[:1] == b"{" else decode(payload)
+    known = (declared() if kinds is None else kinds)[message.kind].version
+    version = values.pop(VERSION, 0)
+    if version > known:
+        raise LinkError(
+            f"{where}: version {version}, and {message.receiver} knows up to {known}. Upgrade ACME "
+            f"on {message.receiver}"
+        )
+    return tensors, values
+
+
+def _check_ends(where: str, kind: Kind, route: Route) -> None:
+    ends = (tier_of(route.sender), tier_of(route.receiver))
+    if ends != (kind.sender, kind.receiver):
+        raise LinkError(
+            f"{where}: goes from {ends[0]} to {ends[1]}, declared from {kind.sender} to "
+            f"{kind.receiver}"
+        )
 
 
 def _check_values(where: str, kind: Kind, values: Mapping[str, Any]) -> None:
@@ -100,13 +137,11 @@ def _check_tensors(where: str, kind: Kind, tensors: Mapping[str, Tensor]) -> Non
     if set(tensors) != set(kind.tensors):
         raise LinkError(f"{where}: tensors {sorted(tensors)}, declared {sorted(kind.tensors)}")
     for name, tensor in tensors.items():
-        declared = kind.tensors[name]
-        if tensor.dtype != declared.dtype or tensor.dim() != declared.dims:
+        schema = kind.tensors[name]
+        if tensor.dtype != schema.dtype or tensor.dim() != schema.dims:
             raise LinkError(
                 f"{where}: {name} is {tensor.dtype} with {tensor.dim()} dimensions, "
-                f"declared {declared.dtype} with {declared.dims}"
+                f"declared {schema.dtype} with {schema.dims}"
             )
-        if tensor.numel() > declared.most:
-            raise LinkError(
-                f"{where}: {name} has {tensor.numel():,} values, most {declared.most:,}"
-            )
+        if tensor.numel() > schema.most:
+            raise LinkError(f"{where}: {name} has {tensor.numel():,} values, most {schema.most:,}")

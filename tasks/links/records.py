@@ -106,17 +106,21 @@ class Mixed:
 class State:
     """A device's header after a round: weights and masks at full shape. ``parameters`` counts the
     header as it would ship, without removed neurons; ``neurons`` those alive of
-    ``neurons_received``. Scores are on the device's val split."""
+    ``neurons_received``. Scores are on the device's val split.
+
+    Within a round a device also has its ``importance`` set (after training), and the header as it
+    was ``pruned``, before tuning."""
 
     device: str
     round: int
     header: Ref
-    importance: Ref | None
     parameters: int
     neurons: int
     neurons_received: int
     val_loss: float
     val_accuracy: float
+    importance: Ref | None = None
+    pruned: Ref | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.links.kinds import KINDS, Kind
+from tasks.links.kinds import Kind, declared
 from tasks.report.figures import COOL, INK
 from tasks.run.files import atomic_write
 
@@ -227,7 +227,7 @@ def page_with(page: str, tables: Mapping[str, str]) -> str:
 
 def tables(root: Path) -> dict[str, str]:
     """Both tables of the page, by the names of their marks."""
-    return {"rooms": rooms(root), "messages": messages(KINDS, sizes_of(root / SIZES))}
+    return {"rooms": rooms(root), "messages": messages(declared(), sizes_of(root / SIZES))}
 
 
 def main(root: Path = Path()) -> None:
@@ -236,7 +236,7 @@ def main(root: Path = Path()) -> None:
     if all(path.exists() for path in ledgers):
         measure(ledgers).to_csv(root / SIZES)
     atomic_write(root / PAGE, page_with((root / PAGE).read_text(), tables(root)).encode())
-    atomic_write(root / PICTURE, svg(draw(KINDS, sizes_of(root / SIZES))).encode())
+    atomic_write(root / PICTURE, svg(draw(declared(), sizes_of(root / SIZES))).encode())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +25,6 @@ from tasks.links.link import Message
 from tasks.links.records import Coarse, DataFacts, Match, Mixing, Search, State, Variant
 from tasks.run.files import read_json, write_json
 from tasks.run.store import Ref, adopt, publish
-
-KEPT = ("customized_model", "feature_sketch", "importance_set")
-"""What an edge keeps of a customization, so that one device can be refined again without its peers:
-the model as sent down (one for all devices), and every device's sketch and importance sets."""
 
 T = TypeVar("T")
 
@@ -98,9 +94,13 @@ class Customized:
 
 
 def publish_customization(
-    out: Path, clusters: Sequence[Customized], trained_on: Sequence[DataFacts]
+    out: Path,
+    clusters: Sequence[Customized],
+    trained_on: Sequence[DataFacts],
+    keep: Collection[str],
 ) -> None:
-    """Leave the outcome of the edges' and devices' phase."""
+    """Leave the outcome of the edges' and devices' phase; of the messages, edges keep those of some
+    kinds."""
     for cluster in clusters:
         edge = cluster.search.edge
         publish(cluster.coarse.backbone, backbone_file(out, edge))
@@ -111,10 +111,10 @@ def publish_customization(
     _write(out / "searches.json", [c.search for c in clusters])
     _write(out / "mixings.json", [c.mixing for c in clusters])
     states = [s for c in clusters for rounds in c.rounds for s in rounds]
-    _write(out / "rounds.json", [replace(s, importance=None) for s in states])
+    _write(out / "rounds.json", [replace(s, pruned=None) for s in states])
     _write(out / "trained_on.json", trained_on)
     messages = [m for c in clusters for m in c.messages]
-    kept = list({(m.kind, m.sender, m.round): m for m in messages if m.kind in KEPT}.values())
+    kept = list({(m.kind, m.sender, m.round): m for m in messages if m.kind in keep}.values())
     for message in kept:
         publish(message.content, _message_file(out, message))
     _write(out / "kept.json", kept)
@@ -145,7 +145,7 @@ def read_rounds(out: Path) -> list[State]:
 
 
 def read_kept(out: Path) -> list[Message]:
-    """The messages that edges keep (see :data:`KEPT`); the store finds their contents again."""
+    """The messages that edges keep ; the store finds their contents again."""
     messages = _read(out / "kept.json", list[Message])
     for message in messages:
         adopt(message.kind, _message_file(out, message))

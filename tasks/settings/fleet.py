@@ -6,8 +6,9 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter
 
+from tasks.links.ends import DEVICE, tier_of
 from tasks.settings.fields import Count, Frozen, Positive, PositiveFloat
 
 BYTES_PER_PARAMETER = 4  # float32; the one place that turns bytes into parameters
@@ -41,13 +42,20 @@ class Device(Frozen):
 
     @property
     def name(self) -> str:
-        return f"device-{self.id:02d}"
+        return f"{DEVICE}{self.id:02d}"
+
+
+def no_other(edge: str) -> str:
+    """Names tell tiers apart: raises ValueError if an edge is called like the cloud or a device."""
+    if tier_of(edge) != "edge":
+        raise ValueError(f"{edge!r} is how {tier_of(edge)}s are called: give another name")
+    return edge
 
 
 class Cluster(Frozen):
     """The devices of one edge server, which carries the cluster's name."""
 
-    edge: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    edge: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), AfterValidator(no_other)]
     devices: Annotated[tuple[Device, ...], Field(min_length=1)]
 
     @property

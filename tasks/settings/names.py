@@ -21,6 +21,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     from models.header.kinds import FIXED
     from models.header.operations import OPERATIONS
     from models.matching.rules import RULES
+    from models.refinement.exchange import EXCHANGES
     from models.refinement.mixers import MIXERS
 
     return {
@@ -29,6 +30,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "edge.fixed": FIXED,
         "edge.operations": OPERATIONS,
         "refinement.method": MIXERS,
+        "refinement.exchange": EXCHANGES,
     }
 
 

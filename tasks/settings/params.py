@@ -115,6 +115,8 @@ class Refinement(Likeness, LocalTraining, Pruning, Section):
     joint: Literal["group", "sum"]
     sketch_samples: Annotated[int, Field(ge=2)]
     quorum: Fraction
+    exchange: str = "importance"
+    deadline_s: PositiveFloat | None = None
 
 
 class Settings(Frozen):

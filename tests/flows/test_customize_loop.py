@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from prefect import flow
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.customize import refine
-from models.header.build import HeaderConfig, build_header, neurons
+from flows.customize import Circle, refine
+from flows.job import Job
+from flows.on_device import LocalCarrier
+from models.header.build import HeaderConfig, build_header, neurons, state_of
 from models.refinement import pruning
 from models.refinement.training import DeviceData, LocalSteps, evaluate_devices, fit_devices
-from tasks.device.rounds import scored
-from tasks.links.link import Message
+from tasks.data.samples import World
+from tasks.device.own import Own
+from tasks.device.scores import metrics, scored
+from tasks.links.asking import Answers, Link
+from tasks.links.link import Message, Route, receive, send
 from tasks.links.records import Mixing, State
 from tasks.run.compute import Machine
+from tasks.run.errors import LinkError
 from tasks.run.modules import load_header
+from tasks.run.step import ENGINE
 from tasks.run.store import Ref, put_tensors
 from tasks.settings.params import LocalTraining, Settings, load
+from tests.tiny import ROOT
 
 CONFIG = HeaderConfig("mlp", 6, (2, 2), 3, channels=4, hidden=10)
-NAMES = ("device-00", "device-01", "device-02")
+IDS = (4, 2, 9)  # a device draws by its id, wherever it stands
+NAMES = ("device-04", "device-02", "device-09")
 WEIGHTS = ((0.5, 0.5, 0.0), (0.2, 0.8, 0.0), (0.0, 0.0, 1.0))
-SHIPPED = load(Path("params.yaml"))
+SHIPPED = load(ROOT / "params.yaml")
+SHIPPED_INFO: Any = None  # no sample is read
 STEPS, TUNING, ROUNDS = 4, 3, 2
 
 
@@ -55,17 +67,30 @@ def _in_a_folder(
         yield
 
 
+def of(recipe: Settings) -> tuple[Link, Circle]:
+    """A link to three devices that received the same header, and who listens to whom."""
+    config, state = CONFIG.to_dict(), state_of(build_header(CONFIG, seed=1))
+    tensors = {f"header.{name}": value for name, value in state.items()}
+    values = {"config": {"header": config}}
+    model = send("customized_model", Route("north", NAMES[0]), tensors, values)
+    owns, adopted = [], {}
+    for number, name, data in zip(IDS, NAMES, DATA, strict=True):
+        features = kept(*data)
+        first = scored(name, 0, build_header(CONFIG, seed=1), CONFIG, features)
+        owns.append(Own("north", name, number, None, model, features, first))
+        adopted[name] = (metrics(owns[-1]),)
+    job = Job(recipe, World(SHIPPED_INFO, {}), Machine("cpu", 1))
+    circle = Circle(NAMES, Mixing("north", NAMES, WEIGHTS, WEIGHTS), model, Answers(adopted, {}))
+    return Link("north", LocalCarrier(job, owns)), circle
+
+
 def run(recipe: Settings) -> tuple[list[list[State]], list[Message]]:
-    """The shipped loop of three devices that received the same header."""
-    features, messages = [kept(*data) for data in DATA], list[Message]()
-    received = [
-        scored(name, 0, build_header(CONFIG, seed=1), CONFIG, own)
-        for name, own in zip(NAMES, features, strict=True)
-    ]
-    mixing = Mixing("north", NAMES, WEIGHTS, WEIGHTS)
-    rounds = refine(recipe, "north", received, features, mixing, Machine("cpu", 1), messages)
-    assert rounds[0] == received
-    return rounds, messages
+    """The rounds of the shipped loop, the first with what was received; and all messages."""
+    link, circle = of(recipe)
+    assert isinstance(link.carrier, LocalCarrier)
+    received = [own.adopted[2] for own in link.carrier.owns.values()]
+    refine(recipe.refinement, link, circle)
+    return [received, *map(list, zip(*link.carrier.rounds.values(), strict=True))], link.sent
 
 
 def kept(train: DeviceData, val: DeviceData) -> Ref:
@@ -82,7 +107,9 @@ def literal(recipe: Settings) -> list[list[torch.nn.Module]]:
         sets = []
         for i, (train, _) in enumerate(DATA):
             steps = LocalSteps(STEPS, local, recipe.refinement.joint)
-            own = fit_devices([headers[i]], [train], steps, [seed + 1000 * t + i], batched=False)
+            own = fit_devices(
+                [headers[i]], [train], steps, [seed + 1000 * t + IDS[i]], batched=False
+            )
             sets.append(own[0].numpy())
         for i, (train, _) in enumerate(DATA):
             mixed = sum(WEIGHTS[i][j] * sets[j].astype(np.float64) for j in range(len(NAMES)))
@@ -90,7 +117,9 @@ def literal(recipe: Settings) -> list[list[torch.nn.Module]]:
             alive, sizes = pruning.alive_of(headers[i]), list(neurons(headers[i]).values())
             pruning.apply_masks(headers[i], pruning.choose(mixed, alive, count, sizes, 2))
             steps = LocalSteps(TUNING, local)
-            fit_devices([headers[i]], [train], steps, [seed + 1000 * t + 500 + i], batched=False)
+            fit_devices(
+                [headers[i]], [train], steps, [seed + 1000 * t + 500 + IDS[i]], batched=False
+            )
         rounds.append([build_header(CONFIG, seed=1) for _ in NAMES])
         for copy, header in zip(rounds[-1], headers, strict=True):
             copy.load_state_dict(header.state_dict())
@@ -119,3 +148,50 @@ def test_it_ends_when_no_device_gains() -> None:
     still = replace(recipe.refinement, lr=1e-12, weight_decay=0.0)
     rounds, _ = run(recipe.model_copy(update={"refinement": still}))
     assert len(rounds) == 2
+
+
+def test_without_an_exchange_each_prunes_by_its_own_importance_and_tells_nobody() -> None:
+    recipe = settings(0.2)
+    alone = replace(recipe.refinement, exchange="none")
+    rounds, messages = run(recipe.model_copy(update={"refinement": alone}))
+    assert {m.kind for m in messages} == {"metrics"}
+    assert {state.neurons for state in rounds[1]} == {8}
+
+
+def test_a_device_that_fails_is_left_out_of_its_round_by_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    link, circle = of(settings(0.2))
+    carrier = link.carrier
+    assert isinstance(carrier, LocalCarrier)
+    broken = carrier.owns[NAMES[1]]
+    carrier.owns[NAMES[1]] = replace(broken, features=Ref("features", "0" * 64))
+    refine(settings(0.2).refinement, link, circle)
+    said = capsys.readouterr().err
+    assert f"north, round 1: {NAMES[1]} is left out: " in said
+    assert "No such file" in said
+    assert [name for name, states in carrier.rounds.items() if not states] == [NAMES[1]]
+    of_first = next(m for m in link.sent if m.kind == "mixed_importance" and m.receiver == NAMES[0])
+    own = next(m for m in link.sent if m.kind == "importance_set" and m.sender == NAMES[0])
+    assert torch.equal(receive(of_first)[0]["importance"], receive(own)[0]["importance"]), (
+        "whom it would have listened to is not there"
+    )
+
+
+def test_who_is_late_is_left_out_by_name() -> None:
+    recipe = settings(0.2)
+    late = replace(recipe.refinement, deadline_s=1e-9)
+    link, circle = of(recipe)
+    with pytest.raises(LinkError, match="answered after 0 s, the deadline is 1e-09 s"):
+        refine(late, link, circle)
+
+
+def test_steps_that_are_submitted_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, _ = run(settings(0.2))
+    monkeypatch.setenv(ENGINE, "submitted")
+
+    @flow(validate_parameters=False)
+    def elsewhere() -> list[list[State]]:
+        return run(settings(0.2))[0]
+
+    assert elsewhere() == here

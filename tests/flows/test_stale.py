@@ -147,11 +147,10 @@ def stale_stages(case: Case) -> set[str]:
 # ---- another value of each setting ----
 
 READ_BY: dict[str, set[str]] = {
-    "seed": {"train_reference", "distil", "search_header", "settle", "send_sketch", "train"}
-    | {"prune"},
+    "seed": {"train_reference", "distil", "search_header", "settle", "sketch", "train"} | {"prune"},
     "compute": set(),  # auto and cpu are the same here: the key holds what was found
     "threads": {"train_reference", "rank", "distil", "score", "send_public_features"}
-    | {"embed_shared", "search_header", "settle", "embed", "receive_model", "train", "prune"},
+    | {"embed_shared", "search_header", "settle", "adopt", "train", "prune"},
     "data": set(),  # by the partition stage, which caches nothing
     "partition": set(),
     "backbone.reference": {"train_reference"},
@@ -180,14 +179,17 @@ READ_BY: dict[str, set[str]] = {
     "refinement.batch_size": {"train", "prune"},
     "refinement.lr": {"train", "prune"},
     "refinement.weight_decay": {"train", "prune"},
-    "refinement.sketch_samples": {"send_sketch"},
+    "refinement.sketch_samples": {"sketch"},
+    "refinement.exchange": {"compare", "train", "prune"},  # without one there is no sketch
+    "refinement.deadline_s": set(),
     "fleet.storage_limit": {"search_header"},  # the smallest of the cluster
     "fleet.gpu_capacity_watt": set(),
     "fleet.base_latency_s": set(),
     "fleet.group": set(),
-    "fleet.id": {"send_shared", "send_model", "embed", "receive_model", "send_sketch"},
-    "fleet.edge": {"send_backbone", "send_public_features", "embed_shared"}
-    | {"search_header", "send_shared", "send_sketch", "compare", "train", "prune"},
+    "fleet.id": {"share", "embed_shared", "settle", "send_model", "adopt", "sketch", "compare"}
+    | {"train", "prune"},
+    "fleet.edge": {"cut", "send_backbone", "send_public_features", "share", "embed_shared"}
+    | {"search_header", "settle", "send_model", "adopt", "sketch", "compare", "train", "prune"},
 }
 """Which cached tasks read a setting, by the longest name that fits."""
 
@@ -211,6 +213,8 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "edge.operations": ["conv1", "identity"],
     "edge.fixed": ["mlp"],
     "refinement.method": "average",
+    "refinement.exchange": "none",
+    "refinement.deadline_s": 1000.0,
     "refinement.joint": "sum",
     "fleet.edge": "west",
     "fleet.id": 4,
@@ -277,11 +281,9 @@ class Replay:
         run = (name, str(task.task_run_name).format(**bound.arguments))
         if task.cache_policy is KEY:
             self.keys[run] = KEY.compute_key(SimpleNamespace(task=task), bound.arguments, {})
-        if self.recording:
+        if self.recording or run not in self.results:  # another name, or a further round
             self.results[run] = task.fn(*args, **options)
-        # a device or an edge of another name, or a further round, answers as one that was there
-        others = [result for (of, _), result in self.results.items() if of == name]
-        return self.results.get(run, others[0] if others else None)
+        return self.results[run]
 
     def run(self, settings: Any) -> dict[tuple[str, str], str | None]:
         """The keys of all cached tasks of both phases."""

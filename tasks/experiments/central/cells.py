@@ -21,9 +21,10 @@ from models.refinement.rounds import best_round
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks.data.modality import DataInfo
 from tasks.data.samples import as_tensors, read_split
-from tasks.experiments.central.kinds import KINDS
+from tasks.experiments.central.kinds import KINDS, UPLOAD
 from tasks.experiments.tuning import mean_accuracy, tuned_alone
-from tasks.links.link import Message, receive, send
+from tasks.links.ends import CLOUD
+from tasks.links.link import Message, Route, receive, send
 from tasks.links.records import Coarse, State
 from tasks.report.heldout import test_split
 from tasks.run.cached import cached
@@ -66,9 +67,8 @@ def upload(device: str, samples: Ref) -> Message:
     """Train before validation samples, as a centralised system needs them."""
     tensors, _ = read_tensors(samples)
     return send(
-        "central_upload",
-        sender=device,
-        receiver="cloud",
+        UPLOAD,
+        Route(device, CLOUD),
         tensors={
             "images": torch.cat([tensors[f"{s}_images"] for s in TRAINED_ON]),
             "labels": torch.cat([tensors[f"{s}_labels"] for s in TRAINED_ON]).to(torch.int16),
@@ -85,7 +85,7 @@ def pool(public: Ref, uploads: list[Message], info: DataInfo) -> Pooled:
     images: dict[str, list[Tensor]] = {s: [mine[f"{s}_images"]] for s in TRAINED_ON}
     labels: dict[str, list[Tensor]] = {s: [mine[f"{s}_labels"]] for s in TRAINED_ON}
     for message in uploads:
-        tensors, values = receive(message)
+        tensors, values = receive(message, KINDS)
         cut = values["train_count"]
         for split, part in (("train", slice(None, cut)), ("val", slice(cut, None))):
             images[split].append(tensors["images"][part])

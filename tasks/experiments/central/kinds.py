@@ -1,9 +1,8 @@
-"""What a centralised system's devices send: all their raw data. No tier of ACME may."""
+"""What the centralised comparison sends, which no tier of ours may: all raw data, to the cloud."""
 
 from __future__ import annotations
 
 from tasks.links.kinds import RAW, Kind
 
-KINDS = {
-    "central_upload": Kind("device", "cloud", RAW, values=frozenset({"train_count"}), raw=True),
-}
+UPLOAD = "central_upload"
+KINDS = {UPLOAD: Kind("device", "cloud", RAW, values=frozenset({"train_count"}), raw=True)}

@@ -183,7 +183,7 @@ def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[st
         return mixing_weights(Likeness(method, temperature, debias), sketches)[1]
 
     ours = {m: by(m, recipe.temperature, recipe.debias) for m in MIXERS}
-    return {**ours, LITERAL: by("wasserstein", 1.0, False)}
+    return {"alone": np.eye(len(sketches)), **ours, LITERAL: by("wasserstein", 1.0, False)}
 
 
 def loop_recipe(recipe: settings.Refinement) -> LoopRecipe:

@@ -10,9 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from models.header.build import build_header, state_of
+from models.header.config import HeaderConfig
 from tasks.edge.mixing import compare, mix
 from tasks.edge.statistics import send_statistics
-from tasks.links.link import Message, receive, send
+from tasks.links.link import Message, Route, receive, send
 from tasks.links.records import Mixed, Mixing
 from tasks.run.errors import LinkError
 from tasks.run.store import Store
@@ -29,13 +31,19 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def importance(device: str, values: torch.Tensor) -> Message:
-    return send(
-        "importance_set",
-        sender=device,
-        receiver="edge-0",
-        round=1,
-        tensors={"importance": values},
-    )
+    return send("importance_set", Route(device, "edge-0", 1), {"importance": values})
+
+
+def model() -> Message:
+    """A header with NEURONS neurons, as the edge sent it down."""
+    config = HeaderConfig("mlp", dim=4, shape=(2, 2), classes=3, channels=2, hidden=NEURONS)
+    state = {f"header.{k}": v for k, v in state_of(build_header(config)).items()}
+    values = {"config": {"header": config.to_dict()}}
+    return send("customized_model", Route("edge-0", DEVICES[0]), state, values)
+
+
+def mixed_of(sent: list[Message], exchange: str = "importance") -> Mixed:
+    return mix.fn(1, sent, mixing(), exchange, model(), 0.5)
 
 
 def sets() -> list[Message]:
@@ -54,7 +62,7 @@ def mixed_values(mixed: Mixed) -> dict[str, np.ndarray]:
 
 def test_every_device_gets_its_weighted_sum() -> None:
     sent = sets()
-    mixed = mix.fn("edge-0", 1, sent, NEURONS, mixing(), 0.5)
+    mixed = mixed_of(sent)
     own = [receive(m)[0]["importance"].numpy() for m in sent]
     expected = 0.4 * own[0] + 0.3 * own[1] + 0.2 * own[2] + 0.1 * own[3]
     assert mixed.left_out == {}
@@ -74,7 +82,7 @@ def test_every_device_gets_its_weighted_sum() -> None:
 def test_a_malformed_set_is_left_out_and_named(bad: torch.Tensor, reason: str) -> None:
     sent = sets()
     sent[2] = importance(DEVICES[2], bad)
-    mixed = mix.fn("edge-0", 1, sent, NEURONS, mixing(), 0.5)
+    mixed = mixed_of(sent)
     assert reason in mixed.left_out[DEVICES[2]]
     assert set(mixed_values(mixed)) == set(DEVICES) - {DEVICES[2]}
     own = {m.sender: receive(m)[0]["importance"].numpy() for m in sent}
@@ -83,20 +91,24 @@ def test_a_malformed_set_is_left_out_and_named(bad: torch.Tensor, reason: str) -
 
 
 def test_a_device_that_sent_nothing_is_left_out_and_named() -> None:
-    mixed = mix.fn("edge-0", 1, sets()[:3], NEURONS, mixing(), 0.5)
+    mixed = mixed_of(sets()[:3])
     assert mixed.left_out == {DEVICES[3]: "sent nothing"}
 
 
 def test_a_damaged_message_is_left_out_and_named() -> None:
     sent = sets()
     Store.here().path(sent[1].content).write_bytes(save({"importance": torch.rand(NEURONS)}))
-    mixed = mix.fn("edge-0", 1, sent, NEURONS, mixing(), 0.5)
+    mixed = mixed_of(sent)
     assert "content changed" in mixed.left_out[DEVICES[1]]
+
+
+def test_where_nothing_is_exchanged_nothing_is_mixed() -> None:
+    assert mixed_of([], "none") == Mixed((), {})
 
 
 def test_below_the_quorum_the_round_stops_and_names_who_is_missing() -> None:
     with pytest.raises(LinkError, match=r"1 of 4 devices.*device-03"):
-        mix.fn("edge-0", 1, sets()[:1], NEURONS, mixing(), 0.5)
+        mixed_of(sets()[:1])
 
 
 def recipe(method: str = "wasserstein") -> settings.Refinement:
@@ -105,9 +117,7 @@ def recipe(method: str = "wasserstein") -> settings.Refinement:
 
 
 def sketch(device: str, features: torch.Tensor) -> Message:
-    return send(
-        "feature_sketch", sender=device, receiver="edge-0", tensors={"features": features.half()}
-    )
+    return send("feature_sketch", Route(device, "edge-0"), {"features": features.half()})
 
 
 def sketches() -> list[Message]:
@@ -120,7 +130,7 @@ def sketches() -> list[Message]:
 
 
 def test_alike_devices_listen_to_each_other() -> None:
-    weights = np.array(compare.fn("edge-0", sketches(), recipe()).weights)
+    weights = np.array(compare.fn("edge-0", DEVICES, sketches(), recipe()).weights)
     np.testing.assert_allclose(weights.sum(1), 1)
     assert weights[0, 1] > 3 * weights[0, 2:].max()
     assert weights[3, 2] > 3 * weights[3, :2].max()
@@ -129,18 +139,25 @@ def test_alike_devices_listen_to_each_other() -> None:
 def test_a_device_with_a_malformed_sketch_listens_to_itself() -> None:
     sent = sketches()
     sent[1] = sketch(DEVICES[1], torch.full((32, 16), float("nan")))
-    weights = np.array(compare.fn("edge-0", sent, recipe()).weights)
+    weights = np.array(compare.fn("edge-0", DEVICES, sent, recipe()).weights)
     assert weights[1].tolist() == [0, 1, 0, 0]
     assert weights[[0, 2, 3], 1].tolist() == [0, 0, 0]
     np.testing.assert_allclose(weights.sum(1), 1)
+
+
+def test_a_device_without_a_sketch_listens_to_itself() -> None:
+    weights = np.array(compare.fn("edge-0", DEVICES, sketches()[:3], recipe()).weights)
+    assert weights[3].tolist() == [0, 0, 0, 1]
+    assert np.array(compare.fn("edge-0", DEVICES, [], recipe()).weights).tolist() == (
+        np.eye(4).tolist()
+    )
 
 
 def test_statistics_go_up_without_the_devices_own_files() -> None:
     attributes = [
         send(
             "device_attributes",
-            sender=d,
-            receiver="edge-0",
+            Route(d, "edge-0"),
             values={"storage_limit": 100 - i, "gpu_capacity_watt": 5.0, "base_latency_s": 1.0},
         )
         for i, d in enumerate(DEVICES)

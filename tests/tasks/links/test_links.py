@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.experiments.central.kinds import KINDS as CENTRAL
-from tasks.links.kinds import KINDS
+from tasks.experiments.central import kinds as of_central
+from tasks.links.kinds import declared
 from tasks.links.ledger import totals, write_ledger
-from tasks.links.link import receive, send
+from tasks.links.link import Route, receive, send
 from tasks.run.errors import LinkError
-from tasks.run.store import Store
+from tasks.run.store import Store, put
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +24,10 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def importance(values: torch.Tensor | None = None) -> dict[str, Any]:
+def importance(values: torch.Tensor | None = None, round: int = 0) -> dict[str, Any]:
     tensor = torch.rand(8) if values is None else values
     return {
-        "sender": "device-01",
-        "receiver": "edge-0",
+        "route": Route("device-01", "edge-0", round),
         "tensors": {"importance": tensor},
     }
 
@@ -43,15 +43,14 @@ def test_a_message_arrives_as_it_was_sent_and_its_file_is_what_is_counted(tmp_pa
 
 def test_values_travel_as_json(tmp_path: Path) -> None:
     values = {"val_loss": 0.5, "val_accuracy": 0.8, "parameters": 3}
-    message = send("metrics", sender="device-01", receiver="edge-0", values=values)
+    message = send("metrics", Route("device-01", "edge-0"), values=values)
     assert receive(message) == ({}, values)
 
 
 def test_values_travel_beside_tensors(tmp_path: Path) -> None:
     message = send(
         "backbone",
-        sender="cloud",
-        receiver="edge-0",
+        Route("cloud", "edge-0"),
         tensors={"w": torch.ones(2)},
         values={"config": {"dim": 2}},
     )
@@ -76,20 +75,16 @@ LABELS = torch.zeros(2, dtype=torch.int16)
         ("importance_set", {"importance": torch.rand(200_000)}, "200,000"),
         ("feature_sketch", {"features": IMAGES.half()}, "4 dimensions"),
         ("metrics", {"images": IMAGES}, "values"),
-        ("customized_model", {"backbone.w": IMAGES}, "raw data"),
     ],
 )
 def test_what_is_not_declared_is_refused(
     tmp_path: Path, kind: str, tensors: dict[str, torch.Tensor], reason: str
 ) -> None:
-    values = {"config": {}} if kind == "customized_model" else None
     with pytest.raises(LinkError, match=reason):
         send(
             kind,
-            sender="device-01",
-            receiver="edge-0",
-            tensors=tensors,
-            values=values,
+            Route("device-01", "edge-0"),
+            tensors,
         )
     assert not list(tmp_path.rglob("*"))
 
@@ -97,29 +92,54 @@ def test_what_is_not_declared_is_refused(
 def test_samples_cannot_hide_in_values(tmp_path: Path) -> None:
     values = {"val_loss": [0.0] * 5000, "val_accuracy": 1.0, "parameters": 1}
     with pytest.raises(LinkError, match="short list"):
-        send("metrics", sender="device-01", receiver="edge-0", values=values)
+        send("metrics", Route("device-01", "edge-0"), values=values)
 
 
-def test_raw_data_go_up_in_the_centralised_comparison_alone() -> None:
+def test_the_central_upload_is_the_comparison_s_alone() -> None:
     arguments: dict[str, Any] = {
-        "sender": "device-01",
-        "receiver": "cloud",
+        "route": Route("device-01", "cloud"),
         "tensors": {"images": IMAGES, "labels": LABELS},
         "values": {"train_count": 1},
     }
-    with pytest.raises(LinkError, match="'central_upload' is not declared"):
+    with pytest.raises(LinkError, match="not declared"):
         send("central_upload", **arguments)
-    assert send("central_upload", kinds=CENTRAL, **arguments).direction == "up"
+    assert send("central_upload", kinds=of_central.KINDS, **arguments).direction == "up"
 
 
 def test_one_kind_carries_raw_samples() -> None:
+    kinds = declared()
+    assert {name for name, kind in kinds.items() if kind.raw} == {"shared_samples"}
     raw_looking = {
         name
-        for name, kind in KINDS.items()
+        for name, kind in kinds.items()
         if kind.direction == "up"
         and any(t.dtype == torch.uint8 for t in (kind.tensors or {}).values())
     }
-    assert raw_looking == {name for name, kind in KINDS.items() if kind.raw} == {"shared_samples"}
+    assert raw_looking == {"shared_samples"}
+
+
+@pytest.mark.parametrize(
+    ("sender", "receiver"),
+    [
+        ("edge-0", "device-01"),
+        ("device-01", "cloud"),
+        ("device-01", "device-02"),
+        ("cloud", "edge-0"),
+    ],
+)
+def test_both_ends_are_checked(sender: str, receiver: str) -> None:
+    with pytest.raises(LinkError, match="declared from device to edge"):
+        send("importance_set", Route(sender, receiver), {"importance": torch.rand(3)})
+
+
+def test_a_newer_message_is_refused_and_an_older_one_is_read() -> None:
+    values = {"val_loss": 0.5, "val_accuracy": 0.8, "parameters": 3}
+    later = {"metrics": replace(declared()["metrics"], version=2)}
+    message = send("metrics", Route("device-01", "edge-0"), values=values, kinds=later)
+    with pytest.raises(LinkError, match=r"version 2, and edge-0 knows up to 1.*Upgrade"):
+        receive(message)
+    old = put("metrics", json.dumps(values).encode())  # before messages had versions
+    assert receive(replace(message, sha256=old.sha256))[1] == values
 
 
 def test_a_damaged_or_missing_message_is_refused(tmp_path: Path) -> None:
@@ -133,8 +153,8 @@ def test_a_damaged_or_missing_message_is_refused(tmp_path: Path) -> None:
 
 def test_the_ledger_appends_and_counts_a_resumed_message_once(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.parquet"
-    first = send("importance_set", round=1, **importance())
-    second = send("importance_set", round=2, **importance())
+    first = send("importance_set", **importance(round=1))
+    second = send("importance_set", **importance(round=2))
     write_ledger(ledger, [first])
     write_ledger(ledger, [first, second])
     rows = pd.read_parquet(ledger)
@@ -146,15 +166,13 @@ def test_totals_count_the_shared_sets_apart(tmp_path: Path) -> None:
     up = send("importance_set", **importance())
     shared = send(
         "shared_samples",
-        sender="device-01",
-        receiver="edge-0",
+        Route("device-01", "edge-0"),
         tensors={"images": IMAGES, "labels": LABELS},
         values={"train_count": 1},
     )
     down = send(
         "mixed_importance",
-        sender="edge-0",
-        receiver="device-01",
+        Route("edge-0", "device-01"),
         tensors={"importance": torch.rand(8)},
     )
     write_ledger(tmp_path / "ledger.parquet", [up, shared, down])
@@ -164,3 +182,8 @@ def test_totals_count_the_shared_sets_apart(tmp_path: Path) -> None:
     assert cost["downlink_bytes"] == down.bytes
     assert cost["uplink_ratio"] == up.bytes / 10_000
     assert cost["uplink_ratio_with_shared"] == (up.bytes + shared.bytes) / 10_000
+
+
+def test_weights_may_not_look_like_raw_data() -> None:
+    with pytest.raises(LinkError, match="raw data"):
+        send("customized_model", Route("edge-0", "device-01"), {"w": IMAGES}, {"config": {}})

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.links.kinds import KINDS, Kind
+from tasks.links.kinds import Kind, declared
 from tasks.links.ledger import write_ledger
-from tasks.links.link import send
+from tasks.links.link import Route, send
 from tasks.report import architecture
 
 ROOT = Path(__file__).parents[3]
@@ -30,9 +30,9 @@ def test_the_page_is_what_the_code_says() -> None:
 def test_the_picture_says_what_the_registry_says() -> None:
     sizes = architecture.sizes_of(ROOT / architecture.SIZES)
     shown = words_of((ROOT / architecture.PICTURE).read_text())
-    assert shown == words_of(architecture.svg(architecture.draw(KINDS, sizes))), OUT_OF_DATE
-    assert set(sizes) <= set(KINDS), OUT_OF_DATE
-    for name in KINDS:
+    assert shown == words_of(architecture.svg(architecture.draw(declared(), sizes))), OUT_OF_DATE
+    assert set(sizes) <= set(declared()), OUT_OF_DATE
+    for name in declared():
         words = name.replace("_", " ")
         assert sum(word.startswith(words) for word in shown) >= 1, name
         assert sizes[name] in shown, name
@@ -45,7 +45,7 @@ def test_every_room_of_the_picture_is_there() -> None:
 
 
 def test_a_kind_that_is_added_is_drawn_on_its_link_without_a_size() -> None:
-    kinds = {**KINDS, "class_statistics": Kind("device", "edge", values=frozenset({"count"}))}
+    kinds = {**declared(), "class_statistics": Kind("device", "edge", values=frozenset({"count"}))}
     words = words_of(architecture.svg(architecture.draw(kinds, {})))
     assert words.index("edge") < words.index("class statistics") < words.index("device")
     assert "| `class_statistics` | device | edge | not in this run | `count` |" in (
@@ -59,8 +59,7 @@ def test_sizes_are_medians_of_the_ledgers(tmp_path: Path, monkeypatch: pytest.Mo
     messages = [
         send(
             "device_attributes",
-            sender=f"device-{i}",
-            receiver="edge-0",
+            Route(f"device-{i}", "edge-0"),
             values={**values, "storage_limit": 10**digits},
         )
         for i, digits in enumerate((0, 1, 9))

@@ -1,0 +1,46 @@
+"""What a device has, and what it answers: each question is a function of the one that gives the
+other, and reads nobody else's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.links.link import Message
+from tasks.links.records import State
+from tasks.run.store import Ref
+
+
+@dataclass(frozen=True)
+class Own:
+    """A device: its data, the model that it received, their features under that model's backbone,
+    and its header after the last round."""
+
+    edge: str
+    device: str
+    id: int
+    samples: Ref | None = None  # None: it is only asked what it is
+    model: Message | None = None
+    features: Ref | None = None
+    state: State | None = None
+
+    @property
+    def data(self) -> Ref:
+        """Its samples. Raises ValueError if it was given none."""
+        if self.samples is None:
+            raise ValueError(f"{self.device} has no samples")
+        return self.samples
+
+    @property
+    def adopted(self) -> tuple[Message, Ref, State]:
+        """Model, features and state. Raises ValueError before a model was received."""
+        if self.model is None or self.features is None or self.state is None:
+            raise ValueError(f"{self.device} has received no model yet")
+        return self.model, self.features, self.state
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a device has after a question, and what it says."""
+
+    own: Own
+    messages: tuple[Message, ...]
