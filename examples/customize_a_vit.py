@@ -64,7 +64,7 @@ def digits() -> Data:
 
 def reference(data: Data, weights: Path | None, generator: torch.Generator) -> Backbone:
     """The large model. Any timm VisionTransformer with a class token will do, `pretrained=True`
-    among them; the digits need only this one."""
+    among them; `adopt` takes it over with its weights. The digits need only this one."""
     timm_vit = timm.create_model(
         "vit_tiny_patch16_224",
         img_size=8,
