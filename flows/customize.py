@@ -14,7 +14,7 @@ from flows import on_device
 from flows.hooks import STAGE_HOOKS
 from flows.job import Job
 from flows.on_device import LocalCarrier
-from models.refinement.exchange import EXCHANGES
+from models.refinement.exchanges import EXCHANGES
 from tasks.cloud import backbone as cloud
 from tasks.cloud.public import Public
 from tasks.device.own import Own

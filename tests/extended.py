@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from tasks.settings.names import require_known
@@ -119,6 +120,32 @@ def test_an_aggregation() -> None:
     _, weights = mixing_weights(recipe, samples)
     assert weights.tolist() == [[0.5, 0.5, 0, 0]] * 2 + [[0, 0, 0.5, 0.5]] * 2
     assert aggregate(np.eye(4), weights)[0].tolist() == [0.5, 0.5, 0, 0]
+
+
+def test_an_exchange(prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the shipped loop: three devices, of which two listen to each other."""
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    from models.refinement.aggregation import aggregate
+    from tasks.links.link import receive
+    from tests.flows.test_customize_loop import NAMES, ROUNDS, WEIGHTS, run, settings
+
+    accepted("refinement", exchange="weights")
+    monkeypatch.chdir(tmp_path)
+    recipe = settings(prune_fraction=0.2)
+    by_weights = replace(recipe.refinement, exchange="weights", steps=40, tuning_steps=40)
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
+        rounds, messages = run(recipe.model_copy(update={"refinement": by_weights}))
+    bodies = {(m.kind, m.round, m.sender, m.receiver): receive(m)[0] for m in messages}
+    for t in range(1, ROUNDS + 1):
+        up = [bodies["header_weights", t, n, "north"]["weights"].double().numpy() for n in NAMES]
+        down = [bodies["mixed_weights", t, "north", n]["weights"].double().numpy() for n in NAMES]
+        assert np.allclose(aggregate(np.stack(up), np.array(WEIGHTS)), down, atol=1e-3)
+        assert not np.allclose(up[0], down[0], atol=1e-3)
+    assert {m.kind for m in messages}.isdisjoint({"importance_set", "mixed_importance"})
+    first, last = rounds[0], rounds[-1]
+    assert sum(s.val_accuracy for s in last) > sum(s.val_accuracy for s in first)
+    assert all(b.neurons < a.neurons for a, b in zip(first, last, strict=True))
 
 
 def test_a_backbone_family() -> None:

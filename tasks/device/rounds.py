@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from models.header.build import state_of
 from models.refinement import pruning
-from models.refinement.exchange import EXCHANGES, DeviceState
+from models.refinement.exchange import DeviceState
+from models.refinement.exchanges import EXCHANGES
 from models.refinement.recipe import Pruning
 from models.refinement.training import LocalSteps, fit_devices
 from tasks.device.own import Answer, Own

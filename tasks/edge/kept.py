@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from models.refinement.exchange import EXCHANGES
+from models.refinement.exchanges import EXCHANGES
 from tasks.links.link import Message
 from tasks.run.errors import ArtifactError
 from tasks.settings.fleet import Cluster, Device

@@ -10,7 +10,8 @@ import numpy as np
 from models.header.build import neurons, restore
 from models.header.config import HeaderConfig
 from models.refinement import aggregation, similarity
-from models.refinement.exchange import EXCHANGES, Body
+from models.refinement.exchange import Body
+from models.refinement.exchanges import EXCHANGES
 from models.refinement.mixers import mixing_weights
 from models.refinement.recipe import Likeness
 from tasks.links.link import Message, Route, receive, send

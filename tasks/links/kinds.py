@@ -9,7 +9,8 @@ from typing import Literal
 
 import torch
 
-from models.refinement.exchange import EXCHANGES, TensorSchema
+from models.refinement.exchange import TensorSchema
+from models.refinement.exchanges import EXCHANGES
 from tasks.links.ends import Tier
 
 Direction = Literal["up", "down"]
@@ -74,7 +75,7 @@ KINDS: dict[str, Kind] = {
     ),
     "customized_model": Kind("edge", "device", tensors=None, values=frozenset({"config"})),
 }
-"""All but those of :data:`models.refinement.exchange.EXCHANGES`."""
+"""All but those of :data:`models.refinement.exchanges.EXCHANGES`."""
 
 
 def declared() -> dict[str, Kind]:

@@ -21,7 +21,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     from models.header.kinds import FIXED
     from models.header.operations import OPERATIONS
     from models.matching.rules import RULES
-    from models.refinement.exchange import EXCHANGES
+    from models.refinement.exchanges import EXCHANGES
     from models.refinement.mixers import MIXERS
 
     return {

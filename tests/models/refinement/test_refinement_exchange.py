@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from models.header.build import build_header, neurons
 from models.header.config import HeaderConfig
-from models.refinement.exchange import EXCHANGES, DeviceState
+from models.refinement.exchange import DeviceState
+from models.refinement.exchanges import EXCHANGES
 
 CONFIG = HeaderConfig("mlp", dim=4, shape=(2, 2), classes=3, channels=2, hidden=5)
 
