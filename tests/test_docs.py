@@ -12,7 +12,8 @@ import pytest
 
 from tests.pages import ROOT, new_files
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "mlflow/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / n for n in ("README.md", "CHANGELOG.md", "mlflow/README.md")]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 GLOSSARY = ROOT / "docs/glossary.md"
 NOT_OURS = {"deploy/.env", "evaluation/on-demand"}  # a file that a user makes, a deployment
 TESTS = "\n".join(p.read_text() for p in (ROOT / "tests").rglob("test_*.py"))
