@@ -67,10 +67,10 @@ class LocalCarrier:
         recipe, edge = self.job.settings.refinement, self.owns[ask.device].edge
         return Turn(edge, ask.key.round, recipe.exchange, self.job.settings.seed)
 
-    def steps(self, count: int) -> LocalSteps:
-        """So many local steps, as the settings want them."""
-        recipe = self.job.settings.refinement
-        return LocalSteps(count, recipe.part(LocalTraining), recipe.joint)
+    @property
+    def training(self) -> LocalTraining:
+        """The devices' optimizer."""
+        return self.job.settings.refinement.part(LocalTraining)
 
 
 def _attributes(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
@@ -96,7 +96,8 @@ def _sketch(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 
 def _train(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    turn, steps = carrier.turn(asks[0]), carrier.steps(carrier.job.settings.refinement.steps)
+    recipe, turn = carrier.job.settings.refinement, carrier.turn(asks[0])
+    steps = LocalSteps(recipe.steps, carrier.training, recipe.joint)
     return _together(
         [(own,) for own in carrier.of(asks)],
         lambda owned: (train, (list(*owned), turn, steps, carrier.job.machine)),
@@ -105,7 +106,7 @@ def _train(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 def _prune(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
     recipe, machine = carrier.job.settings.refinement, carrier.job.machine
-    turn, steps = carrier.turn(asks[0]), carrier.steps(recipe.tuning_steps)
+    turn, steps = carrier.turn(asks[0]), LocalSteps(recipe.tuning_steps, carrier.training)
     amount = recipe.part(Pruning)
     return _together(
         [(own, ask.body) for own, ask in zip(carrier.of(asks), asks, strict=True)],

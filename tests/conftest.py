@@ -104,12 +104,15 @@ def imports() -> Callable[[str], set[str]]:
 
     graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
 
+    by_name = ("tasks.data.sources", "tasks.delivery.formats")  # load their files by a name
+
     def upstream(module: str) -> set[str]:
         found, grown = {module}, set[str]()
         while found != grown:
             grown = set(found)
             for name in grown:
                 found |= graph.find_upstream_modules(name)
+                found |= graph.find_children(name) if name in by_name else set()
             for parts in [name.split(".") for name in set(found)]:
                 found |= {".".join(parts[:i]) for i in range(1, len(parts))}
         return found

@@ -91,16 +91,16 @@ def test_changed_data_lead_to_a_challenger_for_that_device_alone(
 
 def count_trainings(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     """A set that gets the number of devices of every training from now on."""
-    from models.refinement import training
+    from tasks.device import rounds
 
     seen: set[int] = set()
-    original = training.fit_devices
+    original = rounds.fit_devices
 
     def counted(headers: Any, *args: Any, **options: Any) -> Any:
         seen.add(len(headers))
         return original(headers, *args, **options)
 
-    monkeypatch.setattr(training, "fit_devices", counted)
+    monkeypatch.setattr(rounds, "fit_devices", counted)
     return seen
 
 

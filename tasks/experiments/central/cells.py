@@ -188,9 +188,8 @@ def score_devices(
 
 
 def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:
-    """Every device's header of the round that its validation split prefers."""
-    by_device = zip(*rounds, strict=True)
-    return {states[0].device: states[best_round(states)].header for states in by_device}
+    """Every device's header of the one of its rounds that its validation split prefers."""
+    return {states[0].device: states[best_round(states)].header for states in rounds}
 
 
 def _features(vit: Backbone, split: tuple[Tensor, Tensor]) -> DeviceData:
