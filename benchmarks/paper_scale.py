@@ -91,7 +91,7 @@ def main(pretrained: bool) -> None:
     features = timed("features of its last two layers", lambda: extract(small, images))
     recipe = replace(settings.edge.part(HeaderSearch), **SCRATCH)
     search = EdgeSearch(HeaderConfig.linear(small.config, recipe), recipe, 10**9, None, 0)
-    split = Split(features, labels)
+    split = Split.of(features, labels)
     found = timed("search and train a header", lambda: search.run(split, split, None))
     winner = found.trained[found.winner]
     print(f"  {winner.name}, {winner.parameters:,} parameters")

@@ -143,7 +143,7 @@ def print_front(candidates: list[Candidate], choice: Selection) -> None:
 def search_header(backbone: Backbone, data: Data, budget: int, seed: int) -> TrainedHeader:
     """The best of a searched header (Eq. 14-15) and two fixed ones that `budget` parameters allow,
     each trained on features that the backbone computes once."""
-    features = {name: Split(extract(backbone, x), y) for name, (x, y) in data.items()}
+    features = {name: Split.of(extract(backbone, x), y) for name, (x, y) in data.items()}
     recipe = HeaderSearch(
         blocks=2,
         repeats=1,

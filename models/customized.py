@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbone.family import Backbone
-from models.backbone.features import FeatureExtractor
+from models.backbone.features import FeatureExtractor, Headed
 
 
 class Standardise(nn.Module):
@@ -35,7 +35,7 @@ def customized(
     reference header.
     """
     vit.reset_classifier(0)  # type: ignore[operator]
-    return nn.Sequential(Standardise(mean, std), FeatureExtractor(vit), header).eval()
+    return Headed(Standardise(mean, std), FeatureExtractor(vit), header).eval()
 
 
 def standalone(vit: Backbone, mean: Sequence[float], std: Sequence[float]) -> nn.Module:

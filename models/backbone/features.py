@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -9,25 +11,57 @@ from models.backbone.family import Backbone
 from models.backbone.training import device_of
 
 
+@dataclass(frozen=True)
+class Features:
+    """What a backbone makes of inputs.
+
+    Attributes:
+        tokens: ``(n, 2, 1 + positions, dim)``: the last layer's, then the penultimate layer's.
+        mask: which positions are real ``(n, 1 + positions)``; None where there is no padding.
+        shape: how the positions lie, [CLS] aside: ``(h, w)`` or ``(t,)``.
+    """
+
+    tokens: Tensor
+    mask: Tensor | None
+    shape: tuple[int, ...]
+
+
 class FeatureExtractor(nn.Module):
-    """Inputs to features ``(n, 2, 1 + positions, dim)``: the last layer's tokens, then the
-    penultimate layer's, both after the final norm so that their scales agree. With one layer the
-    penultimate is the embedding. The backbone's own head is not run."""
+    """Inputs to the tokens of :class:`Features`, both layers' after the final norm so that their
+    scales agree, and the mask where the family has one. With one layer the penultimate is the
+    embedding. The backbone's own head is not run."""
 
     def __init__(self, vit: Backbone) -> None:
         super().__init__()
         self.vit = vit
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         x, mask = self.vit.embed(inputs), self.vit.mask(inputs)
         penultimate = x
         for block in self.vit.blocks:
             penultimate, x = x, block(x, mask)
-        return torch.stack([self.vit.finish(x), self.vit.finish(penultimate)], dim=1)
+        tokens = torch.stack([self.vit.finish(x), self.vit.finish(penultimate)], dim=1)
+        return tokens if mask is None else (tokens, mask)
+
+
+class Headed(nn.Sequential):
+    """Modules in turn, the last a header: it gets the mask too where the features have one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for module in self:
+            x = module(*x) if isinstance(x, tuple) else module(x)
+        return x
 
 
 @torch.no_grad()
-def extract(vit: Backbone, inputs: Tensor, batch_size: int = 256) -> Tensor:
+def extract(vit: Backbone, inputs: Tensor, batch_size: int = 256) -> Features:
     """Features of all inputs on the CPU, without gradients: what is computed once and cached."""
     extractor, place = FeatureExtractor(vit).eval(), device_of(vit)
-    return torch.cat([extractor(chunk.to(place)).cpu() for chunk in inputs.split(batch_size)])
+    tokens, masks = [], []
+    for chunk in inputs.split(batch_size):
+        found = extractor(chunk.to(place))
+        if isinstance(found, tuple):
+            found, mask = found
+            masks.append(mask.cpu())
+        tokens.append(found.cpu())
+    return Features(torch.cat(tokens), torch.cat(masks) if masks else None, vit.config.shape)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbone.family import Backbone
-from models.backbone.features import FeatureExtractor
+from models.backbone.features import FeatureExtractor, Headed
 from models.backbone.training import device_of
 from models.header.recipe import JointTraining
 from models.progress import OnStep, ignore
@@ -27,7 +27,7 @@ def train_jointly(
     """Train both in place on standardised images ``(n, c, h, w)`` and labels ``(n,)``: AdamW with a
     cosine rate."""
     (images, labels), place = data, device_of(vit)
-    model = nn.Sequential(FeatureExtractor(vit), header.to(place))
+    model = Headed(FeatureExtractor(vit), header.to(place))
 
     def losses(chosen: Tensor) -> Iterator[Tensor]:
         yield F.cross_entropy(model(images[chosen].to(place)), labels[chosen].to(place))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from models.backbone.features import Features
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,28 @@ class Split:
     features: Tensor
     labels: Tensor
     mask: Tensor | None = None
+
+    @classmethod
+    def of(cls, features: Features, labels: Tensor) -> Split:
+        """What a backbone made of samples, and their labels."""
+        return cls(features.tokens, labels, features.mask)
+
+    @classmethod
+    def read(cls, tensors: Mapping[str, Tensor], prefix: str) -> Split:
+        """Inverse of :meth:`named`, also of what was :attr:`compact`: float32 and int64."""
+        features, labels = tensors[f"{prefix}features"], tensors[f"{prefix}labels"]
+        return cls(features.float(), labels.long(), tensors.get(f"{prefix}mask"))
+
+    def named(self, prefix: str) -> dict[str, Tensor]:
+        """As it is kept and sent: ``<prefix>features``, ``<prefix>labels`` and, where there is
+        padding, ``<prefix>mask``."""
+        found = {f"{prefix}features": self.features, f"{prefix}labels": self.labels}
+        return found if self.mask is None else {**found, f"{prefix}mask": self.mask}
+
+    @property
+    def compact(self) -> Split:
+        """In half precision, labels in 16 bits."""
+        return Split(self.features.half(), self.labels.to(torch.int16), self.mask)
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

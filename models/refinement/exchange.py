@@ -20,11 +20,13 @@ Body = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class TensorSchema:
-    """What one tensor of a message may be: dtype, number of dimensions, and most values."""
+    """What one tensor of a message may be: dtype, number of dimensions, and most values. One that
+    is optional may be missing."""
 
     dtype: torch.dtype
     dims: int
     most: int
+    optional: bool = False
 
 
 @dataclass(frozen=True)

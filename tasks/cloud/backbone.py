@@ -15,6 +15,7 @@ from models.backbone import elastic, features, importance, scoring, size, slicin
 from models.backbone.distillation import Distillation, distill
 from models.backbone.elastic import Grid
 from models.backbone.family import BackboneConfig
+from models.header.split import Split
 from tasks.cloud.public import Public
 from tasks.links.ends import CLOUD
 from tasks.links.link import Message, Route, send
@@ -89,8 +90,8 @@ def send_public_features(
     tensors: dict[str, Tensor] = {}
     for split, prefix, count in (("train", "", samples), ("val", "val_", samples // 4)):
         images, labels = public.split(split)
-        tensors[f"{prefix}features"] = features.extract(vit, images[:count], 256).half()
-        tensors[f"{prefix}labels"] = labels[:count].to(torch.int16)
+        own = Split.of(features.extract(vit, images[:count], 256), labels[:count])
+        tensors |= own.compact.named(prefix)
     return send("public_features", Route(CLOUD, edge), tensors)
 
 

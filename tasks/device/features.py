@@ -12,6 +12,7 @@ from models.backbone.config import restore as restore_backbone
 from models.backbone.features import extract
 from models.header.build import restore
 from models.header.config import HeaderConfig
+from models.header.split import Split
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
 from tasks.device.own import Answer, Own
@@ -46,8 +47,7 @@ def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
     tensors: dict[str, Tensor] = {}
     for split in ("train", "val"):
         images, labels = read_split(own.data, split, info)
-        tensors[f"{split}_features"] = extract(vit, images, 256)
-        tensors[f"{split}_labels"] = labels
+        tensors |= Split.of(extract(vit, images, 256), labels).named(f"{split}_")
     features = put_tensors("features", tensors)
     config = HeaderConfig.from_dict(values["config"]["header"])
     first = scored(own.device, 0, restore(config, _part(state, "header")), config, features)

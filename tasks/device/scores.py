@@ -46,5 +46,4 @@ def metrics(own: Own) -> Message:
 
 def split_of(features: Ref, split: str) -> DeviceData:
     """The features and labels of a split."""
-    tensors, _ = read_tensors(features)
-    return DeviceData(tensors[f"{split}_features"], tensors[f"{split}_labels"])
+    return DeviceData.read(read_tensors(features)[0], f"{split}_")

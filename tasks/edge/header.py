@@ -57,8 +57,8 @@ def embed_shared(edge: str, backbone: Message, consented: Consented, machine: Ma
     vit = _backbone(backbone).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     for split in ("train", "val"):
-        images, tensors[f"{split}_labels"] = _samples(consented, split)
-        tensors[f"{split}_features"] = extract(vit, images)
+        images, labels = _samples(consented, split)
+        tensors |= Split.of(extract(vit, images), labels).named(f"{split}_")
     return put_tensors("features", tensors)
 
 
@@ -74,12 +74,11 @@ def search_header(material: Material, recipe: HeaderSearch, seed: int, machine: 
     budget = material.storage_limit - backbone_parameters(config)
     cls_head = (state["head.weight"], state["head.bias"])
     search = EdgeSearch(HeaderConfig.linear(config, recipe), recipe, budget, cls_head, seed)
-    val = Split(own["val_features"], own["val_labels"])
-    support = _public(extra, "val_") if extra else None
-    train = Split(own["train_features"], own["train_labels"])
+    train, val = Split.read(own, "train_"), Split.read(own, "val_")
+    support = Split.read(extra, "val_") if extra else None
     with progress(f"{edge}: searching the header") as on_step:
         result = search.run(
-            train.join(_public(extra, "") if extra else None), val, support, on_step
+            train.join(Split.read(extra, "") if extra else None), val, support, on_step
         )
     return Search(
         edge=edge,
@@ -119,8 +118,8 @@ def settle(
     with progress(f"{search.edge}: training backbone and header together") as on_step:
         train_jointly(vit, header, images["train"], recipe, stream, on_step)
     header.cpu()
-    features = extract(vit, images["val"][0])
-    if evaluate(header, Split(features, images["val"][1]))[1] < winner.val_accuracy:
+    val = Split.of(extract(vit, images["val"][0]), images["val"][1])
+    if evaluate(header, val)[1] < winner.val_accuracy:
         return frozen
     return Coarse(
         search.edge,
@@ -164,10 +163,6 @@ def _samples(consented: Consented, split: str) -> tuple[Tensor, Tensor]:
         images.append(info.inputs(tensors["images"][part]))
         labels.append(tensors["labels"][part].long())
     return torch.cat(images), torch.cat(labels)
-
-
-def _public(tensors: dict[str, Tensor], prefix: str) -> Split:
-    return Split(tensors[f"{prefix}features"].float(), tensors[f"{prefix}labels"].long())
 
 
 def _header(edge: str, trained: TrainedHeader) -> Header:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.backbone.training import restricted_accuracy, scores
+from models.backbone.training import device_of, restricted_accuracy, scores
 from models.refinement.recipe import LocalTraining
 from models.refinement.training import DeviceData, LocalSteps, fit_devices
 from tasks.device.rounds import TUNING
@@ -41,7 +41,7 @@ def mean_accuracy(
     """Mean over devices; with ``own`` each may answer the classes of its train split alone."""
     found = []
     for i, (header, data) in enumerate(zip(headers, test, strict=True)):
-        logits = header(data.features.to(next(header.parameters()).device)).cpu()
+        logits = header(*data.to(device_of(header)).inputs).cpu()
         if own is None:
             found.append(scores(logits, data.labels)[1])
         else:

@@ -6,10 +6,11 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
 from models.backbone.features import extract
 from models.backbone.slicing import slice_variant
+from models.header.split import Split
 from tasks.data import pin, sources
 from tasks.data.modality import DataInfo
 from tasks.data.partitioning import divide
@@ -65,10 +66,9 @@ def cut(elastic: Ref, width: float, depth: int, strategy: str) -> Ref:
 def embed(name: str, backbone: Ref, samples: Ref, info: DataInfo, machine: Machine) -> Ref:
     """Features and labels of all splits of one owner, in half precision."""
     vit = load_backbone(backbone).to(machine.prepare())
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     splits = {split: read_split(samples, split, info) for split in ("train", "val")}
     splits["test"] = test_split(samples, info)
     for split, (images, labels) in splits.items():
-        tensors[f"{split}_features"] = extract(vit, images).half()
-        tensors[f"{split}_labels"] = labels.to(torch.int16)
+        tensors |= Split.of(extract(vit, images), labels).compact.named(f"{split}_")
     return put_tensors("features", tensors)

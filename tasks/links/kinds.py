@@ -69,8 +69,10 @@ KINDS: dict[str, Kind] = {
         {
             "features": TensorSchema(torch.float16, 4, 1 << 40),
             "labels": TensorSchema(torch.int16, 1, 1 << 32),
+            "mask": TensorSchema(torch.bool, 2, 1 << 32, optional=True),
             "val_features": TensorSchema(torch.float16, 4, 1 << 40),
             "val_labels": TensorSchema(torch.int16, 1, 1 << 32),
+            "val_mask": TensorSchema(torch.bool, 2, 1 << 32, optional=True),
         },
     ),
     "customized_model": Kind("edge", "device", tensors=None, values=frozenset({"config"})),

@@ -134,7 +134,8 @@ def _check_tensors(where: str, kind: Kind, tensors: Mapping[str, Tensor]) -> Non
         if raw:
             raise LinkError(f"{where}: {raw[0]} looks like raw data; weights are floating point")
         return
-    if set(tensors) != set(kind.tensors):
+    needed = {name for name, schema in kind.tensors.items() if not schema.optional}
+    if not needed <= set(tensors) <= set(kind.tensors):
         raise LinkError(f"{where}: tensors {sorted(tensors)}, declared {sorted(kind.tensors)}")
     for name, tensor in tensors.items():
         schema = kind.tensors[name]

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from models.backbone.family import Backbone, BackboneConfig
-from models.backbone.features import FeatureExtractor, extract
+from models.backbone.features import FeatureExtractor, Headed, extract
 from models.backbone.size import flops as backbone_flops
 from models.backbone.size import parameter_count
 from models.backbone.slicing import slice_variant
 from models.backbone.training import evaluate, restricted_accuracy, scores
 from models.header.build import header_flops, slim
+from models.header.split import Split
 from models.matching.energy import DeviceProfile, modelled_energy_joule
 from models.matching.recipe import EnergyConstants
 from models.refinement.rounds import best_round
@@ -45,7 +46,7 @@ Row = dict[str, Any]
 
 
 @torch.no_grad()
-def latency_s(module: nn.Module, example: Tensor) -> float:
+def latency_s(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> float:
     """Median measured seconds of a forward pass over ``example``, after a warm-up."""
     return median(seconds_a_call(module, example, LATENCY_REPEATS))
 
@@ -111,14 +112,14 @@ def score_headers(
     place = machine.prepare()
     vit = load_backbone(read_cut(Case.here().backbone, search.edge)).to(place)
     images, labels = test_split(public, info)
-    features = extract(vit, images)
+    data = Split.of(extract(vit, images), labels)
     fixed = _backbone_columns(vit, match)
     rows = []
     for index, header in enumerate(search.headers):
         module = load_header(header.state)[0].eval()
         with torch.no_grad():
-            loss, accuracy = scores(module(features), labels)
-        model = nn.Sequential(FeatureExtractor(vit), module).to(place)
+            loss, accuracy = scores(module(*data.inputs), labels)
+        model = Headed(FeatureExtractor(vit), module).to(place)
         rows.append(
             {
                 **fixed,
@@ -160,12 +161,11 @@ def score_device(
     vit = load_backbone(backbone).to(place)
     images, labels = test_split(samples, info)
     own_classes = read_split(samples, "train", info)[1].unique()
-    features = extract(vit, images)
+    data = Split.of(extract(vit, images), labels)
     energy = _energy(device, match, constants, vit.config)
     kept, flops = best_round(rounds), backbone_flops(vit.config)
     rows = [
-        _round_row(state, t == kept, flops, features, labels, own_classes)
-        for t, state in enumerate(rounds)
+        _round_row(state, t == kept, flops, data, own_classes) for t, state in enumerate(rounds)
     ]
     model, file = ship(folder / device.name, load_backbone(backbone), rounds[kept], info)
     pixels = images[:LATENCY_BATCH]
@@ -212,15 +212,14 @@ def _round_row(
     state: State,
     kept: bool,
     flops: int,
-    features: Tensor,
-    labels: Tensor,
+    data: Split,
     own_classes: Tensor,
 ) -> Row:
     header, shape = load_header(state.header)
     header.eval()
     with torch.no_grad():
-        logits = header(features)
-    loss, accuracy = scores(logits, labels)
+        logits = header(*data.inputs)
+    loss, accuracy = scores(logits, data.labels)
     small = slim(header, shape)
     of_header = header_flops(small, shape)
     return {
@@ -235,8 +234,8 @@ def _round_row(
         "val_accuracy": state.val_accuracy,
         "test_loss": loss,
         "test_accuracy": accuracy,
-        "test_accuracy_own_classes": restricted_accuracy(logits, labels, own_classes),
-        "latency_s": latency_s(small, features[:LATENCY_BATCH]),
+        "test_accuracy_own_classes": restricted_accuracy(logits, data.labels, own_classes),
+        "latency_s": latency_s(small, data.at(slice(LATENCY_BATCH)).inputs),
     }
 
 

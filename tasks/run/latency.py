@@ -10,14 +10,17 @@ from torch.utils.benchmark import Timer
 
 
 def seconds_a_call(
-    model: Callable[[Tensor], object], example: Tensor, repeats: int, at_least_s: float = 0.0
+    model: Callable[..., object],
+    example: Tensor | tuple[Tensor, ...],
+    repeats: int,
+    at_least_s: float = 0.0,
 ) -> list[float]:
-    """Measured seconds of single calls of ``model(example)``, each after two that warm up, on as
-    many threads as torch uses now; a GPU is waited for. At least ``repeats`` of them, and as many
-    as take ``at_least_s`` together."""
+    """Measured seconds of single calls of ``model(example)`` (several arguments as a tuple), each
+    after two that warm up, on as many threads as torch uses now; a GPU is waited for. At least
+    ``repeats`` of them, and as many as take ``at_least_s`` together."""
     timer = Timer(
-        "model(example)",
-        globals={"model": model, "example": example},
+        "model(*inputs)",
+        globals={"model": model, "inputs": example if isinstance(example, tuple) else (example,)},
         num_threads=torch.get_num_threads(),
     )
     found: list[float] = []

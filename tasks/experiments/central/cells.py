@@ -111,7 +111,7 @@ def search_jointly(
     parts = []
     for width, depth in points:
         small = slice_variant(vit, width, depth, grid.depth_strategy).to(place)
-        train, val = (Split(extract(small, x), y) for x, y in data)
+        train, val = (Split.of(extract(small, x), y) for x, y in data)
         parts.append(Part(train, val, limit - backbone_parameters(small.config)))
     search = JointSearch(
         HeaderConfig.linear(vit.config, recipe.header),
@@ -194,4 +194,4 @@ def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:
 
 def _features(vit: Backbone, split: tuple[Tensor, Tensor]) -> DeviceData:
     images, labels = split
-    return DeviceData(extract(vit, images), labels)
+    return DeviceData.of(extract(vit, images), labels)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
-from models.backbone.training import scores
 from models.header.config import SEARCHED, HeaderConfig
-from models.header.search import EdgeSearch
+from models.header.search import EdgeSearch, evaluate
 from models.header.space import describe
 from models.header.split import Split
 from tasks.data.modality import DataInfo
@@ -56,7 +53,7 @@ def headers_at(
     parts = {}
     for split, count in (("train", recipe.train_samples), ("val", recipe.val_samples)):
         images, labels = read_split(public, split, info)
-        parts[split] = Split(extract(vit, images[:count]), labels[:count])
+        parts[split] = Split.of(extract(vit, images[:count]), labels[:count])
     cls_head = (vit.head.weight.detach().cpu(), vit.head.bias.detach().cpu())
     base = HeaderConfig.linear(vit.config, recipe.search)
     search = EdgeSearch(base, recipe.search, UNLIMITED, cls_head, seed)
@@ -89,13 +86,11 @@ def headers_on_test(
     """The rows with their accuracy on the public test split, after every choice."""
     vit = load_backbone(backbone).to(machine.prepare())
     images, labels = test_split(public, info)
-    features = extract(vit, images)
+    data = Split.of(extract(vit, images), labels)
     rows = []
     for header in headers:
         module = load_header(header["state"])[0].eval()
-        with torch.no_grad():
-            logits = torch.cat([module(chunk) for chunk in features.split(1024)])
-        rows.append({**header, "test_accuracy": scores(logits, labels)[1]})
+        rows.append({**header, "test_accuracy": evaluate(module, data)[1]})
     return rows
 
 

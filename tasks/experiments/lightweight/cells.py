@@ -115,8 +115,7 @@ def acme_on_devices(
     """The same tuning for ACME's model: its header, on every device, without pruning."""
     machine.prepare()
     own = [read_tensors(ref)[0] for ref in features]
-    train = [_data(t, "train") for t in own]
-    test = [_data(t, "test") for t in own]
+    train, test = ([DeviceData.read(t, f"{split}_") for t in own] for split in ("train", "test"))
     headers = [load_header(header)[0].eval() for _ in own]
     return _scores(headers, tuned_alone(headers, train, refinement, seed), train, test)
 
@@ -190,7 +189,3 @@ def _scores(
         "device_tuned": mean_accuracy(tuned, test),
         "device_tuned_own_classes": mean_accuracy(tuned, test, train),
     }
-
-
-def _data(tensors: dict[str, Tensor], split: str) -> DeviceData:
-    return DeviceData(tensors[f"{split}_features"].float(), tensors[f"{split}_labels"].long())

@@ -64,7 +64,7 @@ def feature_scale(
     """Mean and deviation of [CLS] on public train samples: what every device standardises by."""
     vit = load_backbone(backbone).to(machine.prepare())
     images, _ = read_split(public, "train", info)
-    tokens = extract(vit, images[:samples])[:, 0, 0]
+    tokens = extract(vit, images[:samples]).tokens[:, 0, 0]
     return put_tensors("scale", {"mean": tokens.mean(0), "std": tokens.std(0) + 1e-6})
 
 

@@ -152,7 +152,10 @@ def test_every_step_of_the_cloud_runs(backbone: Backbone) -> None:
         small = slicing.slice_variant(backbone, score.width, score.depth)
         found = (small(data[0]).argmax(1) == LABELS).float().mean().item()
         assert score.accuracy == pytest.approx(found)
-    tokens = features.extract(backbone, data[0], 2)
+    found = features.extract(backbone, data[0], 2)
+    tokens, mask = found.tokens, backbone.mask(data[0])
+    assert found.shape == backbone.config.shape
+    assert found.mask is mask is None or torch.equal(found.mask, mask)
     assert tokens.shape == (5, 2, 1 + backbone.config.positions, 12)
     assert torch.allclose(tokens[:, 0], backbone.forward_features(data[0]), atol=1e-5)
 
@@ -272,7 +275,7 @@ def test_a_backbone_runs_without_timm() -> None:
         f"config = config_from({VIT.to_dict()})\n"
         "small = slice_variant(build(config), 0.5, 2)\n"
         "again = restore(small.config, small.state_dict())\n"
-        "assert extract(again, torch.zeros(2, 3, 8, 8)).shape == (2, 2, 17, 12)\n"
+        "assert extract(again, torch.zeros(2, 3, 8, 8)).tokens.shape == (2, 2, 17, 12)\n"
         "assert 'timm' not in sys.modules"
     )
     done = subprocess.run(

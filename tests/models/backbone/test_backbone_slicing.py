@@ -132,7 +132,7 @@ def test_one_pass_scores_every_depth_as_single_slices_do() -> None:
 
 def test_features_are_the_last_two_layers_after_the_final_norm() -> None:
     vit = full()
-    extracted = features.extract(vit, IMAGES, batch_size=2)
+    extracted = features.extract(vit, IMAGES, batch_size=2).tokens
     assert extracted.shape == (5, 2, 17, 12)
     assert torch.allclose(extracted[:, 0], vit.forward_features(IMAGES), atol=1e-5)
     shallower = slicing.slice_variant(vit, 1.0, 3)

@@ -46,7 +46,7 @@ def joint(steps: int) -> tuple[Backbone, torch.nn.Module]:
 
 def loss_of(vit: Backbone, header: torch.nn.Module) -> float:
     with torch.no_grad():
-        return scores(header(extract(vit, IMAGES)), LABELS)[0]
+        return scores(header(extract(vit, IMAGES).tokens), LABELS)[0]
 
 
 def test_it_is_adamw_written_out_over_both() -> None:
