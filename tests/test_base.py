@@ -24,8 +24,8 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 """
-NEED_MORE = ("models.baselines", "tasks.links.ledger")
-"""Of these rooms, what only experiments and the cloud's ledger run."""
+NEED_MORE = ("models.baselines", "models.backbone.families.from_timm", "tasks.links.ledger")
+"""Of these rooms, what only experiments and the cloud (named references, the ledger) run."""
 
 
 def base() -> set[str]:
