@@ -24,6 +24,7 @@ from torch import Tensor
 from models.backbone.distillation import Distillation, distill
 from models.backbone.elastic import Grid, reorder
 from models.backbone.families.from_timm import adopt
+from models.backbone.families.vit import flipped
 from models.backbone.family import Backbone
 from models.backbone.features import extract
 from models.backbone.importance import importance
@@ -78,7 +79,8 @@ def reference(data: Data, weights: Path | None, generator: torch.Generator) -> B
     )
     vit = adopt(timm_vit)
     if weights is None:
-        fit(vit, data["train"], Training(20, 64, lr=3e-3, weight_decay=0.05), generator)
+        recipe = Training(20, 64, lr=3e-3, weight_decay=0.05)
+        fit(vit, data["train"], recipe, generator, flipped)
     else:
         vit.load_state_dict(torch.load(weights, weights_only=True))
     return vit

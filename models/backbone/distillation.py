@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from models.backbone.config import family_of
 from models.backbone.elastic import ElasticOutput, Grid, forward, layers_of, stands_for
 from models.backbone.family import Backbone
-from models.backbone.training import device_of, flipped
+from models.backbone.training import device_of
 from models.progress import OnStep, ignore
 from models.training import Loop, train
 
@@ -73,20 +74,20 @@ def distill(
     on_step: OnStep = ignore,
 ) -> None:
     """Train the elastic ``vit`` in place so that every variant of ``grid`` is good; its teacher is
-    what it is at the start, ``data`` are images and labels.
+    what it is at the start, ``data`` are inputs and labels.
 
     Stage 1 trains widths at full depth, stage 2 widths and depths. Each step trains a sandwich of
     the largest, the smallest and a random sub-network. With the strategy ``first`` the depths of
     one width share a forward pass.
     """
-    images, labels = data
+    (inputs, labels), augment = data, family_of(vit.config).augment
     place, teacher = device_of(vit), copy.deepcopy(vit).eval()
     draw = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
     done = 0
 
     def losses(chosen: Tensor) -> Iterator[Tensor]:
         nonlocal done
-        x, y = flipped(images[chosen], generator).to(place), labels[chosen].to(place)
+        x, y = augment(inputs[chosen], generator).to(place), labels[chosen].to(place)
         with torch.no_grad():
             target = forward(teacher, x)
             target_logits = teacher.logits(target.hidden[-1])
@@ -102,7 +103,7 @@ def distill(
             yield loss / len(depths)
 
     loop = Loop(recipe.width_steps + recipe.depth_steps, recipe.batch_size, recipe.lr)
-    train(vit, losses, len(images), loop, generator, on_step)
+    train(vit, losses, len(inputs), loop, generator, on_step)
 
 
 def sandwich(values: Sequence[T], draw: random.Random) -> list[T]:

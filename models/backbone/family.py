@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from models.backbone.units import Unit
 
 VERSION = 1
 """Of configurations in files and messages."""
+
+Augment = Callable[[Tensor, Generator], Tensor]
+"""A batch of inputs, as it is trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,11 @@ def classifier(config: BackboneConfig) -> nn.Module:
     return nn.Linear(config.dim, config.classes) if config.classes else nn.Identity()
 
 
+def unchanged(inputs: Tensor, generator: Generator) -> Tensor:
+    """Inputs as they are."""
+    return inputs
+
+
 @dataclass(frozen=True)
 class Family:
     """One line of the registry.
@@ -111,8 +119,10 @@ class Family:
         config: the class of its configurations.
         module: a fresh module of a configuration, initialised from torch's global stream.
         units: which of its tensors hold units.
+        augment: what else inputs may look like that mean the same, drawn anew for every batch.
     """
 
     config: type[BackboneConfig]
     module: Callable[[Any], Backbone]
     units: Callable[[Any], tuple[Unit, ...]]
+    augment: Augment = unchanged

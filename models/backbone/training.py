@@ -1,4 +1,4 @@
-"""Training a whole ViT on labelled images, and scoring one."""
+"""Training a whole model on labelled inputs, and scoring one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
+from models.backbone.family import Augment
 from models.progress import OnStep, ignore
 from models.training import Loop, train
 
@@ -29,30 +30,26 @@ def device_of(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image mirrored left to right with probability 1/2."""
-    chosen = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
-
-
 def fit(
     model: nn.Module,
     data: tuple[Tensor, Tensor],
     recipe: Training,
     generator: torch.Generator,
+    augment: Augment,
     on_step: OnStep = ignore,
 ) -> None:
-    """Train in place with AdamW and a one-cycle rate; images ``(n, c, h, w)``, labels ``(n,)``."""
-    images, labels = data
+    """Train in place with AdamW and a one-cycle rate on inputs and labels ``(n,)``; what a family
+    is augmented by is in its record."""
+    inputs, labels = data
     place = device_of(model)
 
     def losses(chosen: Tensor) -> list[Tensor]:
-        x = flipped(images[chosen], generator).to(place)
+        x = augment(inputs[chosen], generator).to(place)
         return [F.cross_entropy(model(x), labels[chosen].to(place))]
 
-    steps = recipe.epochs * (len(images) // min(recipe.batch_size, len(images)))
+    steps = recipe.epochs * (len(inputs) // min(recipe.batch_size, len(inputs)))
     loop = Loop(steps, recipe.batch_size, recipe.lr, recipe.weight_decay, one_cycle=True)
-    train(model, losses, len(images), loop, generator, on_step)
+    train(model, losses, len(inputs), loop, generator, on_step)
 
 
 @torch.no_grad()

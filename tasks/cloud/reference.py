@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from models.backbone import training
-from models.backbone.config import build
+from models.backbone.config import build, family_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.family import Backbone
 from tasks.cloud.public import Public
@@ -53,7 +53,8 @@ def train_reference(
     vit = reference_model(reference, public.info, seed, registered).to(device)
     generator = torch.Generator().manual_seed(seed)
     with progress("cloud: training the reference") as on_step:
-        training.fit(vit, public.split("train"), recipe, generator, on_step)
+        augment = family_of(vit.config).augment
+        training.fit(vit, public.split("train"), recipe, generator, augment, on_step)
     return put_backbone(vit)
 
 

@@ -145,4 +145,10 @@ def units(config: ViTConfig) -> tuple[Unit, ...]:
     )
 
 
-FAMILY = Family(ViTConfig, VisionTransformer, units)
+def flipped(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image mirrored left to right with probability 1/2."""
+    chosen = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+FAMILY = Family(ViTConfig, VisionTransformer, units, flipped)

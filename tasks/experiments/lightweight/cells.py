@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.backbone.families.vit import flipped
 from models.backbone.size import parameter_count
 from models.backbone.training import fit, scores
 from models.baselines.devit import DeViT
@@ -129,7 +130,7 @@ def _train(
 
     def run(part: nn.Module, targets: Tensor, epochs: int) -> None:
         given = replace(training, lr=recipe.lr, epochs=epochs)
-        fit(part, (images, targets), given, generator, on_step)
+        fit(part, (images, targets), given, generator, flipped, on_step)
 
     epochs = math.ceil(recipe.steps / each)
     if not isinstance(model.model, DeViT):

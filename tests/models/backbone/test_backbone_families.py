@@ -145,9 +145,10 @@ def test_every_step_of_the_cloud_runs(backbone: Backbone) -> None:
     grid = elastic.Grid((0.5, 1.0), (2, 4), "first")
     recipe = distillation.Distillation(2, 2, 4, 1e-3, 1.0, 0.1, 0.1, 1.0)
     before = copy.deepcopy(backbone.state_dict())
-    if isinstance(backbone.config, ViTConfig):  # its inputs are mirrored, which words are not
-        distillation.distill(backbone, data, grid, recipe, torch.Generator().manual_seed(0))
-        assert not torch.equal(backbone.state_dict()["norm.weight"], before["norm.weight"])
+    distillation.distill(backbone, data, grid, recipe, torch.Generator().manual_seed(0))
+    after = backbone.state_dict()
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert not torch.equal(after["head.weight"], before["head.weight"])
     for score in scoring.score_grid(backbone, data, grid, 2):
         small = slicing.slice_variant(backbone, score.width, score.depth)
         found = (small(data[0]).argmax(1) == LABELS).float().mean().item()
@@ -158,6 +159,19 @@ def test_every_step_of_the_cloud_runs(backbone: Backbone) -> None:
     assert found.mask is mask is None or torch.equal(found.mask, mask)
     assert tokens.shape == (5, 2, 1 + backbone.config.positions, 12)
     assert torch.allclose(tokens[:, 0], backbone.forward_features(data[0]), atol=1e-5)
+
+
+def test_a_family_says_what_its_inputs_may_look_like_as_well(backbone: Backbone) -> None:
+    """Images are mirrored, some of them; the order of words means something."""
+    x, stream = inputs_of(backbone.config), torch.Generator().manual_seed(0)
+    found = registry.family_of(backbone.config).augment(x, stream)
+    same = [torch.equal(a, b) for a, b in zip(found, x, strict=True)]
+    if isinstance(backbone.config, ViTConfig):
+        mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(found, x, strict=True)]
+        assert [not m for m in mirrored] == same
+        assert 0 < sum(same) < len(same)
+    else:
+        assert all(same)
 
 
 def test_narrowing_takes_views_of_the_first_units() -> None:

@@ -14,7 +14,7 @@ from models.backbone import elastic, features, importance, scoring, size, slicin
 from models.backbone.config import build, config_from
 from models.backbone.distillation import Distillation, distill
 from models.backbone.families.from_timm import adopt, config_of
-from models.backbone.families.vit import ViTConfig
+from models.backbone.families.vit import ViTConfig, flipped
 from models.backbone.family import Backbone
 
 CONFIG = ViTConfig(
@@ -230,7 +230,7 @@ def test_training_learns_and_is_reproducible() -> None:
     def run() -> Backbone:
         vit = build(CONFIG, seed=5)
         recipe = training.Training(epochs=150, batch_size=5, lr=3e-3, weight_decay=0.0)
-        training.fit(vit, (IMAGES, LABELS), recipe, torch.Generator().manual_seed(1))
+        training.fit(vit, (IMAGES, LABELS), recipe, torch.Generator().manual_seed(1), flipped)
         return vit
 
     one, two = run(), run()
