@@ -64,7 +64,7 @@ def timed(step: str, work: Callable[[], Result]) -> Result:
 def main(pretrained: bool) -> None:
     """Every step once."""
     torch.manual_seed(0)
-    settings = settings_of(load_scale("paper"), 0, Path("params.yaml"))
+    settings = settings_of(load_scale("paper", Path("evaluation")), 0, Path("params.yaml"))
     spec, data = settings.backbone, settings.data
     names = tuple(map(str, range(100)))
     info = ImageInfo(data.source, names, data.image_size, 3, (0.5,) * 3, (0.25,) * 3)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def paper(**overlay: object) -> Settings:
-    return settings_of(load_scale("paper"), 0, ROOT / "params.yaml", **overlay)
+    return settings_of(load_scale("paper", ROOT / "evaluation"), 0, ROOT / "params.yaml", **overlay)
 
 
 def test_it_is_the_paper_s_fleet_and_model() -> None:

@@ -86,15 +86,14 @@ def evaluate(only: tuple[str, ...], seeds: int | None, scale: str, params: Path)
     "--from",
     "folder",
     type=click.Path(path_type=Path),
-    default=Path("artifacts/evaluation"),
-    show_default=True,
-    help="What acme evaluate --scale default left.",
+    help="What acme evaluate --scale default left; artifacts/evaluation.",
 )
-def results(folder: Path) -> None:
+def results(folder: Path | None) -> None:
     """Write docs/results.md and the README's table from an evaluation."""
     from tasks.experiments.document import publish_page
+    from tasks.settings.case import Case
 
-    left = publish_page(folder)
+    left = publish_page(folder or Case.here().evaluation)
     print("docs/results.md is written" + (f"; unchanged: {', '.join(left)}" if left else ""))
 
 

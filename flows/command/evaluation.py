@@ -46,7 +46,8 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     from tasks.run.compute import Machine, hardware
     from tasks.tracking.candidates import Lineage, git_commit
 
-    bench = Bench(load_scale(scale), params, seeds)
+    case = Case.here()
+    bench = Bench(load_scale(scale, case.experiments.parent), params, seeds)
     start = time.monotonic()
     rows = flow_of(name)(bench)
     settings = bench.settings(0)
@@ -54,13 +55,13 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
         scale=scale,
         command=command_of(name, scale, seeds, params),
         hardware=hardware(Machine.of(settings.compute, settings.threads)),
-        git_commit=git_commit(Case.here()),
+        git_commit=git_commit(case),
         wall_s=round(time.monotonic() - start, 1),
     )
-    claims = results.publish(name, rows, how)
+    claims = results.publish(case.evaluation, name, rows, how)
     content = world.content_of(settings.data)
     lineage = Lineage(settings.data.source, content, how.git_commit, scale)
-    results.log(name, rows, claims, Case.here(), lineage)
+    results.log(name, rows, claims, case, lineage)
 
 
 def command_of(name: str, scale: str, seeds: int | None, params: Path) -> str:
@@ -77,7 +78,8 @@ def finish(scale: str) -> None:
 
     from tasks.experiments import results
 
-    rows = results.collect(scale)
+    case = Case.here()
+    rows = results.collect(case.evaluation, scale)
     console = Console(width=None if Console().is_terminal else 150)
     grid = Table(title=f"The paper's claims, scale {scale}", header_style="bold")
     for column in ("id", "paper", "ours", "95 % interval", "seeds", "verdict"):
@@ -93,4 +95,4 @@ def finish(scale: str) -> None:
             row["verdict"],
         )
     console.print(grid)
-    print(f"\nClaims, tables and pictures: {results.OUT}")
+    print(f"\nClaims, tables and pictures: {case.shown(case.evaluation)}")

@@ -14,7 +14,7 @@ from models.statistics import interval
 from tasks.experiments.fleet.claims import fleet_claims
 from tasks.experiments.fleet.claims import fleet_table as table_of
 from tasks.experiments.registry import EXPERIMENTS
-from tasks.experiments.results import OUT, collect
+from tasks.experiments.results import collect
 from tasks.run.errors import ArtifactError
 from tasks.run.files import atomic_write, read_json
 
@@ -42,7 +42,7 @@ HEADLINES = (  # of the README
 Row = dict[str, Any]
 
 
-def publish_page(out: Path = OUT, root: Path = Path()) -> list[str]:
+def publish_page(out: Path, root: Path = Path()) -> list[str]:
     """Copy a finished run into docs/results and write the page and the README's table from it.
 
     Returns:
@@ -59,7 +59,7 @@ def publish_page(out: Path = OUT, root: Path = Path()) -> list[str]:
     for name in chosen:
         for suffix in ("csv", "png", "json"):
             shutil.copyfile(out / f"{name}.{suffix}", target / f"{name}.{suffix}")
-    collect("default", target)
+    collect(target, "default")
     atomic_write(root / PAGE, render(target).encode())
     readme = (root / README).read_text()
     atomic_write(root / README, with_tables(readme, target).encode())

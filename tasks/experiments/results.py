@@ -23,7 +23,6 @@ from tasks.run.files import atomic_write, read_json, write_json
 from tasks.settings.case import Case
 from tasks.tracking.candidates import Candidate, Group, Lineage, Tracker
 
-OUT = Path("artifacts/evaluation")
 Row = dict[str, Any]
 
 
@@ -38,7 +37,7 @@ class Circumstances:
     wall_s: float
 
 
-def publish(name: str, rows: Sequence[Row], how: Circumstances, out: Path = OUT) -> list[Claim]:
+def publish(out: Path, name: str, rows: Sequence[Row], how: Circumstances) -> list[Claim]:
     """Write one experiment's table, picture and claims."""
     frame, experiment = pd.DataFrame(rows), EXPERIMENTS[name]
     claims = experiment.judge(frame)
@@ -50,7 +49,7 @@ def publish(name: str, rows: Sequence[Row], how: Circumstances, out: Path = OUT)
     return claims
 
 
-def collect(scale: str, out: Path = OUT) -> list[Row]:
+def collect(out: Path, scale: str) -> list[Row]:
     """All claims of this scale that lie in ``out``, written to ``claims.json``."""
     rows: list[Row] = []
     for name in EXPERIMENTS:

@@ -20,8 +20,6 @@ from tasks.settings.fields import (
 )
 from tasks.settings.params import Settings, load, merged
 
-FOLDER = Path("evaluation")
-
 
 class Point(Frozen):
     """A variant of the grid."""
@@ -89,8 +87,8 @@ class Scale(Frozen):
     windows: tuple[PositiveFloat, ...]  # gamma_p of the ablation
 
 
-def load_scale(name: str, folder: Path = FOLDER) -> Scale:
-    """Read and validate ``<name>.yaml``.
+def load_scale(name: str, folder: Path) -> Scale:
+    """Read and validate ``<name>.yaml`` of a folder.
 
     Raises:
         SettingsError: no such scale, or a value is impossible.

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 from tasks.experiments.scale import merged
-
-DIGITS = Path("artifacts/work/digits")
+from tasks.run.store import Store
 
 
 def second_folder(overlay: Mapping[str, Any]) -> dict[str, Any]:
     """``overlay`` with its data folder; where it names none, the digits that come along."""
     if "folder" in overlay.get("data", {}):
         return dict(overlay)
-    if not DIGITS.is_dir():
-        partial = DIGITS.with_name(f".digits.{os.getpid()}.partial")
+    digits = Store.here().folder.with_name("digits")
+    if not digits.is_dir():
+        partial = digits.with_name(f".digits.{os.getpid()}.partial")
         write_digits(partial)
-        partial.rename(DIGITS)  # whole or not at all: a killed run leaves no part of a data set
-    return merged(overlay, {"data": {"folder": str(DIGITS)}})
+        partial.rename(digits)  # whole or not at all: a killed run leaves no part of a data set
+    return merged(overlay, {"data": {"folder": str(digits)}})
 
 
 def write_digits(folder: Path) -> None:

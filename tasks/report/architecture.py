@@ -15,10 +15,10 @@ import pandas as pd
 from tasks.links.kinds import Kind, declared
 from tasks.report.figures import COOL, INK
 from tasks.run.files import atomic_write
+from tasks.settings.case import Case
 
 PAGE, PICTURE = Path("docs/architecture.md"), Path("docs/architecture.svg")
 SIZES = Path("docs/messages.csv")  # what the kinds weighed in the run that the page shows
-LEDGERS = (Path("artifacts/backbone/ledger.parquet"), Path("artifacts/customize/ledger.parquet"))
 LAYERS = ("flows", "tasks", "models")
 UP, RAW, PLAIN = "#b45309", "#b91c1c", "#52606d"
 WIDTH, BOX, LINE = 9.0, 1.16, 0.24  # inches: the picture, a tier, a message
@@ -235,7 +235,8 @@ def tables(root: Path) -> dict[str, str]:
 
 def main(root: Path = Path()) -> None:
     """Write sizes (where there are ledgers), tables and picture below ``root``."""
-    ledgers = [root / path for path in LEDGERS]
+    case = Case(root)
+    ledgers = [outcome / "ledger.parquet" for outcome in (case.backbone, case.customize)]
     if all(path.exists() for path in ledgers):
         measure(ledgers).to_csv(root / SIZES)
     atomic_write(root / PAGE, page_with((root / PAGE).read_text(), tables(root)).encode())

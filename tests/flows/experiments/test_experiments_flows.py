@@ -165,12 +165,13 @@ def test_a_test_sample_in_validation_stops_the_evaluation(
 @pytest.mark.slow
 def test_every_experiment_runs_and_leaves_its_results(tiny: Callable[..., Any]) -> None:
     how = results.Circumstances("quick", "acme evaluate", "CPU", "abc", 1.0)
+    out = Path("evaluation-of-a-test")
     for name in EXPERIMENTS:
         rows = tiny(name)
-        claims = results.publish(name, rows, how)
+        claims = results.publish(out, name, rows, how)
         assert claims
         assert all(claim.id.startswith(f"{name}.") for claim in claims)
-        assert (results.OUT / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    collected = results.collect("quick")
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    collected = results.collect(out, "quick")
     assert {row["id"].split(".")[0] for row in collected} == set(EXPERIMENTS)
-    assert json.loads((results.OUT / "claims.json").read_text()) == collected
+    assert json.loads((out / "claims.json").read_text()) == collected

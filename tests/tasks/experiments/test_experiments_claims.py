@@ -18,6 +18,7 @@ from tasks.experiments.scale import load_scale, settings_of
 from tasks.links.records import Variant
 from tasks.run.errors import SettingsError
 from tasks.settings.params import load, merged
+from tests.tiny import ROOT
 
 
 @pytest.mark.parametrize(
@@ -128,8 +129,8 @@ def test_headers_are_paired_by_seed_and_backbone() -> None:
 def test_what_is_published_is_collected(tmp_path) -> None:  # type: ignore[no-untyped-def]
     how = How("quick", "acme evaluate", "CPU", "abc", 1.0)
     claims = publish("fig8", header_rows().to_dict("records"), how, tmp_path)
-    assert [c.id for c in claims] == [row["id"] for row in collect("quick", tmp_path)]
-    assert collect("default", tmp_path) == []
+    assert [c.id for c in claims] == [row["id"] for row in collect(tmp_path, "quick")]
+    assert collect(tmp_path, "default") == []
     assert (tmp_path / "fig8.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(tmp_path / "fig8.csv")) == len(header_rows())
 
@@ -147,7 +148,7 @@ def test_an_experiment_has_its_flow_its_claims_and_its_picture(name: str) -> Non
 def test_scales_are_valid_on_top_of_the_shipped_settings(name: str) -> None:
     from pathlib import Path
 
-    scale = load_scale(name)
+    scale = load_scale(name, ROOT / "evaluation")
     assert settings_of(scale, 3, Path("params.yaml")).seed == 3
     digits = settings_of(scale, 0, Path("params.yaml"), **scale.digits)
     assert digits.data.image_size == 8
@@ -156,7 +157,7 @@ def test_scales_are_valid_on_top_of_the_shipped_settings(name: str) -> None:
 
 def test_an_unknown_scale_is_named() -> None:
     with pytest.raises(SettingsError, match="unknown scale 'huge'"):
-        load_scale("huge")
+        load_scale("huge", ROOT / "evaluation")
 
 
 def test_overlays_merge_where_both_are_mappings() -> None:
