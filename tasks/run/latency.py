@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 
 def seconds_a_call(
@@ -18,6 +18,10 @@ def seconds_a_call(
     """Measured seconds of single calls of ``model(example)`` (several arguments as a tuple), each
     after two that warm up, on as many threads as torch uses now; a GPU is waited for. At least
     ``repeats`` of them, and as many as take ``at_least_s`` together."""
+    # it looks for a compiler of CUDA when it is imported, and complains where there is no GPU
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    from torch.utils.benchmark import Timer
+
     timer = Timer(
         "model(*inputs)",
         globals={"model": model, "inputs": example if isinstance(example, tuple) else (example,)},

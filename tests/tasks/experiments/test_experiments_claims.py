@@ -128,7 +128,7 @@ def test_headers_are_paired_by_seed_and_backbone() -> None:
 
 def test_what_is_published_is_collected(tmp_path) -> None:  # type: ignore[no-untyped-def]
     how = How("quick", "acme evaluate", "CPU", "abc", 1.0)
-    claims = publish("fig8", header_rows().to_dict("records"), how, tmp_path)
+    claims = publish(tmp_path, "fig8", header_rows().to_dict("records"), how)
     assert [c.id for c in claims] == [row["id"] for row in collect(tmp_path, "quick")]
     assert collect(tmp_path, "default") == []
     assert (tmp_path / "fig8.png").read_bytes().startswith(b"\x89PNG")
