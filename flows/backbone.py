@@ -13,7 +13,7 @@ from flows.on_device import LocalCarrier
 from tasks.cloud import backbone as cloud
 from tasks.cloud.matching import match
 from tasks.cloud.public import Public
-from tasks.cloud.reference import check_depth, train_reference
+from tasks.cloud.reference import check_depth, take_checkpoint, train_reference
 from tasks.cloud.registered import bring, is_registered
 from tasks.device.own import Own
 from tasks.edge.statistics import send_statistics
@@ -24,7 +24,7 @@ from tasks.run.step import run_step
 from tasks.run.store import Ref
 from tasks.settings.case import Case
 from tasks.settings.fleet import Cluster
-from tasks.settings.params import Grid, Settings
+from tasks.settings.params import Grid, ReferenceModel, Settings
 
 
 @flow(
@@ -36,7 +36,7 @@ from tasks.settings.params import Grid, Settings
 def backbone(case: Case, settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
     job = Job.of(case, settings, devices=())  # the cloud sees no device's data
-    elastic = elastic_backbone(job, registered_reference(settings))
+    elastic = elastic_backbone(job, given_reference(settings))
     variants = scored_grid(job, elastic)
 
     fitted = [cluster_backbone(job, cluster, elastic, variants) for cluster in settings.fleet]
@@ -49,21 +49,22 @@ def backbone(case: Case, settings: Settings) -> None:
     )
 
 
-def registered_reference(settings: Settings) -> Ref | None:
-    """The reference model, brought from the registry where its name is one of the registry's."""
-    name = settings.backbone.reference.name
-    if name is None or not is_registered(name):
-        return None
-    return run_step(bring, name, Case.here().project)
+def given_reference(settings: Settings) -> Ref | None:
+    """What the reference starts from: a model of the registry, where its name is one of the
+    registry's, or a file of weights, which lies where the flow runs."""
+    reference = settings.backbone.reference
+    if reference.name is not None and is_registered(reference.name):
+        return run_step(bring, reference.name, Case.here().project)
+    return take_checkpoint(reference.checkpoint) if reference.checkpoint else None
 
 
-def elastic_backbone(job: Job, registered: Ref | None) -> Ref:
-    """Alg. 1, lines 2-4, from ``registered`` where the reference is."""
+def elastic_backbone(job: Job, given: Ref | None) -> Ref:
+    """Alg. 1, lines 2-4, from the reference that was ``given``, if one was."""
     spec, seed, machine = job.settings.backbone, job.settings.seed, job.machine
     data = Public(job.world.cloud, job.world.info)
-    given, grid = spec.reference, spec.part(Grid)
-    run_step(check_depth, given, data.info, max(grid.depths), registered)
-    reference = run_step(train_reference, data, given, spec.training, seed, machine, registered)
+    model, grid = spec.reference.part(ReferenceModel), spec.part(Grid)
+    run_step(check_depth, model, data.info, max(grid.depths), given)
+    reference = run_step(train_reference, data, model, spec.training, seed, machine, given)
     ranked = run_step(cloud.rank, reference, data, spec.importance_samples, machine)
     return run_step(cloud.distil, ranked, data, grid, spec.distillation, seed, machine)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
-from flows.backbone import cluster_backbone, elastic_backbone, registered_reference, scored_grid
+from flows.backbone import cluster_backbone, elastic_backbone, given_reference, scored_grid
 from flows.customize import owned, refine_on_devices, search_at_edge
 from flows.experiments.bench import OPTIONS, Bench, Row, job_of
 from flows.job import Job
@@ -19,7 +21,7 @@ from tasks.data.samples import CLOUD, World
 from tasks.experiments.central import cells as central
 from tasks.links.asking import Link
 from tasks.links.link import Message
-from tasks.run.cached import cached
+from tasks.run.cached import KEY, cached
 from tasks.run.store import Ref
 from tasks.settings.params import Cluster, Grid, HeaderSearch
 
@@ -30,9 +32,9 @@ def table1(bench: Bench) -> list[Row]:
     rows = []
     for seed in bench.costly():
         settings = bench.settings(seed)
-        job, registered = job_of(settings), registered_reference(settings)
+        job, given = job_of(settings), given_reference(settings)
         for system in (acme, centralised):
-            rows.append({"seed": seed, **system(job, registered)})
+            rows.append({"seed": seed, **system(job, given, key_of(job))})
     return rows
 
 
@@ -45,13 +47,20 @@ def clock(seconds: dict[str, float], tier: str) -> Iterator[None]:
     seconds[tier] = seconds.get(tier, 0.0) + time.perf_counter() - start
 
 
-@cached("ACME, from nothing")
-def acme(job: Job, registered: Ref | None) -> Row:
+def key_of(job: Job) -> str:
+    """Of all that decides a job, wherever its files lie."""
+    paths: Any = {"data": {"folder", "origin"}, "backbone": {"reference": {"checkpoint"}}}
+    parts = [job.settings.model_dump_json(exclude=paths), repr(job.world), repr(job.machine)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+@cached("ACME, from nothing", cache_policy=KEY - "job")  # `key` stands for it
+def acme(job: Job, given: Ref | None, key: str) -> Row:
     """The three tiers, one after the other on this machine."""
     data, messages, seconds = job.world, list[Message](), dict[str, float]()
     rows, sizes, chosen = [], [], []
     with clock(seconds, "cloud_s"):
-        elastic = elastic_backbone(job, registered)
+        elastic = elastic_backbone(job, given)
         variants = scored_grid(job, elastic)
     for cluster in job.settings.fleet:
         with clock(seconds, "cloud_s"):
@@ -72,8 +81,8 @@ def acme(job: Job, registered: Ref | None) -> Row:
     return about | row_of(rows, messages, seconds)
 
 
-@cached("centralised, from nothing")
-def centralised(job: Job, registered: Ref | None) -> Row:
+@cached("centralised, from nothing", cache_policy=KEY - "job")
+def centralised(job: Job, given: Ref | None, key: str) -> Row:
     """All raw data go up; one server trains, searches backbone and header together for every
     cluster's limit, and tunes for every device."""
     settings, data, machine, info = job.settings, job.world, job.machine, job.world.info
@@ -88,7 +97,7 @@ def centralised(job: Job, registered: Ref | None) -> Row:
     with clock(seconds, "cloud_s"):
         pooled = central.pool(data.cloud, messages, info)
         everything = replace(job, world=World(info, {**data.samples, CLOUD: pooled.samples}))
-        elastic = elastic_backbone(everything, registered)
+        elastic = elastic_backbone(everything, given)
     for cluster in settings.fleet:
         own = own_data(data, cluster)
         with clock(seconds, "cloud_s"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +21,21 @@ from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
 from tasks.run.modules import load_backbone, put_backbone
 from tasks.run.progress import progress
-from tasks.run.store import Ref
+from tasks.run.store import Ref, adopt, read
 from tasks.settings import params as settings
+
+CHECKPOINT = "checkpoint"
+"""The kind of content of a file of weights that the settings name."""
 
 
 @retried("cloud: look at the reference")
 def check_depth(
-    reference: settings.Reference, info: DataInfo, deepest: int, registered: Ref | None
+    reference: settings.ReferenceModel, info: DataInfo, deepest: int, given: Ref | None
 ) -> None:
     """Before anything trains: raises SettingsError if the reference has fewer layers than the
     grid's ``deepest`` variant, or cannot be had at all."""
-    bare = reference.model_copy(update={"pretrained": False, "checkpoint": None})
+    bare = reference.model_copy(update={"pretrained": False})
+    registered = None if given is not None and given.kind == CHECKPOINT else given
     depth = reference_model(bare, info, 0, registered).config.depth
     if depth < deepest:
         raise SettingsError(f"backbone.depths: {deepest}, but the reference has {depth} layers")
@@ -37,20 +44,20 @@ def check_depth(
 @cached("cloud: train the reference")
 def train_reference(
     public: Public,
-    reference: settings.Reference,
+    reference: settings.ReferenceModel,
     recipe: training.Training,
     seed: int,
     machine: Machine,
-    registered: Ref | None = None,
+    given: Ref | None = None,
 ) -> Ref:
-    """theta_0: from the registry, a hub or a checkpoint where the settings say so, then trained on
-    the public train split (``epochs: 0`` leaves it as it is).
+    """theta_0: from what was ``given`` (see :func:`reference_model`) or a hub where the settings
+    say so, then trained on the public train split (``epochs: 0`` leaves it as it is).
 
     Raises:
         SettingsError: the model does not exist, or cannot be sliced.
     """
     device = machine.prepare()
-    vit = reference_model(reference, public.info, seed, registered).to(device)
+    vit = reference_model(reference, public.info, seed, given).to(device)
     generator = torch.Generator().manual_seed(seed)
     with progress("cloud: training the reference") as on_step:
         augment = family_of(vit.config).augment
@@ -59,31 +66,41 @@ def train_reference(
 
 
 def reference_model(
-    spec: settings.Reference,
+    spec: settings.ReferenceModel,
     info: DataInfo,
     seed: int,
-    registered: Ref | None = None,
+    given: Ref | None = None,
 ) -> Backbone:
-    """The reference model as the settings name it, with its weights where they name some;
-    ``registered`` is what :func:`tasks.cloud.registered.bring` brought.
+    """The reference model as the settings name it, with its weights where they are ``given``: what
+    :func:`tasks.cloud.registered.bring` or :func:`take_checkpoint` brought.
 
     Raises:
-        SettingsError: the model or its checkpoint does not exist or does not fit together, or
-            cannot be sliced.
+        SettingsError: the model does not exist or does not fit to its checkpoint, or cannot be
+            sliced.
     """
     images = of_images(info)
-    if spec.checkpoint is not None and not spec.checkpoint.is_file():
-        raise SettingsError(f"backbone.reference.checkpoint: no file {spec.checkpoint}")
+    checkpoint = given if given is not None and given.kind == CHECKPOINT else None
     try:
-        if registered:
-            vit = _by_registry(registered, images, seed)
+        if given is not None and checkpoint is None:
+            vit = _by_registry(given, images, seed)
         elif spec.name is None:
-            vit = _by_dimensions(spec, images, seed)
+            vit = _by_dimensions(spec, images, seed, checkpoint)
         else:
-            vit = _by_name(spec, images, seed)
+            vit = _by_name(spec, images, seed, checkpoint)
     except (ValueError, TypeError, RuntimeError, OSError, AssertionError) as error:
         raise SettingsError(f"backbone.reference: {error}") from None
     return vit
+
+
+def take_checkpoint(path: Path) -> Ref:
+    """A file of weights, kept by its content: another file at the same path is another input.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    if not path.is_file():
+        raise SettingsError(f"backbone.reference.checkpoint: no file {path}")
+    return adopt(CHECKPOINT, path)
 
 
 def _by_registry(registered: Ref, info: ImageInfo, seed: int) -> Backbone:
@@ -103,7 +120,9 @@ def _by_registry(registered: Ref, info: ImageInfo, seed: int) -> Backbone:
     return vit
 
 
-def _by_dimensions(spec: settings.Reference, info: ImageInfo, seed: int) -> Backbone:
+def _by_dimensions(
+    spec: settings.ReferenceModel, info: ImageInfo, seed: int, checkpoint: Ref | None
+) -> Backbone:
     vit = build(
         ViTConfig(
             image_size=info.image_size,
@@ -118,24 +137,28 @@ def _by_dimensions(spec: settings.Reference, info: ImageInfo, seed: int) -> Back
         ),
         seed,
     )
-    if spec.checkpoint is not None:
+    if checkpoint is not None:
         from timm.models import load_state_dict
 
-        vit.load_state_dict(load_state_dict(str(spec.checkpoint)))
+        with _file_of(checkpoint) as path:
+            vit.load_state_dict(load_state_dict(str(path)))
     return vit
 
 
-def _by_name(spec: settings.Reference, info: ImageInfo, seed: int) -> Backbone:
+def _by_name(
+    spec: settings.ReferenceModel, info: ImageInfo, seed: int, checkpoint: Ref | None
+) -> Backbone:
     """A checkpoint is read as hub weights are: timm resamples patch and position embeddings to the
     image size and channels, and leaves out a classifier of other classes."""
     import timm
 
-    from models.backbone.families.from_timm import adopt
+    from models.backbone.families import from_timm
 
     if spec.name not in timm.list_models():
         raise SettingsError(f"backbone.reference.name: timm has no model {spec.name!r}")
-    source = _checkpoint_source(spec.name, spec.checkpoint) if spec.checkpoint else None
-    with torch.random.fork_rng(devices=[]):
+    with ExitStack() as stack, torch.random.fork_rng(devices=[]):
+        path = stack.enter_context(_file_of(checkpoint)) if checkpoint else None
+        source = _checkpoint_source(spec.name, path) if path else None
         torch.manual_seed(seed)
         vit = timm.create_model(
             spec.name,
@@ -145,7 +168,18 @@ def _by_name(spec: settings.Reference, info: ImageInfo, seed: int) -> Backbone:
             in_chans=info.channels,
             num_classes=len(info.classes),
         )
-    return adopt(vit)
+    return from_timm.adopt(vit)
+
+
+@contextmanager
+def _file_of(checkpoint: Ref) -> Iterator[Path]:
+    """The checkpoint as a file whose name says its format, as timm wants it."""
+    payload = read(checkpoint)
+    safe = payload[8:9] == b"{"  # the header of safetensors, behind its length; else torch's
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"checkpoint.{'safetensors' if safe else 'pth'}"
+        path.write_bytes(payload)
+        yield path
 
 
 def _checkpoint_source(name: str, path: Path) -> dict[str, Any]:
@@ -160,7 +194,7 @@ def _checkpoint_source(name: str, path: Path) -> dict[str, Any]:
     missing = [k for k in needed if k not in state and not k.startswith("head.")]
     if missing:
         raise SettingsError(
-            f"backbone.reference.checkpoint: {path} is not of {name}: it has no {missing[0]} "
+            f"backbone.reference.checkpoint: the file is not of {name}: it has no {missing[0]} "
             f"({len(missing)} of {len(needed)} tensors are missing)"
         )
     return {"file": str(path), "num_classes": len(state.get("head.weight", ()))}

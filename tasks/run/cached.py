@@ -2,26 +2,23 @@
 
 Prefect owns reuse *inside* a stage (a killed stage continues where it stopped); DVC owns reuse
 between stages. A cached task's key is made of all that its result is made of: its inputs (they are
-references, never tensors), the content of files that an input names, the code of its module and of
-what that imports, and the versions of the libraries that compute.
+references, never tensors or paths), the code of its module and of what that imports, and the
+versions of the libraries that compute.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import INPUTS, CachePolicy
 from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
-from pydantic import BaseModel
 
 from tasks.run.closure import code_version
 from tasks.run.errors import AcmeError
@@ -87,17 +84,6 @@ class Code(CachePolicy):
         return f"{name}-{code_version(function.__module__)}-{libraries()}"
 
 
-class NamedFiles(CachePolicy):
-    """The content of every file whose path is an input, or part of one: another file at the same
-    path is another input."""
-
-    def compute_key(
-        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: Any, **_: Any
-    ) -> str | None:
-        named = sorted({path for path in _paths(inputs) if path.is_file()})
-        return "-".join(_file_hash(path) for path in named) or None
-
-
 @cache
 def libraries() -> str:
     """Hash of the installed versions of :data:`LIBRARIES`."""
@@ -111,24 +97,6 @@ def _version(name: str) -> str:
         return "absent"
 
 
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _paths(value: Any) -> Iterator[Path]:
-    """All paths in a value: in records, settings, mappings and sequences."""
-    if isinstance(value, Path):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _paths(list(value.values()))
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _paths(item)
-    elif isinstance(value, BaseModel) or dataclasses.is_dataclass(value):
-        yield from _paths(list(vars(value).values()))
-
-
 RETRIED: dict[str, Any] = {
     "retries": 2,
     "retry_delay_seconds": exponential_backoff(backoff_factor=2),
@@ -136,7 +104,7 @@ RETRIED: dict[str, Any] = {
     "retry_condition_fn": worth_retrying,
     "timeout_seconds": 3600,
 }
-KEY = INPUTS + NamedFiles() + Code()
+KEY = INPUTS + Code()
 CACHED: dict[str, Any] = {
     **RETRIED,
     "on_completion": [note_end],

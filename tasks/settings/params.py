@@ -58,10 +58,11 @@ class Partition(Frozen):
         return self
 
 
-class Reference(Frozen):
+class ReferenceModel(Frozen):
+    """Which model the reference is, wherever its weights lie."""
+
     name: str | None = None
     pretrained: bool = False
-    checkpoint: Path | None = None
     patch_size: Positive
     dim: Positive
     depth: Positive
@@ -74,12 +75,18 @@ class Reference(Frozen):
         return bool(self.name and self.name.startswith("models:/") and "@" in self.name)
 
     @model_validator(mode="after")
-    def _weights_have_a_model(self) -> Reference:
+    def _weights_have_a_model(self) -> ReferenceModel:
         if self.pretrained and self.name is None:
             raise ValueError("pretrained needs the `name` of a timm model")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         return self
+
+
+class Reference(ReferenceModel):
+    """And a file of weights. Tasks get its content, not its path."""
+
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)

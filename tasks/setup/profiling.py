@@ -22,7 +22,7 @@ from tasks.run.latency import seconds_a_call
 from tasks.run.progress import progress
 from tasks.run.store import Ref
 from tasks.settings.case import Case
-from tasks.settings.params import Settings
+from tasks.settings.params import ReferenceModel, Settings
 from tasks.setup.power import Counter, find_counter
 
 BATCH, CLASSES = 32, 10
@@ -73,7 +73,8 @@ def profile(settings: Settings, watt: float | None, registered: Ref | None = Non
         Machine.of(settings.compute, settings.threads).prepare(),
         of_images(_info(settings)),
     )
-    spec = settings.backbone.reference.model_copy(update={"pretrained": False, "checkpoint": None})
+    model = settings.backbone.reference.part(ReferenceModel)
+    spec = model.model_copy(update={"pretrained": False})
     vit = reference_model(spec, info, settings.seed, registered)
     pixels = torch.rand(BATCH, info.channels, info.image_size, info.image_size, device=place)
     counter = find_counter(_gpu(place))

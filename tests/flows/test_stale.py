@@ -295,7 +295,12 @@ class Replay:
 
     def run(self, settings: Any) -> dict[tuple[str, str], str | None]:
         """The keys of all cached tasks of both phases."""
-        from flows.backbone import cluster_backbone, elastic_backbone, scored_grid
+        from flows.backbone import (
+            cluster_backbone,
+            elastic_backbone,
+            given_reference,
+            scored_grid,
+        )
         from flows.customize import customize_cluster
         from flows.job import Job
         from tasks.data.samples import read_world
@@ -306,7 +311,7 @@ class Replay:
         world = read_world(Case.here().partition, [f"device-0{i}" for i in range(4)])
         world.samples["device-04"] = world.samples["device-00"]  # another name: the data stay
         job = Job(settings, world, Machine.of(settings.compute, settings.threads))
-        elastic = elastic_backbone(job, None)
+        elastic = elastic_backbone(job, given_reference(settings))
         variants = scored_grid(job, elastic)
         for cluster in settings.fleet[:1]:
             fitted = cluster_backbone(job, cluster, elastic, variants)

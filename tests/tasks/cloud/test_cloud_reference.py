@@ -9,17 +9,22 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from tasks.cloud.reference import check_depth, reference_model
+from tasks.cloud.reference import check_depth, reference_model, take_checkpoint
 from tasks.data.modality import ImageInfo
 from tasks.run.errors import SettingsError
-from tasks.settings.params import Reference
+from tasks.settings.params import ReferenceModel
 
 INFO = ImageInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
 SMALL = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
 
 
-def spec(**changes: object) -> Reference:
-    return Reference.model_validate({**SMALL, **changes})
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def spec(**changes: object) -> ReferenceModel:
+    return ReferenceModel.model_validate({**SMALL, **changes})
 
 
 def test_by_dimensions_from_the_seed() -> None:
@@ -39,7 +44,7 @@ def test_a_checkpoint_gives_its_weights(tmp_path: Path, suffix: str, name: str |
         torch.save(trained.state_dict(), path)
     else:
         save_file(trained.state_dict(), path)
-    loaded = reference_model(spec(name=name, checkpoint=path), info, seed=0).eval()
+    loaded = reference_model(spec(name=name), info, 0, take_checkpoint(path)).eval()
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(loaded(x), trained(x))
 
@@ -50,7 +55,7 @@ def test_a_checkpoint_of_other_classes_size_and_channels_is_adapted(tmp_path: Pa
     path = tmp_path / "imagenet.safetensors"
     save_file(original.state_dict(), path)
     info = ImageInfo("test", ("a", "b", "c"), 32, 1, (0.5,), (0.5,))
-    loaded = reference_model(spec(name=name, checkpoint=path), info, seed=0)
+    loaded = reference_model(spec(name=name), info, 0, take_checkpoint(path))
     for block, other in zip(loaded.blocks, original.blocks, strict=True):
         assert torch.equal(block.mlp.fc1.weight, other.mlp.fc1.weight)
     kernel, summed = loaded.patch_embed.proj.weight, original.patch_embed.proj.weight.sum(1)
@@ -63,7 +68,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file(timm.create_model("resmlp_12_224").state_dict(), path)
     with pytest.raises(SettingsError, match="is not of vit_tiny_patch16_224"):
-        reference_model(spec(name="vit_tiny_patch16_224", checkpoint=path), INFO, 0)
+        reference_model(spec(name="vit_tiny_patch16_224"), INFO, 0, take_checkpoint(path))
 
 
 @pytest.mark.parametrize(
@@ -71,12 +76,24 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     [
         ({"name": "vit_of_the_future"}, "vit_of_the_future"),
         ({"name": "resnet18"}, "backbone.reference"),
-        ({"checkpoint": "nowhere.pth"}, "nowhere.pth"),
     ],
 )
 def test_what_cannot_be_a_reference_is_named(changes: dict[str, object], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         reference_model(spec(**changes), INFO, 0)
+
+
+def test_a_checkpoint_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"checkpoint: no file nowhere\.pth"):
+        take_checkpoint(Path("nowhere.pth"))
+
+
+def test_another_file_at_the_same_path_is_another_input(tmp_path: Path) -> None:
+    path, found = tmp_path / "weights.safetensors", []
+    for content in (b"one", b"two", b"one"):
+        path.write_bytes(content)
+        found.append(take_checkpoint(path))
+    assert found[0] == found[2] != found[1]
 
 
 def test_too_shallow_a_reference_is_refused() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from importlib import import_module
+from pathlib import PurePath
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
+from prefect import Task
+from pydantic import BaseModel
 
 from models.backbone.training import fit
 from models.matching.selection import NothingFitsError
@@ -14,7 +19,8 @@ from tasks.run.cached import KEY, cached, libraries, worth_retrying
 from tasks.run.compute import Machine, prepare
 from tasks.run.errors import AcmeError, ArtifactError, LinkError, SettingsError
 from tasks.run.modules import load_backbone, load_header
-from tasks.settings.params import Reference
+from tasks.settings.params import Reference, Settings
+from tests.tiny import ROOT
 
 
 class Ended:
@@ -60,17 +66,48 @@ def key(function: Any, **inputs: Any) -> str | None:
     return KEY.compute_key(Context(function), inputs, {})
 
 
-def test_another_file_at_the_same_path_is_another_key(tmp_path: Path) -> None:
-    small = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
-    file = tmp_path / "weights.safetensors"
-    reference = Reference.model_validate({**small, "checkpoint": file})
-    found = []
-    for content in (None, b"one", b"two", b"one"):
-        if content is not None:
-            file.write_bytes(content)
-        found.append(key(load_backbone, spec=reference))
-    assert found[1] == found[3]
-    assert len(set(found)) == 3
+def cached_tasks() -> dict[str, Task]:
+    """Every cached task of the program."""
+    found = {}
+    for path in [
+        f for room in ("flows", "tasks") for f in sorted((ROOT / room).rglob("[a-z]*.py"))
+    ]:
+        module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        tasks = [v for v in vars(module).values() if isinstance(v, Task) and v.persist_result]
+        found |= {f"{task.fn.__module__}.{task.fn.__name__}": task for task in tasks}
+    return found
+
+
+def keyed(task: Task) -> dict[str, Any]:
+    """The annotations of what a task's key is made of."""
+    hints = {name: hint for name, hint in get_type_hints(task.fn).items() if name != "return"}
+    policies = getattr(task.cache_policy, "policies", [])
+    left_out = {name for policy in policies for name in getattr(policy, "exclude", ())}
+    return {name: hint for name, hint in hints.items() if name not in left_out}
+
+
+def holds_a_path(hint: Any) -> bool:
+    """Whether a value of this type may hold a path: a record's fields, a sequence's items."""
+    if isinstance(hint, type) and issubclass(hint, PurePath):
+        return True
+    if is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, BaseModel)):
+        return any(map(holds_a_path, get_type_hints(hint).values()))
+    return any(map(holds_a_path, get_args(hint)))
+
+
+def test_no_path_is_in_a_key() -> None:
+    """A path means nothing on another machine, and another file at it is another input."""
+    assert holds_a_path(Reference)
+    assert holds_a_path(Mapping[str, tuple[Settings, ...]])
+    tasks = cached_tasks()
+    assert len(tasks) > 30
+    named = {
+        f"{name}: {field}"
+        for name, task in tasks.items()
+        for field, hint in keyed(task).items()
+        if holds_a_path(hint)
+    }
+    assert not named
 
 
 def test_the_key_follows_inputs_code_and_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
