@@ -48,8 +48,7 @@ def customize(case: Case, settings: Settings) -> None:
     for cluster in settings.fleet:
         results.append(customize_cluster(job, cluster, read_cut(case.backbone, cluster.edge)))
         update_progress_artifact(shown, 100 * len(results) / len(settings.fleet))
-    classes = len(job.world.info.classes)
-    calls = [(*owned, classes) for owned in job.world.devices.items()]
+    calls = [(*owned, job.world.info) for owned in job.world.devices.items()]
     facts = run_steps(on_device.describe_data, calls)
     keep = kinds(settings.refinement.exchange)
     publish_customization(case.customize, results, facts, keep)

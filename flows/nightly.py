@@ -131,9 +131,9 @@ def look_at(case: Case, device: Device, limits: Thresholds) -> Finding:
     if then is None:
         return Finding(name, "drifted", "nothing is kept of the data of its champion")
     try:
-        classes = read_info(case.partition).classes
+        info = read_info(case.partition)
         out = case.nightly / name / "check"
-        found = run_step(on_device.check_data, samples, then, classes, limits, out)
+        found = run_step(on_device.check_data, samples, then, info, limits, out)
     except AcmeError as error:
         return Finding(name, "unfit", str(error))
     words = ", ".join(f"{column} moved by {nats:.3f} nats" for column, nats in found.items())
@@ -156,7 +156,7 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
         case.nightly,
     )
     write_ledger(case.nightly / device.name / "ledger.parquet", messages)
-    facts = run_step(on_device.describe_data, device.name, samples, len(info.classes))
+    facts = run_step(on_device.describe_data, device.name, samples, info)
     remember(case.nightly, facts)
     registry = Registry(case.project)
     champion = registry.find(device_model(case, device.name), CHAMPION)

@@ -80,7 +80,7 @@ def _attributes(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 
 def _share(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    return try_steps(share, [(own,) for own in carrier.of(asks)])
+    return try_steps(share, [(own, carrier.job.world.info) for own in carrier.of(asks)])
 
 
 def _adopt(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:

@@ -28,7 +28,7 @@ def export_device(
         RegistryError: it has no champion.
         DeliveryError: the export is not what was trained, or too large for the device.
     """
-    from tasks.data.samples import samples_ref
+    from tasks.data.samples import read_info, samples_ref
     from tasks.delivery.export import Source, export
     from tasks.run.compute import prepare
     from tasks.tracking.registry import CHAMPION, HOW_TO_GET_ONE, Registry, device_model
@@ -46,9 +46,8 @@ def export_device(
         state = registry.state_file(champion, Path(scratch))
         if state is None:
             raise RegistryError(f"{model}: version {champion.number} holds no safetensors state")
-        source = Source(
-            chosen, model, champion.number, state, samples_ref(chosen.name, case.partition)
-        )
+        samples, info = samples_ref(chosen.name, case.partition), read_info(case.partition)
+        source = Source(chosen, model, champion.number, state, samples, info)
         manifest = export(source, name, int8, place)
     print_manifest(manifest, case.shown(place))
     return manifest

@@ -93,7 +93,7 @@ def centralised(job: Job, given: Ref | None, key: str) -> Row:
     )
     seconds: dict[str, float] = {}
     rows, chosen = [], []
-    messages = [central.upload(name, ref) for name, ref in data.devices.items()]
+    messages = [central.upload(name, ref, info) for name, ref in data.devices.items()]
     with clock(seconds, "cloud_s"):
         pooled = central.pool(data.cloud, messages, info)
         everything = replace(job, world=World(info, {**data.samples, CLOUD: pooled.samples}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from annotated_types import Gt
 
 from tasks.data import suite
 from tasks.data.histograms import BINS, by_chance, edges, observed
+from tasks.data.modality import DataInfo
 from tasks.links.records import DataFacts
 from tasks.run.errors import ValidationError
 from tasks.run.store import Ref
@@ -27,7 +27,7 @@ class Thresholds:
 
 
 def check(
-    now: Ref, then: DataFacts, classes: Sequence[str], thresholds: Thresholds, out: Path
+    now: Ref, then: DataFacts, info: DataInfo, thresholds: Thresholds, out: Path
 ) -> dict[str, float]:
     """Run the suite ``device`` on a device's data; leave its result and Data Docs in ``out``. Only
     whether and how far they drifted leaves the device.
@@ -38,7 +38,8 @@ def check(
     Raises:
         ValidationError: the data are not fit to train on.
     """
-    labels, brightness = observed(now)
+    labels, brightness = observed(now, info)
+    classes = info.classes
     frame = pd.DataFrame({"label": labels, "brightness": brightness})
     parameters = {
         "classes": list(range(len(classes))),

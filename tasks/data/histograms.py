@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from tasks.data.modality import DataInfo
 from tasks.run.store import Ref, read_tensors
 
 BINS = 8  # of brightness, from black to white
 
 
-def observed(samples: Ref) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels and mean brightness in 0..1 ``(n,)`` of the train and val splits."""
+def observed(samples: Ref, info: DataInfo) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and :meth:`DataInfo.summary` ``(n,)`` of the train and val splits: of images, their
+    mean brightness."""
     tensors, _ = read_tensors(samples)
-    images = np.concatenate([tensors[f"{s}_images"].numpy() for s in ("train", "val")])
+    raw = torch.cat([tensors[f"{s}_{info.raw}"] for s in ("train", "val")])
     labels = np.concatenate([tensors[f"{s}_labels"].numpy() for s in ("train", "val")])
-    return labels, images.mean((1, 2, 3)) / 255
+    return labels, info.summary(raw)
 
 
 def edges() -> NDArray[np.float64]:

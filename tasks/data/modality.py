@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from torch import Tensor
 
@@ -29,7 +31,8 @@ class DataInfo(ABC):
 
     modality: ClassVar[str]
     raw: ClassVar[str]
-    """What an owner's file calls the raw samples of a split, after its name and ``_``."""
+    """What a message calls raw samples, and an owner's file those of a split, after its name and
+    ``_``."""
 
     source: str
     classes: tuple[str, ...]
@@ -39,6 +42,15 @@ class DataInfo(ABC):
     @abstractmethod
     def inputs(self, raw: Tensor) -> Tensor:
         """Raw samples as the backbone takes them."""
+
+    @abstractmethod
+    def shipped(self, raw: Tensor) -> Tensor:
+        """Raw samples as a model that ships takes them: it prepares them itself."""
+
+    @abstractmethod
+    def summary(self, raw: Tensor) -> NDArray[np.float64]:
+        """One number in 0..1 a sample ``(n,)``, by whose histogram a device knows later whether its
+        data still look the same."""
 
     @abstractmethod
     def raw_bytes(self, raw: Tensor) -> int:
@@ -65,6 +77,15 @@ class ImageInfo(DataInfo):
     def inputs(self, raw: Tensor) -> Tensor:
         """uint8 pixels to standardised float32, ``(n, channels, height, width)``."""
         return standardise(raw, self.mean, self.std)
+
+    def shipped(self, raw: Tensor) -> Tensor:
+        """Float32 pixels in 0..1."""
+        return pixels_of(raw)
+
+    def summary(self, raw: Tensor) -> NDArray[np.float64]:
+        """The mean brightness."""
+        brightness: NDArray[np.float64] = raw.numpy().mean((1, 2, 3)) / 255
+        return brightness
 
     def raw_bytes(self, raw: Tensor) -> int:
         return raw.numel()

@@ -142,6 +142,7 @@ def _write_samples(images: Arrays, labels: Arrays, manifest: pd.DataFrame, out: 
     for owner, rows in owned.groupby("owner", sort=True):
         by_split = {s: rows.loc[rows["split"] == s, "sample_id"].tolist() for s in SPLITS}
         tensors = as_tensors(
+            ImageInfo.raw,
             {s: torch.from_numpy(_take(images, ids)) for s, ids in by_split.items()},
             {s: torch.from_numpy(_take(labels, ids)) for s, ids in by_split.items()},
         )

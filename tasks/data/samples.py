@@ -63,9 +63,12 @@ def samples_ref(owner: str, folder: Path) -> Ref:
     return adopt("samples", folder / "samples" / f"{owner}.safetensors")
 
 
-def as_tensors(images: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The file layout of one owner: ``<split>_images`` uint8 (n, c, h, w), ``<split>_labels``."""
-    named = {f"{split}_images": tensor for split, tensor in images.items()}
+def as_tensors(
+    name: str, raw: Mapping[str, Tensor], labels: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The file layout of one owner: ``<split>_<name>``, by the name that the modality gives raw
+    samples (``images``: uint8 (n, c, h, w)), and ``<split>_labels``."""
+    named = {f"{split}_{name}": tensor for split, tensor in raw.items()}
     return named | {f"{split}_labels": tensor for split, tensor in labels.items()}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tasks.data.modality import pixels_of
+from tasks.data.modality import DataInfo
 from tasks.delivery import formats, measure
 from tasks.delivery.formats import FORMATS
 from tasks.run.errors import DeliveryError
@@ -24,13 +24,15 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Source:
-    """What is delivered: a registered version's state file, and the device that it is for."""
+    """What is delivered: a registered version's state file, the device that it is for, and the
+    device's data."""
 
     device: Device
     model: str
     version: str
     state: Path
     samples: Ref
+    info: DataInfo
 
 
 def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
@@ -44,17 +46,18 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
         able = ", ".join(f for f in FORMATS if FORMATS[f].int8)
         raise DeliveryError(f"--int8 is for --format {able}; {name} keeps its weights as they are")
     tensors, _ = read_tensors(source.samples)
-    pixels, labels = pixels_of(tensors["val_images"]), tensors["val_labels"].long()
+    info = source.info
+    inputs, labels = info.shipped(tensors[f"val_{info.raw}"]), tensors["val_labels"].long()
     with _whole(out) as folder:
         path = folder / FORMATS[name].file
-        formats.write(name, source.state, pixels[:2], path)
-        difference = _compare(source, name, path, pixels)
+        formats.write(name, source.state, inputs[:2], path)
+        difference = _compare(source, name, path, inputs)
         measure.require_equal(difference, name)
         if int8:
             formats.quantize(name, path)
-            difference = _compare(source, name, path, pixels)
+            difference = _compare(source, name, path, inputs)
         _check_limit(source.device, path, name)
-        measured = _measured(source, name, path, pixels, labels) | {"max_difference": difference}
+        measured = _measured(source, name, path, inputs, labels) | {"max_difference": difference}
         for file in FORMATS[name].beside:
             shutil.copyfile(TEMPLATES / file, folder / file)
         manifest = _manifest(source, name, int8, folder, measured)
@@ -62,13 +65,13 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
     return manifest
 
 
-def _compare(source: Source, name: str, path: Path, pixels: torch.Tensor) -> float:
+def _compare(source: Source, name: str, path: Path, inputs: torch.Tensor) -> float:
     ours = formats.run("safetensors", source.state)
-    return measure.largest_difference(formats.run(name, path), ours, pixels)
+    return measure.largest_difference(formats.run(name, path), ours, inputs)
 
 
 def _measured(
-    source: Source, name: str, path: Path, pixels: torch.Tensor, labels: torch.Tensor
+    source: Source, name: str, path: Path, inputs: torch.Tensor, labels: torch.Tensor
 ) -> dict[str, Any]:
     """Both models, side by side: torch's as trained, and what is delivered."""
     found: dict[str, Any] = {}
@@ -79,8 +82,8 @@ def _measured(
         model = formats.run(kind, file)
         found[who] = {
             "bytes": file.stat().st_size,
-            "val_accuracy": measure.accuracy(model, pixels, labels),
-            **measure.latency(model, pixels),
+            "val_accuracy": measure.accuracy(model, inputs, labels),
+            **measure.latency(model, inputs),
         }
     return found
 

@@ -9,16 +9,17 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tasks.data.histograms import edges, observed, shares
+from tasks.data.modality import DataInfo
 from tasks.links.records import DataFacts
 from tasks.run.files import read_json, write_json
 from tasks.run.store import Ref
 
 
-def describe(device: str, samples: Ref, classes: int) -> DataFacts:
+def describe(device: str, samples: Ref, info: DataInfo) -> DataFacts:
     """The histograms of a device's data."""
-    labels, brightness = observed(samples)
+    labels, brightness = observed(samples, info)
     counts, _ = np.histogram(brightness, edges())
-    by_class = np.bincount(labels, minlength=classes)
+    by_class = np.bincount(labels, minlength=len(info.classes))
     return DataFacts(device, samples.sha256, shares(by_class), shares(counts))
 
 

@@ -22,7 +22,7 @@ from tasks.run.compute import Machine
 from tasks.run.store import put_tensors, read_tensors
 
 
-def share(own: Own) -> Answer:
+def share(own: Own, info: DataInfo) -> Answer:
     """The samples that the device's owner agreed to share go up; train before validation."""
     tensors, _ = read_tensors(own.data)
     index = torch.cat([tensors["shared_train"], tensors["shared_val"]])
@@ -30,7 +30,7 @@ def share(own: Own) -> Answer:
         "shared_samples",
         Route(own.device, own.edge),
         {
-            "images": tensors["train_images"][index],
+            info.raw: tensors[f"train_{info.raw}"][index],
             "labels": tensors["train_labels"][index].to(torch.int16),
         },
         {"train_count": len(tensors["shared_train"])},

@@ -160,7 +160,7 @@ def _samples(consented: Consented, split: str) -> tuple[Tensor, Tensor]:
         tensors, values = receive(message)
         cut = values["train_count"]
         part = slice(None, cut) if split == "train" else slice(cut, None)
-        images.append(info.inputs(tensors["images"][part]))
+        images.append(info.inputs(tensors[info.raw][part]))
         labels.append(tensors["labels"][part].long())
     return torch.cat(images), torch.cat(labels)
 

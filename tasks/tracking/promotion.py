@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from models.backbone.training import scores
-from tasks.data.modality import pixels_of
-from tasks.data.samples import samples_ref
+from tasks.data.modality import DataInfo
+from tasks.data.samples import read_info, samples_ref
 from tasks.run.cached import retried
 from tasks.run.store import Ref, read_tensors
 from tasks.settings.case import Case
@@ -101,9 +101,9 @@ def promote(case: Case, owner: Owner, force: bool = False) -> Decision | None:
     if challenger is None:
         return None
     champion = registry.find(owner.model, CHAMPION)
-    samples = samples_ref(owner.samples, case.partition)
-    ours = _standing(registry, challenger, samples)
-    theirs = _standing(registry, champion, samples) if champion else None
+    samples, info = samples_ref(owner.samples, case.partition), read_info(case.partition)
+    ours = _standing(registry, challenger, samples, info)
+    theirs = _standing(registry, champion, samples, info) if champion else None
     promoted, reason = judge(ours, theirs, owner.storage_limit)
     if challenger.tags.get(ROLLED_BACK) and not force:
         promoted, reason = False, "it was rolled back before; promote it by name with --force"
@@ -120,11 +120,11 @@ def any_known(project: Path, models: Iterable[Owner]) -> bool:
     return any(registry.find(o.model, a) for o in models for a in (CHAMPION, CHALLENGER))
 
 
-def _standing(registry: Registry, version: Any, samples: Ref) -> Standing:
+def _standing(registry: Registry, version: Any, samples: Ref, info: DataInfo) -> Standing:
     module = registry.load(version)
     tensors, _ = read_tensors(samples)
-    pixels, labels = pixels_of(tensors["val_images"]), tensors["val_labels"].long()
+    inputs, labels = info.shipped(tensors[f"val_{info.raw}"]), tensors["val_labels"].long()
     with torch.no_grad():
-        logits = torch.cat([module(part) for part in pixels.split(BATCH)])
+        logits = torch.cat([module(part) for part in inputs.split(BATCH)])
     size = sum(p.numel() for p in module.parameters())
     return Standing(version.number, size, scores(logits, labels)[1])

@@ -63,14 +63,14 @@ class Joint:
 
 
 @cached("{device}: upload all raw data")
-def upload(device: str, samples: Ref) -> Message:
+def upload(device: str, samples: Ref, info: DataInfo) -> Message:
     """Train before validation samples, as a centralised system needs them."""
     tensors, _ = read_tensors(samples)
     return send(
         UPLOAD,
         Route(device, CLOUD),
         tensors={
-            "images": torch.cat([tensors[f"{s}_images"] for s in TRAINED_ON]),
+            info.raw: torch.cat([tensors[f"{s}_{info.raw}"] for s in TRAINED_ON]),
             "labels": torch.cat([tensors[f"{s}_labels"] for s in TRAINED_ON]).to(torch.int16),
         },
         values={"train_count": len(tensors["train_labels"])},
@@ -82,16 +82,18 @@ def upload(device: str, samples: Ref) -> Message:
 def pool(public: Ref, uploads: list[Message], info: DataInfo) -> Pooled:
     """The public data and all uploads, their train and validation parts apart."""
     mine, _ = read_tensors(public)
-    images: dict[str, list[Tensor]] = {s: [mine[f"{s}_images"]] for s in TRAINED_ON}
+    raw: dict[str, list[Tensor]] = {s: [mine[f"{s}_{info.raw}"]] for s in TRAINED_ON}
     labels: dict[str, list[Tensor]] = {s: [mine[f"{s}_labels"]] for s in TRAINED_ON}
     for message in uploads:
         tensors, values = receive(message, KINDS)
         cut = values["train_count"]
         for split, part in (("train", slice(None, cut)), ("val", slice(cut, None))):
-            images[split].append(tensors["images"][part])
+            raw[split].append(tensors[info.raw][part])
             labels[split].append(tensors["labels"][part].to(mine[f"{split}_labels"].dtype))
     joined = as_tensors(
-        {s: torch.cat(x) for s, x in images.items()}, {s: torch.cat(y) for s, y in labels.items()}
+        info.raw,
+        {s: torch.cat(x) for s, x in raw.items()},
+        {s: torch.cat(y) for s, y in labels.items()},
     )
     count = len(mine["train_labels"])
     return Pooled(put_tensors("samples", joined), count, info)

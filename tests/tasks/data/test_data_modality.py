@@ -60,7 +60,7 @@ def test_images_as_inputs_and_in_bytes() -> None:
 def test_what_takes_images_refuses_other_data() -> None:
     class Sounds(DataInfo):
         modality = "sound"
-        inputs = raw_bytes = example = lambda self, given: given
+        inputs = shipped = summary = raw_bytes = example = lambda self, given: given
 
     assert of_images(INFO) is INFO
     with pytest.raises(SettingsError, match="mine: this takes images, not sound"):

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tasks.data.modality import ImageInfo
 from tasks.device.drifted import describe, remember, trained_on
 from tasks.run.store import put_tensors
+
+INFO = ImageInfo("test", ("a", "b", "c"), 2, 1, (0.5,), (0.5,))
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +24,9 @@ def test_histograms_are_of_train_and_val_alone_and_never_zero() -> None:
     images = {"train": torch.zeros(3, 1, 2, 2), "val": torch.full((1, 1, 2, 2), 255.0)}
     tensors = {f"{split}_images": x.to(torch.uint8) for split, x in images.items()}
     tensors |= {"train_labels": torch.tensor([0, 0, 1]), "val_labels": torch.tensor([1])}
-    alone = describe("device-00", put_tensors("samples", tensors), 3)
+    alone = describe("device-00", put_tensors("samples", tensors), INFO)
     tensors |= {"test_images": torch.zeros(9, 1, 2, 2), "test_labels": torch.full((9,), 2)}
-    with_test = describe("device-00", put_tensors("samples", tensors), 3)
+    with_test = describe("device-00", put_tensors("samples", tensors), INFO)
     assert (alone.labels, alone.brightness) == (with_test.labels, with_test.brightness)
     assert alone.labels == pytest.approx((2.1 / 4.3, 2.1 / 4.3, 0.1 / 4.3))
     assert alone.brightness[0] == pytest.approx(3.1 / 4.8)
@@ -34,7 +37,7 @@ def test_histograms_are_of_train_and_val_alone_and_never_zero() -> None:
 def test_it_knows_the_last_customization_and_when_it_was_refined_alone() -> None:
     tensors = {f"{s}_images": torch.zeros(2, 1, 2, 2) for s in ("train", "val")}
     tensors |= {f"{s}_labels": torch.tensor([0, 1]) for s in ("train", "val")}
-    facts = describe("device-03", put_tensors("samples", tensors), 2)
+    facts = describe("device-03", put_tensors("samples", tensors), INFO)
     later = replace(facts, samples_sha256="later")
     assert trained_on(Path("nightly"), "device-03", facts.samples_sha256, [facts]) == facts
     assert trained_on(Path("nightly"), "device-03", "later", [facts]) is None

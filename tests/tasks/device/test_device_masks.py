@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.backbone import config as registry
@@ -20,6 +22,7 @@ from tasks.cloud.backbone import send_backbone, send_public_features
 from tasks.cloud.public import Public
 from tasks.data.modality import DataInfo
 from tasks.device import features, rounds
+from tasks.device.drifted import describe
 from tasks.device.own import Own
 from tasks.device.scores import split_of
 from tasks.edge.header import Material, search_header, send_model
@@ -50,6 +53,12 @@ class TextInfo(DataInfo):
 
     def inputs(self, raw: Tensor) -> Tensor:
         return raw.long()
+
+    def shipped(self, raw: Tensor) -> Tensor:
+        return raw.long()
+
+    def summary(self, raw: Tensor) -> NDArray[np.float64]:
+        return (raw >= 0).double().mean(1).numpy()
 
     def raw_bytes(self, raw: Tensor) -> int:
         return raw.numel()
@@ -149,6 +158,8 @@ def test_devices_adopt_train_and_prune_with_their_masks() -> None:
         own = Own("edge", name, number, samples(10 + number))
         owns.append(features.adopt(own, model, INFO, MACHINE).own)
     for own in owns:
+        facts = describe(own.device, own.data, INFO)
+        assert sum(facts.brightness[:2]) < 0.1  # of texts, how full they are: two of six or more
         [sketch] = features.sketch(own, 8, SEED).messages
         assert receive(sketch)[0]["features"].shape == (8, CONFIG.dim)
         assert split_of(own.adopted[1], "train").mask is not None

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from tasks.data.modality import ImageInfo, to_json
 from tasks.run.errors import RegistryError
+from tasks.run.files import write_json
 from tasks.run.store import encode
 from tasks.settings.case import Case
 from tasks.tracking.promotion import Owner, Standing, any_known, judge, promote
@@ -66,6 +68,8 @@ def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Owner:
     samples.parent.mkdir(parents=True)
     images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
     samples.write_bytes(encode({"val_images": images, "val_labels": torch.tensor([1, 1, 1, 2])}))
+    info = ImageInfo("test", ("a", "b", "c"), 2, 1, (0.5,), (0.5,))
+    write_json(tmp_path / "artifacts/partition/data.json", to_json(info))
     return Owner("acme-device-00", "device-00", 3)
 
 
