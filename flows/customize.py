@@ -136,13 +136,15 @@ def sketched(recipe: Refinement, link: Link, devices: Sequence[str]) -> list[Mes
 @dataclass(frozen=True)
 class Circle:
     """Who takes part in the rounds, who listens to whom, the model that all received, how they did
-    with it, and by round what peers sent earlier who do not take part this time."""
+    with it, by round what peers sent earlier who do not take part this time, and whether all rounds
+    are run, whoever gains."""
 
     devices: Sequence[str]
     mixing: Mixing
     model: Message
     adopted: Answers
     kept: Mapping[int, Sequence[Message]] = field(default_factory=dict)
+    all_rounds: bool = False
 
 
 def refine(recipe: Refinement, link: Link, circle: Circle) -> None:
@@ -161,7 +163,8 @@ def refine(recipe: Refinement, link: Link, circle: Circle) -> None:
         for device, reason in {**mixed.left_out, **trained.failed, **pruned.failed}.items():
             print(f"{link.edge}, round {t}: {device} is left out: {reason}", file=sys.stderr)
         after = {**before, **scores_of(pruned)}
-        if not any(after[device] > before[device] for device in before):
+        gains = any(after[device] > before[device] for device in before)
+        if not gains and not circle.all_rounds:
             break
         before = after
 

@@ -8,9 +8,10 @@ from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from flows.experiments.grid import matched
-from flows.experiments.refining import at, loop, refined, start_header
+from flows.experiments.refining import at, loop, refined, start_header, started
 from tasks.data.modality import of_images
 from tasks.experiments.refining import cells as refining
+from tasks.experiments.refining.cells import LITERAL
 
 
 @flow(name="ablation", **OPTIONS)
@@ -65,27 +66,22 @@ def windows(b: Base, bench: Bench) -> list[Row]:
 def mixing(b: Base, bench: Bench) -> list[Row]:
     """Eq. 20 as printed against ours, and the importance of a neuron as the square of a sum
     against the sum of squares: means over all levels, where data are scarce and pruning is hard."""
-    spec = bench.scale.refining
+    spec, recipe = bench.scale.refining, loop(b, bench)
     corner = min(spec.corners, key=lambda c: c.samples)
+    starts = [started(b, bench, at(corner, level)) for level in spec.levels]
+    compared = [
+        ("importance", "group", replace(recipe, joint="group"), "wasserstein"),
+        ("importance", "sum", replace(recipe, joint="sum"), "wasserstein"),
+        ("Eq. 20", "ours", replace(recipe, joint="group"), "wasserstein"),
+        ("Eq. 20", "as printed", replace(recipe, joint="group"), LITERAL),
+    ]
     rows = []
-    for joint in ("group", "sum"):
-        recipe = replace(loop(b, bench), joint=joint)
-        found = [r for level in spec.levels for r in refined(b, bench, at(corner, level), recipe)]
+    for part, setting, changed, method in compared:
+        found = [refined(b, start, changed, method) for start in starts]
         for metric in ("after_pruning", "after_tuning"):
-            words = metric.replace("_", " ")
-            ours = mean_of(found, "wasserstein", metric)
-            rows.append(row("importance", joint, words, ours))
-            if joint == "group":
-                rows.append(row("Eq. 20", "ours", words, ours))
-                literal = mean_of(found, refining.LITERAL, metric)
-                rows.append(row("Eq. 20", "as printed", words, literal))
+            mean = sum(r[metric] for r in found) / len(found)
+            rows.append(row(part, setting, metric.replace("_", " "), mean))
     return rows
-
-
-def mean_of(rows: list[Row], method: str, metric: str) -> float:
-    """Over the rows of one method."""
-    values = [r[metric] for r in rows if r["method"] == method]
-    return float(sum(values)) / len(values)
 
 
 def sets(b: Base, bench: Bench) -> list[Row]:

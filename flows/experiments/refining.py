@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 from prefect import flow
 
+from flows.customize import Circle, refine
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base, partition
 from flows.experiments.headers import grid_cell
 from flows.experiments.headers import recipe as edge_recipe
+from flows.on_device import LocalCarrier
 from models.header.config import SEARCHED
+from tasks.device.own import Answer
 from tasks.experiments.headers import cells as headers
 from tasks.experiments.refining import cells as refining
-from tasks.experiments.refining.cells import Place
+from tasks.experiments.refining.cells import EDGE, RANDOM, WAYS, Place
 from tasks.experiments.scale import Corner
+from tasks.links.asking import Answers, Ask, Link, Reply
+from tasks.links.records import State
 from tasks.run.store import Ref
-from tasks.settings.params import HeaderSearch, Refinement
+from tasks.settings.params import HeaderSearch, Likeness, Refinement
 
 
 def cluster(b: Base, bench: Bench, level: str) -> refining.Cluster:
@@ -26,12 +32,12 @@ def cluster(b: Base, bench: Bench, level: str) -> refining.Cluster:
         | {"gpu_capacity_watt": 1, "base_latency_s": 1}
         for i, group in enumerate(spec.groups)
     ]
-    fleet = [{"edge": "cluster", "devices": devices}]
+    fleet = [{"edge": EDGE, "devices": devices}]
     division = {**spec.partition, "heterogeneity": level}
     divided = partition(bench.settings(b.settings.seed, partition=division, fleet=fleet))
     backbone = b.cut(spec.variant)
     scale = refining.feature_scale(backbone, b.world.cloud, b.world.info, 1000, b.machine)
-    return refining.Cluster(b.embed(backbone, divided), scale)
+    return refining.Cluster(tuple(divided.devices), b.embed(backbone, divided), scale)
 
 
 @flow(name="fig10", **OPTIONS)
@@ -56,7 +62,8 @@ def fig11(bench: Bench) -> list[Row]:
         b = base(bench.settings(seed))
         for level in spec.levels:
             for corner in spec.corners:
-                rows += refined(b, bench, at(corner, level), loop(b, bench))
+                start = started(b, bench, at(corner, level))
+                rows += [refined(b, start, loop(b, bench), method) for method in WAYS]
     return rows
 
 
@@ -65,19 +72,76 @@ def loop(b: Base, bench: Bench) -> Refinement:
     return replace(b.settings.refinement, **bench.scale.refining.loop)
 
 
-def refined(b: Base, bench: Bench, place: Place, recipe: Refinement) -> list[Row]:
-    """All methods in one place, a row each."""
-    c, seed = cluster(b, bench, place.level), b.settings.seed
+@dataclass(frozen=True)
+class Start:
+    """A cluster in one place, and what its devices answered to what they received."""
+
+    place: Place
+    cluster: refining.Cluster
+    adopted: list[Answer]
+
+
+def started(b: Base, bench: Bench, place: Place) -> Start:
+    """The same for all methods."""
+    c = cluster(b, bench, place.level)
     header = refining.header_on_shared(
         start_header(b, bench, place.header),
         c.features,
         int(b.settings.partition.shared_fraction * place.samples),
         edge_recipe(b, bench).part(HeaderSearch),
-        seed,
+        b.settings.seed,
         b.machine,
     )
-    rows = refining.refined_rows(c, header, recipe, place, seed, b.machine)
-    return [{"seed": seed, **row} for row in rows]
+    return Start(place, c, refining.received(c, header, place.samples, b.machine))
+
+
+def refined(b: Base, start: Start, recipe: Refinement, method: str) -> Row:
+    """Alg. 2 as it is shipped, by one method; means over the devices."""
+    after = rounds(start, carrier_of(b, start, recipe, method))
+    before = [answer.own for answer in start.adopted]
+    found = refining.judged(start.cluster, before, after, b.machine)
+    return {"seed": b.settings.seed, **asdict(start.place), "method": method, **found}
+
+
+def carrier_of(b: Base, start: Start, recipe: Refinement, method: str) -> LocalCarrier:
+    """The devices, set to a method. One that fails ends the experiment: methods are compared on the
+    same devices."""
+    fraction = start.place.strength / recipe.rounds
+    way = {"prune_fraction": fraction, "quorum": 1.0, "deadline_s": None, **WAYS[method]}
+    settings = b.settings.model_copy(update={"refinement": replace(recipe, **way)})
+    owns = [answer.own for answer in start.adopted]
+    return CARRIERS.get(method, LocalCarrier)(replace(b.job, settings=settings), owns)
+
+
+def rounds(start: Start, carrier: LocalCarrier) -> list[State]:
+    """All T rounds, so that every method has pruned the same; what each device has after them."""
+    recipe, c = carrier.job.settings.refinement, start.cluster
+    sketches = min(recipe.sketch_samples, start.place.samples)
+    mixing = refining.mixing(c, sketches, recipe.part(Likeness))
+    adopted = {answer.own.device: answer.messages for answer in start.adopted}
+    model, _, _ = start.adopted[0].own.adopted
+    circle = Circle(c.devices, mixing, model, Answers(adopted, {}), all_rounds=True)
+    refine(recipe, Link(EDGE, carrier), circle)
+    return [states[-1] for states in carrier.rounds.values()]
+
+
+class AtRandom(LocalCarrier):
+    """Devices that prune at random: on the way to them, what comes back is exchanged for numbers
+    that a device's seed of the round draws."""
+
+    def ask(self, asks: Sequence[Ask], deadline_s: float | None) -> list[Reply]:
+        """See :class:`LocalCarrier`."""
+        return super().ask([self._drawn(ask) for ask in asks], deadline_s)
+
+    def _drawn(self, ask: Ask) -> Ask:
+        if ask.kind != "prune" or ask.body is None:
+            return ask
+        seed = self.turn(ask).seed_of(self.owns[ask.device])
+        return replace(ask, body=refining.at_random(ask.body, seed))
+
+
+CARRIERS = {RANDOM: AtRandom}
+"""Of the methods that need their own."""
 
 
 def at(corner: Corner, level: str) -> Place:

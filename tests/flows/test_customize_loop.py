@@ -150,6 +150,15 @@ def test_it_ends_when_no_device_gains() -> None:
     assert len(rounds) == 2
 
 
+def test_all_rounds_are_run_where_that_is_wanted() -> None:
+    recipe = settings(0.0)
+    still = replace(recipe.refinement, lr=1e-12, weight_decay=0.0)
+    link, circle = of(recipe.model_copy(update={"refinement": still}))
+    refine(still, link, replace(circle, all_rounds=True))
+    assert isinstance(link.carrier, LocalCarrier)
+    assert [len(states) for states in link.carrier.rounds.values()] == [ROUNDS] * len(NAMES)
+
+
 def test_without_an_exchange_each_prunes_by_its_own_importance_and_tells_nobody() -> None:
     recipe = settings(0.2)
     alone = replace(recipe.refinement, exchange="none")

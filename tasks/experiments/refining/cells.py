@@ -3,44 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from models.backbone.features import extract
 from models.header.build import HeaderConfig, build_header, neurons, restore, state_of
 from models.header.search import train_header
 from models.header.split import Split
 from models.refinement.aggregation import row_weights
-from models.refinement.loop import LoopRecipe, Way, refine
 from models.refinement.mixers import MIXERS, mixing_weights
 from models.refinement.recipe import Likeness
-from models.refinement.similarity import DISTANCES, Matrix, debiased, distances, similarity
-from models.refinement.training import DeviceData
+from models.refinement.similarity import DISTANCES, debiased, distances, similarity
 from models.statistics import cluster_purity, rank_agreement
 from models.training import Loop
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
+from tasks.device.own import Answer, Own
+from tasks.device.scores import metrics, scored, split_of
 from tasks.experiments.tuning import mean_accuracy
+from tasks.links.link import Message, Route, receive, send
+from tasks.links.records import Mixing, State
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
-from tasks.run.modules import load_backbone
-from tasks.run.progress import progress
+from tasks.run.modules import load_backbone, load_header
 from tasks.run.store import Ref, put_tensors, read_tensors
 from tasks.settings import params as settings
 from tasks.settings.fleet import BYTES_PER_PARAMETER
 
 Row = dict[str, Any]
+EDGE = "cluster"
 LITERAL, RANDOM, TUNED = "literal Eq. 20", "random pruning", "fine-tuning alone"
+LISTEN, BY_ITSELF = {"exchange": "importance"}, {"exchange": "none"}
+WAYS: dict[str, dict[str, Any]] = {
+    "alone": BY_ITSELF,
+    **{method: {**LISTEN, "method": method} for method in MIXERS},
+    LITERAL: {**LISTEN, "method": "wasserstein", "temperature": 1.0, "debias": False},
+    RANDOM: LISTEN,  # and what comes back is drawn: :func:`at_random`
+    TUNED: {**BY_ITSELF, "prune_fraction": 0.0},
+}
+"""The methods that are compared: what each changes of Alg. 2's settings."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Devices' features under one backbone, and what they are standardised by."""
+    """Devices by name, in the order of their ids from 0, their features under one backbone, and
+    what these are standardised by."""
 
+    devices: tuple[str, ...]
     features: list[Ref]
     scale: Ref
 
@@ -104,55 +117,68 @@ def header_on_shared(
     nothing but the ``count`` samples that each device gave to its edge."""
     machine.prepare()
     _, config = read_tensors(header)
-    parts = [_part(read_tensors(ref)[0], "train", count) for ref in features]
-    shared = Split(torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]))
+    shared = reduce(Split.join, [split_of(ref, "train").at(slice(count)) for ref in features])
     module = build_header(HeaderConfig.from_dict(config), seed)
     loop = Loop(recipe.retrain_steps, min(recipe.batch_size, len(shared.labels)), recipe.lr)
     train_header(module, shared, loop, torch.Generator().manual_seed(seed))
     return put_tensors("header", state_of(module), config)
 
 
-@cached("refine, {place.level}, {place.samples} samples, {place.strength} pruned")
-def refined_rows(
-    cluster: Cluster,
-    header: Ref,
-    recipe: settings.Refinement,
-    place: Place,
-    seed: int,
-    machine: Machine,
-) -> list[Row]:
-    """Alg. 2 by every method on one cluster, from the same header and batches; means over the
-    devices of accuracy on their own test splits, after the last pruning and after tuning."""
-    on, samples = machine.prepare(), place.samples
-    state, config = read_tensors(header)
-    own = [read_tensors(ref)[0] for ref in cluster.features]
-    train = [DeviceData(*_part(t, "train", samples)) for t in own]
-    test = [DeviceData(*_part(t, "test", None)) for t in own]
-    received = [restore(HeaderConfig.from_dict(config), state).to(on) for _ in own]
-    sketches = sketches_of(cluster, min(recipe.sketch_samples, samples))
-    common = {
-        **asdict(place),
-        "received": mean_accuracy(received, test),
-        "own_classes": mean_accuracy(received, test, train),
+@cached("what the devices received, {samples} samples")
+def received(cluster: Cluster, header: Ref, samples: int, machine: Machine) -> list[Answer]:
+    """Every device with the header that all received, and that many of its train samples; how the
+    header does on its validation split."""
+    machine.prepare()
+    state, values = read_tensors(header)
+    config, configs = HeaderConfig.from_dict(values), {"config": {"header": values}}
+    tensors = {f"header.{name}": value for name, value in state.items()}
+    answers = []
+    for number, (device, ref) in enumerate(zip(cluster.devices, cluster.features, strict=True)):
+        model = send("customized_model", Route(EDGE, device), tensors, configs)
+        features = _own_part(ref, samples)
+        first = scored(device, 0, restore(config, state), config, features)
+        own = Own(EDGE, device, number, None, model, features, first)
+        answers.append(Answer(own, (metrics(own),)))
+    return answers
+
+
+@cached("who listens to whom, {recipe.method}, {samples} samples")
+def mixing(cluster: Cluster, samples: int, recipe: Likeness) -> Mixing:
+    """Eq. 19 and 20 on the sketches of Fig. 10."""
+    matrices = mixing_weights(recipe, sketches_of(cluster, samples))
+    rows = [tuple(tuple(row) for row in matrix.tolist()) for matrix in matrices]
+    return Mixing(EDGE, cluster.devices, *rows)
+
+
+def at_random(body: Message, seed: int) -> Message:
+    """What came back to a device, with numbers that say nothing in place of its content."""
+    count = len(receive(body)[0]["importance"])
+    drawn = torch.from_numpy(np.random.default_rng(seed).random(count)).float()
+    return send(body.kind, Route(body.sender, body.receiver, body.round), {"importance": drawn})
+
+
+@cached("accuracy of the devices on their test splits")
+def judged(
+    cluster: Cluster, before: list[Own], after: list[State], machine: Machine
+) -> dict[str, float]:
+    """Mean accuracy of the devices on their own test splits: of what they received, after the last
+    pruning, and after tuning what it left."""
+    place = machine.prepare()
+    test = [split_of(ref, "test") for ref in cluster.features]
+    train = [split_of(own.adopted[1], "train") for own in before]
+
+    def of(headers: list[Ref], own: list[Split] | None = None) -> float:
+        return mean_accuracy([load_header(ref)[0].to(place) for ref in headers], test, own)
+
+    first = [own.adopted[2].header for own in before]
+    pruned, tuned = [s.pruned for s in after if s.pruned], [s.header for s in after]
+    return {
+        "received": of(first),
+        "own_classes": of(first, train),
+        "after_pruning": of(pruned),
+        "after_tuning": of(tuned),
+        "after_tuning_own_classes": of(tuned, train),
     }
-    fraction = place.strength / recipe.rounds
-    ways = {
-        method: Way(weights, fraction) for method, weights in _weights(sketches, recipe).items()
-    }
-    ways |= {RANDOM: Way(None, fraction), TUNED: Way(np.eye(len(own)), 0.0)}
-    words = f"refining, {place.level}, {samples} samples, {place.strength} pruned"
-    with progress(words) as on_round:
-        outcomes = refine(received, train, list(ways.values()), loop_recipe(recipe), seed, on_round)
-    return [
-        {
-            **common,
-            "method": method,
-            "after_pruning": mean_accuracy(outcome.pruned, test),
-            "after_tuning": mean_accuracy(outcome.tuned, test),
-            "after_tuning_own_classes": mean_accuracy(outcome.tuned, test, train),
-        }
-        for method, outcome in zip(ways, outcomes, strict=True)
-    ]
 
 
 def set_bytes(header: Ref, rounds: int) -> dict[str, int]:
@@ -178,21 +204,7 @@ def sketches_of(cluster: Cluster, samples: int) -> list[np.ndarray]:
     ]
 
 
-def _weights(sketches: list[np.ndarray], recipe: settings.Refinement) -> dict[str, Matrix]:
-    def by(method: str, temperature: float, debias: bool) -> Matrix:
-        return mixing_weights(Likeness(method, temperature, debias), sketches)[1]
-
-    ours = {m: by(m, recipe.temperature, recipe.debias) for m in MIXERS}
-    return {"alone": np.eye(len(sketches)), **ours, LITERAL: by("wasserstein", 1.0, False)}
-
-
-def loop_recipe(recipe: settings.Refinement) -> LoopRecipe:
-    """The settings' loop."""
-    return recipe.part(LoopRecipe)
-
-
-def _part(tensors: dict[str, Tensor], split: str, count: int | None) -> tuple[Tensor, Tensor]:
-    return (
-        tensors[f"{split}_features"][:count].float(),
-        tensors[f"{split}_labels"][:count].long(),
-    )
+def _own_part(ref: Ref, samples: int) -> Ref:
+    """What a device trains and validates on: its test split stays behind."""
+    train, val = split_of(ref, "train").at(slice(samples)), split_of(ref, "val")
+    return put_tensors("features", train.named("train_") | val.named("val_"))
