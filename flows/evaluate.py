@@ -27,6 +27,7 @@ from tasks.report.report import Page, write_report
 from tasks.report.summary import summarise, table
 from tasks.run.compute import Machine, hardware
 from tasks.run.files import write_json
+from tasks.run.step import run_step
 from tasks.settings.case import Case
 from tasks.settings.params import Settings
 from tasks.tracking.candidates import Lineage, git_commit
@@ -39,7 +40,8 @@ def evaluate(case: Case, settings: Settings) -> None:
     started, job = datetime.now(UTC), Job.of(case, settings)
     public, info, machine = job.world.cloud, job.world.info, job.machine
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
-    variants = evaluation.score_variants(
+    variants = run_step(
+        evaluation.score_variants,
         evaluation.Grid(
             read_elastic(case.backbone),
             settings.backbone.depth_strategy,
@@ -53,13 +55,13 @@ def evaluate(case: Case, settings: Settings) -> None:
     headers = [
         row
         for search, match in zip(searches, matches, strict=True)
-        for row in evaluation.score_headers(search, match, public, info, machine)
+        for row in run_step(evaluation.score_headers, search, match, public, info, machine)
     ]
     devices = score_devices(case, job)
     content = read_content_id(case.partition)
     lineage = Lineage(info.source, content, git_commit(case), digest(settings))
     outcome = Outcome(info, matches, searches, variants, headers, devices)
-    runs = log_all(case, lineage, outcome)
+    runs = run_step(log_all, case, lineage, outcome)
     link = totals(
         [outcome / "ledger.parquet" for outcome in (case.backbone, case.customize)],
         evaluation.centralised_bytes(list(job.world.devices.values()), info),
@@ -77,7 +79,7 @@ def evaluate(case: Case, settings: Settings) -> None:
         read_mixings(case.customize),
         settings.matching.header_budget,
     )
-    write_report(case, page)
+    run_step(write_report, case, page)
     create_table_artifact(
         key=case.key("fleet"), table=table(summary), description="One model a device."
     )
@@ -97,7 +99,8 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
         for device in cluster.devices:
             of_device = [r for r in rounds if r.device == device.name]
             rows.append(
-                evaluation.score_device(
+                run_step(
+                    evaluation.score_device,
                     evaluation.Outcome(device, match, header, of_device),
                     world.samples[device.name],
                     world.info,

@@ -72,7 +72,7 @@ def check_devices(
     """
     settings = checked(params)
     here = Case.here()
-    reproduce("partition", params, environment(here))
+    run_step(reproduce, "partition", params, environment(here))
     findings = [look_at(here, device, limits) for device in settings.devices]
     create_table_artifact(
         key=Case.here().key("drift"),

@@ -13,6 +13,7 @@ from pydantic import Field
 from flows.deployed import in_case, named, run_elsewhere
 from flows.hooks import HOOKS
 from tasks.run.compute import Machine
+from tasks.run.step import run_step
 from tasks.servers.services import environment
 from tasks.servers.shell import reproduce, run_acme
 from tasks.settings.case import SETTINGS, Case
@@ -58,16 +59,16 @@ def customization(
             given = {"name": name, "params": str(params), "case": case}
             run_elsewhere(f"stage/{its.tier}", given)
         else:
-            reproduce(name, params, environment(here), again=is_again(name, settings))
+            run_step(reproduce, name, params, environment(here), again=is_again(name, settings))
     if not here.reads(params):
         print(f"{params} is not {SETTINGS}: a trial, of which nothing is registered")
         return []
     models = list(owners(here, settings))
     if not any_known(here.project, models):  # a new server: nothing was logged there yet
-        reproduce("evaluate", params, environment(here), again=True)
+        run_step(reproduce, "evaluate", params, environment(here), again=True)
     if approval_s and not approved(approval_s):
         return []
-    decisions = [d for owner in models if (d := promote(here, owner))]
+    decisions = [d for owner in models if (d := run_step(promote, here, owner))]
     create_table_artifact(
         key=here.key("promotion"),
         table=[vars(decision) for decision in decisions],
@@ -87,7 +88,9 @@ def approved(timeout_s: int) -> bool:
 @in_case
 def stage(name: StageName, params: Path = Path(SETTINGS), case: str | None = None) -> None:
     """One stage of a case's dvc.yaml, and what it depends on, where this queue's worker runs."""
-    reproduce(name, params, environment(Case.here()), again=is_again(name, checked(params)))
+    run_step(
+        reproduce, name, params, environment(Case.here()), again=is_again(name, checked(params))
+    )
 
 
 def is_again(stage: StageName, settings: Settings) -> bool:
@@ -112,4 +115,4 @@ def evaluation(
     words = ["evaluate", "--scale", scale]
     words += [word for name in only or [] for word in ("--only", name)]
     words += ["--seeds", str(seeds)] if seeds else []
-    run_acme(words, environment(Case.here()))
+    run_step(run_acme, words, environment(Case.here()))

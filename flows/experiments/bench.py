@@ -15,6 +15,7 @@ from tasks.experiments.scale import Point, Scale, settings_of
 from tasks.experiments.second import second_folder
 from tasks.links.records import Variant
 from tasks.run.compute import Machine
+from tasks.run.step import run_step
 from tasks.run.store import Ref
 from tasks.settings.params import Grid, Settings
 
@@ -70,19 +71,21 @@ class Base:
     def cut(self, point: Point) -> Ref:
         """One variant."""
         strategy = self.settings.backbone.depth_strategy
-        return world.cut(self.elastic, point.width, point.depth, strategy)
+        return run_step(world.cut, self.elastic, point.width, point.depth, strategy)
 
     def embed(self, backbone: Ref, data: World) -> list[Ref]:
         """Every device's features under a backbone."""
         return [
-            world.embed(name, backbone, ref, data.info, self.machine)
+            run_step(world.embed, name, backbone, ref, data.info, self.machine)
             for name, ref in data.devices.items()
         ]
 
     def grid_on_test(self) -> list[float]:
         """The test accuracy of every variant; nothing is chosen by it."""
         data, variants = self.world, self.settings.backbone.part(Grid)
-        return grid.grid_on_test(self.elastic, data.cloud, data.info, variants, self.machine)
+        return run_step(
+            grid.grid_on_test, self.elastic, data.cloud, data.info, variants, self.machine
+        )
 
 
 def base(settings: Settings) -> Base:
@@ -101,4 +104,4 @@ def job_of(settings: Settings) -> Job:
 def partition(settings: Settings) -> World:
     """The data of one seed, divided."""
     content = world.content_of(settings.data)
-    return world.make_world(settings, content, world.identity(settings, content))
+    return run_step(world.make_world, settings, content, world.identity(settings, content))

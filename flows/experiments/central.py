@@ -22,6 +22,7 @@ from tasks.experiments.central import cells as central
 from tasks.links.asking import Link
 from tasks.links.link import Message
 from tasks.run.cached import KEY, cached
+from tasks.run.step import run_step
 from tasks.run.store import Ref
 from tasks.settings.params import Cluster, Grid, HeaderSearch
 
@@ -76,7 +77,9 @@ def acme(job: Job, given: Ref | None, key: str) -> Row:
         chosen.append(f"{fitted.match.width:g}x{fitted.match.depth}")
         headers = central.kept_headers(list(carrier.rounds.values()))
         own = own_data(data, cluster)
-        rows += central.score_devices(found.coarse, headers, own, data.info, job.machine)
+        given = (found.coarse, headers, own, data.info, job.machine)
+        scored = run_step(central.score_devices, *given)
+        rows += scored
     about = {"system": "ACME", "chosen": " ".join(chosen), "search_space": max(sizes)}
     return about | row_of(rows, messages, seconds)
 
@@ -93,21 +96,34 @@ def centralised(job: Job, given: Ref | None, key: str) -> Row:
     )
     seconds: dict[str, float] = {}
     rows, chosen = [], []
-    messages = [central.upload(name, ref, info) for name, ref in data.devices.items()]
+    messages = [run_step(central.upload, name, ref, info) for name, ref in data.devices.items()]
     with clock(seconds, "cloud_s"):
-        pooled = central.pool(data.cloud, messages, info)
+        pooled = run_step(central.pool, data.cloud, messages, info)
         everything = replace(job, world=World(info, {**data.samples, CLOUD: pooled.samples}))
         elastic = elastic_backbone(everything, given)
     for cluster in settings.fleet:
         own = own_data(data, cluster)
         with clock(seconds, "cloud_s"):
-            coarse = central.search_jointly(
-                elastic, pooled, recipe, cluster.storage_limit, settings.seed, machine
+            coarse = run_step(
+                central.search_jointly,
+                elastic,
+                pooled,
+                recipe,
+                cluster.storage_limit,
+                settings.seed,
+                machine,
             )
-            headers = central.tune_centrally(
-                coarse, own, info, settings.refinement, settings.seed, machine
+            headers = run_step(
+                central.tune_centrally,
+                coarse,
+                own,
+                info,
+                settings.refinement,
+                settings.seed,
+                machine,
             )
-        rows += central.score_devices(coarse, headers, own, info, machine)
+        scored = run_step(central.score_devices, coarse, headers, own, info, machine)
+        rows += scored
         chosen.append(coarse.edge)
     about = {"system": "centralised", "chosen": " ".join(chosen), "search_space": recipe.size()}
     return about | row_of(rows, messages, seconds)

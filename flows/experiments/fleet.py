@@ -9,6 +9,7 @@ from flows.customize import customize_cluster
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from tasks.experiments.central import cells as central
 from tasks.experiments.fleet.cells import costs
+from tasks.run.step import run_step
 from tasks.settings.fleet import Cluster
 
 
@@ -31,7 +32,7 @@ def of_cluster(b: Base, cluster: Cluster) -> list[Row]:
     messages = [*fitted.messages, *done.messages]
     own = {device.name: data.samples[device.name] for device in cluster.devices}
     headers = central.kept_headers(done.rounds)
-    scored = central.score_devices(done.coarse, headers, own, info, b.machine)
+    scored = run_step(central.score_devices, done.coarse, headers, own, info, b.machine)
     return [
         {
             "cluster": cluster.edge,

@@ -6,6 +6,7 @@ from prefect import flow
 
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from tasks.experiments.grid import cells as grid
+from tasks.run.step import run_step
 from tasks.settings.params import Cluster, Grid, Matching
 
 
@@ -54,8 +55,13 @@ def at_authors_limit(b: Base) -> list[Row]:
 def scored(b: Base, rules: Matching, cluster: Cluster) -> grid.Scored:
     """The grid on test data, and what a rule's choice costs a cluster."""
     test, data = b.grid_on_test(), b.world
-    seconds = grid.scoring_seconds(
-        b.elastic, data.cloud, data.info, b.settings.backbone.part(Grid), b.machine
+    seconds = run_step(
+        grid.scoring_seconds,
+        b.elastic,
+        data.cloud,
+        data.info,
+        b.settings.backbone.part(Grid),
+        b.machine,
     )
     energy = grid.energies(b.variants, cluster, rules.energy, grid.patches_of(b.elastic))
     return grid.Scored(b.variants, test, energy, seconds)

@@ -11,6 +11,7 @@ from prefect import flow
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from tasks.experiments.headers import cells as headers
 from tasks.experiments.scale import Point
+from tasks.run.step import run_step
 from tasks.run.store import Ref
 from tasks.settings.params import Edge, HeaderSearch
 
@@ -26,7 +27,8 @@ def header_cell(b: Base, bench: Bench, point: Point, **edge: Any) -> tuple[Ref, 
     spec, data = bench.scale.headers, b.world
     cell = headers.Cell(b.cut(point), point.width, point.depth)
     search = replace(recipe(b, bench), **edge).part(HeaderSearch)
-    trained = headers.headers_at(
+    trained = run_step(
+        headers.headers_at,
         cell,
         data.cloud,
         data.info,
@@ -34,7 +36,9 @@ def header_cell(b: Base, bench: Bench, point: Point, **edge: Any) -> tuple[Ref, 
         b.settings.seed,
         b.machine,
     )
-    scored = headers.headers_on_test(cell.backbone, trained, data.cloud, data.info, b.machine)
+    scored = run_step(
+        headers.headers_on_test, cell.backbone, trained, data.cloud, data.info, b.machine
+    )
     return cell.backbone, scored
 
 

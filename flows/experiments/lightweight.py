@@ -11,6 +11,7 @@ from flows.experiments.bench import OPTIONS, Base, Bench, Row, base
 from flows.experiments.headers import grid_cell, grid_cells, recipe
 from tasks.experiments.lightweight import cells as lightweight
 from tasks.experiments.scale import Point
+from tasks.run.step import run_step
 from tasks.run.store import Ref
 
 
@@ -72,7 +73,8 @@ def best_within(b: Base, bench: Bench, cells: list[tuple[Ref, list[Row]]], name:
     if best is None:
         return []
     backbone, row = best
-    on_devices = lightweight.acme_on_devices(
+    on_devices = run_step(
+        lightweight.acme_on_devices,
         row["state"],
         b.embed(backbone, b.world),
         b.settings.refinement,
@@ -89,7 +91,8 @@ def theirs(b: Base, bench: Bench) -> list[Row]:
     spec, backbone = bench.scale.lightweight, b.settings.backbone
     steps = lightweight.equal_steps(backbone, recipe(b, bench), b.settings.partition.public_train)
     return [
-        lightweight.baseline(
+        run_step(
+            lightweight.baseline,
             lightweight.Family(
                 name, spec.parameters, backbone.reference.patch_size, spec.pretrained
             ),
