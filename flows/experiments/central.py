@@ -77,8 +77,8 @@ def acme(job: Job, given: Ref | None, key: str) -> Row:
         chosen.append(f"{fitted.match.width:g}x{fitted.match.depth}")
         headers = central.kept_headers(list(carrier.rounds.values()))
         own = own_data(data, cluster)
-        given = (found.coarse, headers, own, data.info, job.machine)
-        scored = run_step(central.score_devices, *given)
+        place = (found.coarse, headers, own, data.info, job.machine)
+        scored = run_step(central.score_devices, *place)
         rows += scored
     about = {"system": "ACME", "chosen": " ".join(chosen), "search_space": max(sizes)}
     return about | row_of(rows, messages, seconds)
