@@ -20,6 +20,7 @@ from tasks.experiments.refining.cells import EDGE, RANDOM, WAYS, Place
 from tasks.experiments.scale import Corner
 from tasks.links.asking import Answers, Ask, Link, Reply
 from tasks.links.records import State
+from tasks.run.step import run_step
 from tasks.run.store import Ref
 from tasks.settings.params import HeaderSearch, Likeness, Refinement
 
@@ -36,7 +37,7 @@ def cluster(b: Base, bench: Bench, level: str) -> refining.Cluster:
     division = {**spec.partition, "heterogeneity": level}
     divided = partition(bench.settings(b.settings.seed, partition=division, fleet=fleet))
     backbone = b.cut(spec.variant)
-    scale = refining.feature_scale(backbone, b.world.cloud, b.world.info, 1000, b.machine)
+    scale = run_step(refining.feature_scale, backbone, b.world.cloud, b.world.info, 1000, b.machine)
     return refining.Cluster(tuple(divided.devices), b.embed(backbone, divided), scale)
 
 
@@ -49,7 +50,7 @@ def fig10(bench: Bench) -> list[Row]:
         for level in spec.levels:
             c = cluster(b, bench, level)
             for samples in spec.sketches:
-                found = refining.similarity_rows(c, list(spec.groups), level, samples)
+                found = run_step(refining.similarity_rows, c, list(spec.groups), level, samples)
                 rows += [{"seed": seed, **row} for row in found]
     return rows
 
@@ -84,7 +85,8 @@ class Start:
 def started(b: Base, bench: Bench, place: Place) -> Start:
     """The same for all methods."""
     c = cluster(b, bench, place.level)
-    header = refining.header_on_shared(
+    header = run_step(
+        refining.header_on_shared,
         start_header(b, bench, place.header),
         c.features,
         int(b.settings.partition.shared_fraction * place.samples),
@@ -92,14 +94,14 @@ def started(b: Base, bench: Bench, place: Place) -> Start:
         b.settings.seed,
         b.machine,
     )
-    return Start(place, c, refining.received(c, header, place.samples, b.machine))
+    return Start(place, c, run_step(refining.received, c, header, place.samples, b.machine))
 
 
 def refined(b: Base, start: Start, recipe: Refinement, method: str) -> Row:
     """Alg. 2 as it is shipped, by one method; means over the devices."""
     after = rounds(start, carrier_of(b, start, recipe, method))
     before = [answer.own for answer in start.adopted]
-    found = refining.judged(start.cluster, before, after, b.machine)
+    found = run_step(refining.judged, start.cluster, before, after, b.machine)
     return {"seed": b.settings.seed, **asdict(start.place), "method": method, **found}
 
 
@@ -117,7 +119,7 @@ def rounds(start: Start, carrier: LocalCarrier) -> list[State]:
     """All T rounds, so that every method has pruned the same; what each device has after them."""
     recipe, c = carrier.job.settings.refinement, start.cluster
     sketches = min(recipe.sketch_samples, start.place.samples)
-    mixing = refining.mixing(c, sketches, recipe.part(Likeness))
+    mixing = run_step(refining.mixing, c, sketches, recipe.part(Likeness))
     adopted = {answer.own.device: answer.messages for answer in start.adopted}
     model, _, _ = start.adopted[0].own.adopted
     circle = Circle(c.devices, mixing, model, Answers(adopted, {}), all_rounds=True)
