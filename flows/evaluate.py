@@ -15,6 +15,8 @@ from tasks.data.samples import read_content_id
 from tasks.links.ledger import totals
 from tasks.report import evaluation
 from tasks.report.outputs import (
+    read_backbone,
+    read_cut,
     read_elastic,
     read_matches,
     read_mixings,
@@ -55,7 +57,15 @@ def evaluate(case: Case, settings: Settings) -> None:
     headers = [
         row
         for search, match in zip(searches, matches, strict=True)
-        for row in run_step(evaluation.score_headers, search, match, public, info, machine)
+        for row in run_step(
+            evaluation.score_headers,
+            search,
+            match,
+            read_cut(case.backbone, search.edge),
+            public,
+            info,
+            machine,
+        )
     ]
     devices = score_devices(case, job)
     content = read_content_id(case.partition)
@@ -63,7 +73,7 @@ def evaluate(case: Case, settings: Settings) -> None:
     outcome = Outcome(info, matches, searches, variants, headers, devices)
     runs = run_step(log_all, case, lineage, outcome)
     link = totals(
-        [outcome / "ledger.parquet" for outcome in (case.backbone, case.customize)],
+        [place / "ledger.parquet" for place in (case.backbone, case.customize)],
         evaluation.centralised_bytes(list(job.world.devices.values()), info),
     )
     summary = summarise(settings.seed, devices, link, run_section(started, lineage, runs, machine))
@@ -96,12 +106,13 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
     for cluster, match, search in zip(settings.fleet, matches, searches, strict=True):
         header = search.headers[search.winner].name
+        backbone = read_backbone(case.customize, cluster.edge)
         for device in cluster.devices:
             of_device = [r for r in rounds if r.device == device.name]
             rows.append(
                 run_step(
                     evaluation.score_device,
-                    evaluation.Outcome(device, match, header, of_device),
+                    evaluation.Outcome(device, match, backbone, header, of_device),
                     world.samples[device.name],
                     world.info,
                     settings.matching.energy,

@@ -27,7 +27,13 @@ from tasks.links.ledger import write_ledger
 from tasks.links.link import Message
 from tasks.links.records import State
 from tasks.report import evaluation
-from tasks.report.outputs import read_kept, read_matches, read_searches, read_trained_on
+from tasks.report.outputs import (
+    read_backbone,
+    read_kept,
+    read_matches,
+    read_searches,
+    read_trained_on,
+)
 from tasks.run.errors import AcmeError, RegistryError
 from tasks.run.step import run_step
 from tasks.servers.services import environment
@@ -146,9 +152,13 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
     cluster = settings.fleet[at]
     rounds, messages = refined_rounds(case, job, cluster, device)
     search, matches = read_searches(case.customize)[at], read_matches(case.backbone)
+    header, backbone = (
+        search.headers[search.winner].name,
+        read_backbone(case.customize, cluster.edge),
+    )
     row = run_step(
         evaluation.score_device,
-        evaluation.Outcome(device, matches[at], search.headers[search.winner].name, rounds),
+        evaluation.Outcome(device, matches[at], backbone, header, rounds),
         samples,
         info,
         settings.matching.energy,

@@ -31,13 +31,11 @@ from tasks.data.samples import read_split
 from tasks.delivery.shipped import ship
 from tasks.links.records import Match, Search, State, Variant
 from tasks.report.heldout import test_split
-from tasks.report.outputs import read_backbone, read_cut
 from tasks.run.cached import retried
 from tasks.run.compute import Machine
 from tasks.run.latency import seconds_a_call
 from tasks.run.modules import load_backbone, load_header
 from tasks.run.store import Ref, read_tensors
-from tasks.settings.case import Case
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
 LATENCY_BATCH, LATENCY_REPEATS = 32, 9
@@ -64,11 +62,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A device's outcome: what its cluster was matched with, the header it received, and its state
-    after every round."""
+    """A device's outcome: what its cluster was matched with, the backbone and header that it
+    received, and its state after every round."""
 
     device: Device
     match: Match
+    backbone: Ref
     header: str
     rounds: Sequence[State]
 
@@ -106,11 +105,11 @@ def score_variants(grid: Grid, public: Ref, info: DataInfo, machine: Machine) ->
 
 @retried("evaluate the headers of {search.edge}")
 def score_headers(
-    search: Search, match: Match, public: Ref, info: DataInfo, machine: Machine
+    search: Search, match: Match, backbone: Ref, public: Ref, info: DataInfo, machine: Machine
 ) -> list[Row]:
-    """Every trained header with its cluster's backbone on the public test split."""
+    """Every trained header with its cluster's backbone, as it was cut, on the public test split."""
     place = machine.prepare()
-    vit = load_backbone(read_cut(Case.here().backbone, search.edge)).to(place)
+    vit = load_backbone(backbone).to(place)
     images, labels = test_split(public, info)
     data = Split.of(extract(vit, images), labels)
     fixed = _backbone_columns(vit, match)
@@ -157,8 +156,7 @@ def score_device(
     """
     device, match, rounds = outcome.device, outcome.match, outcome.rounds
     place = machine.prepare()
-    backbone = read_backbone(Case.here().customize, match.edge)
-    vit = load_backbone(backbone).to(place)
+    vit = load_backbone(outcome.backbone).to(place)
     images, labels = test_split(samples, info)
     own_classes = read_split(samples, "train", info)[1].unique()
     data = Split.of(extract(vit, images), labels)
@@ -167,7 +165,7 @@ def score_device(
     rows = [
         _round_row(state, t == kept, flops, data, own_classes) for t, state in enumerate(rounds)
     ]
-    model, file = ship(folder / device.name, load_backbone(backbone), rounds[kept], info)
+    model, file = ship(folder / device.name, load_backbone(outcome.backbone), rounds[kept], info)
     pixels = images[:LATENCY_BATCH]
     return {
         "device": device.name,
