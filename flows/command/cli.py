@@ -338,7 +338,8 @@ def main() -> None:
         if not is_ours(error):
             raise
         name = Case.here().name
-        fail(f"case {name}: {error}" if name else str(error))
+        words = Case.here().addressed(str(error))
+        fail(f"case {name}: {words}" if name else words)
 
 
 def fail(message: str, code: int = 2) -> None:

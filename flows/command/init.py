@@ -18,6 +18,7 @@ from tasks.run.files import atomic_write
 from tasks.servers.services import use_environment
 from tasks.settings.case import Case
 from tasks.settings.declared import named_files, reads
+from tasks.settings.fields import read_yaml
 from tasks.settings.params import load
 from tasks.settings.sources import SOURCES
 from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Wishes, changes
@@ -64,8 +65,11 @@ def init(case: Case, wishes: Wishes, force: bool) -> None:
         )
     if is_registered(wishes.model):
         use_environment(case)  # MLflow draws a bar a file unless it is told not to
-    text = (SHIPPED / "settings.yaml").read_text()
-    written = edited(text, changes(wishes, YAML(typ="safe").load(text)))
+    template = SHIPPED / "settings.yaml"  # in a clone it is the project's own file, as it is now
+    values = read_yaml(template)
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{template.resolve()}: no settings by name: restore it first")
+    written = edited(template.read_text(), changes(wishes, values))
     kept = path.read_bytes() if path.exists() else None
     atomic_write(path, written.encode())
     try:

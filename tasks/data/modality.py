@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from models.versions import UnreadableError, readable
 from tasks.run.errors import ArtifactError, SettingsError
 
 VERSION = 1
@@ -128,20 +129,26 @@ def from_json(values: Mapping[str, Any], where: str) -> DataInfo:
     """The facts that :func:`to_json` gave, of this version or an older one.
 
     Raises:
-        ArtifactError: they are of a newer version or of an unknown modality.
+        ArtifactError: they are of a newer version, of an unknown modality, or no such facts.
     """
-    require_readable(values.get("version", 0), where)
-    modality = values.get("modality", ImageInfo.modality)
+    if not isinstance(values, Mapping):
+        raise ArtifactError(f"{where}: no facts of data by name. Run: acme stage partition")
+    require_readable(values, where)
+    modality = str(values.get("modality", ImageInfo.modality))
     if modality not in MODALITIES:
         known = ", ".join(MODALITIES)
         raise ArtifactError(f"{where}: unknown modality {modality!r}; this program knows {known}")
     facts = {name: value for name, value in values.items() if name not in ("version", "modality")}
-    return TypeAdapter(MODALITIES[modality]).validate_python(facts)
+    try:
+        return TypeAdapter(MODALITIES[modality]).validate_python(facts)
+    except ValidationError as error:
+        words = " ".join(str(error).split())
+        raise ArtifactError(f"{where}: {words}. Run: acme stage partition") from None
 
 
-def require_readable(version: int, where: str) -> None:
+def require_readable(values: Mapping[str, Any], where: str) -> None:
     """Raises ArtifactError if a file is of a newer version than this program reads."""
-    if version > VERSION:
-        raise ArtifactError(
-            f"{where}: version {version}, newer than this program reads ({VERSION}): update it"
-        )
+    try:
+        readable(where, values, VERSION)
+    except UnreadableError as error:
+        raise ArtifactError(str(error)) from None

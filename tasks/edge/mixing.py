@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -26,7 +27,10 @@ def compare(edge: str, devices: Sequence[str], sketches: list[Message], recipe: 
 
     A device whose sketch is malformed or missing listens to itself alone, and nobody to it.
     """
-    samples = {s.sender: receive(s)[0]["features"].float().numpy() for s in sketches}
+    samples = {}
+    for sketch in sketches:
+        with suppress(LinkError):  # a malformed one is as none
+            samples[sketch.sender] = receive(sketch)[0]["features"].float().numpy()
     width = statistics.mode(sample.shape[-1] for sample in samples.values()) if samples else 0
     usable = [
         i

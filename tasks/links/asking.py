@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tasks.links.kinds import questions
-from tasks.links.link import Message
+from tasks.links.link import Message, receive
 from tasks.run.errors import LinkError
 
 
@@ -127,4 +127,8 @@ class Link:
             ends = (message.sender, message.receiver, message.round)
             if ends != (ask.device, self.edge, ask.key.round):
                 return f"answered for {ends[0]} to {ends[1]}, round {ends[2]}"
+            try:
+                receive(message)
+            except LinkError as error:
+                return str(error)
         return None

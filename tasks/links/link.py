@@ -4,11 +4,13 @@ schema of its kind, keeps it as one content and counts its bytes; :func:`receive
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from tasks.links.ends import tier_of
@@ -89,22 +91,27 @@ def receive(
     """Read a message back: its tensors and its values.
 
     Raises:
-        LinkError: the content is missing, is not what was sent, or is of a newer version than this
-            reader knows.
+        LinkError: the content is missing, damaged or not what was sent; it breaks its kind's
+            schema; or it is of a newer version than this reader knows.
     """
-    where = f"{message.kind} from {message.sender}"
+    where = f"{message.kind} from {message.sender} to {message.receiver}"
+    of_kind = (declared() if kinds is None else kinds).get(message.kind)
+    if of_kind is None:
+        raise LinkError(f"{where}: {message.receiver} knows no such kind of message")
     try:
         payload = read(message.content)
-    except ArtifactError as error:
+        tensors, values = ({}, json.loads(payload)) if payload[:1] == b"{" else decode(payload)
+        version = values.pop(VERSION, 0)
+    except (ArtifactError, SafetensorError, ValueError, AttributeError, TypeError) as error:
         raise LinkError(f"{where}: {error}") from None
-    tensors, values = ({}, json.loads(payload)) if payload[:1] == b"{" else decode(payload)
-    known = (declared() if kinds is None else kinds)[message.kind].version
-    version = values.pop(VERSION, 0)
-    if version > known:
+    if not isinstance(version, int) or version > of_kind.version:
         raise LinkError(
-            f"{where}: version {version}, and {message.receiver} knows up to {known}. Upgrade ACME "
-            f"on {message.receiver}"
+            f"{where}: version {version!r}, and {message.receiver} knows up to {of_kind.version}. "
+            f"Upgrade ACME on {message.receiver}"
         )
+    _check_ends(where, of_kind, Route(message.sender, message.receiver))
+    _check_values(where, of_kind, values)
+    _check_tensors(where, of_kind, tensors)
     return tensors, values
 
 
@@ -126,6 +133,8 @@ def _check_values(where: str, kind: Kind, values: Mapping[str, Any]) -> None:
         items = value if isinstance(value, list) else [value]
         if len(items) > 1024 or not all(isinstance(i, int | float | str) for i in items):
             raise LinkError(f"{where}: {name} must be a number, a text, or a short list of them")
+        if any(isinstance(i, float) and not math.isfinite(i) for i in items):
+            raise LinkError(f"{where}: {name} is not finite")
 
 
 def _check_tensors(where: str, kind: Kind, tensors: Mapping[str, Tensor]) -> None:

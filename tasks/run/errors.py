@@ -54,5 +54,6 @@ class StageError(AcmeError):
 def is_ours(error: Exception) -> bool:
     """Whether an error was raised for a person to act on."""
     from models.matching.selection import NothingFitsError
+    from models.versions import UnreadableError
 
-    return isinstance(error, AcmeError | NothingFitsError)
+    return isinstance(error, AcmeError | NothingFitsError | UnreadableError)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ def atomic_write(path: Path, payload: bytes) -> None:
         with atomic_save(path, part_file=partial.name, overwrite_part=True) as file:
             file.write(payload)
     except OSError as error:
-        partial.unlink(missing_ok=True)  # a full disk leaves it
+        with suppress(OSError):  # a full disk leaves it
+            partial.unlink(missing_ok=True)
         raise ArtifactError(
-            f"{path}: cannot write: {error.strerror}. Free some space and run again: finished "
-            "steps are kept."
+            f"{path}: cannot write: {error.strerror}. Make room there, or make it a place that can "
+            "be written, and run again: finished steps are kept."
         ) from None
 
 

@@ -135,6 +135,6 @@ def read_tensors(source: Ref | Path) -> tuple[dict[str, Tensor], dict[str, Any]]
     payload = read(source) if isinstance(source, Ref) else read_bytes(source)
     try:
         return decode(payload)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError) as error:
         path = Store.here().path(source) if isinstance(source, Ref) else source
         raise ArtifactError(f"{path}: not a safetensors file ({error}). {redo(path)}") from None

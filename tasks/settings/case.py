@@ -92,6 +92,13 @@ class Case:
         """The key of one of its artifacts in Prefect."""
         return f"{self.name}-{name}" if self.name else name
 
+    def addressed(self, words: str) -> str:
+        """A message whose `acme` commands are made this case's: who reads it may stand in the
+        project's folder, where without --case they would change the project's own."""
+        if not self.name:
+            return words
+        return re.sub(r"\bacme (?=[a-z])", f"acme --case {self.name} ", words)
+
     def shown(self, path: Path) -> Path:
         """A path as it is printed: from the project's folder on, where it lies below that."""
         path = path.absolute()

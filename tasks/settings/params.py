@@ -182,7 +182,7 @@ def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Settings:
 def device_name(settings: Settings, device: str) -> str:
     """A device's name from its name or id. Raises SettingsError if the fleet has no such device."""
     names = [d.name for d in settings.devices]
-    name = f"device-{int(device):02d}" if device.isdigit() else device
+    name = f"device-{int(device):02d}" if device.isdecimal() else device
     if name not in names:
         raise SettingsError(f"{device}: no such device. The fleet has: {', '.join(names)}")
     return name

@@ -42,7 +42,16 @@ def test_a_newer_file_and_an_unknown_modality_are_refused_by_name() -> None:
         from_json({**values, "version": VERSION + 1}, "data.json")
     with pytest.raises(ArtifactError, match=r"data\.json: unknown modality 'smell'.* image"):
         from_json({**values, "modality": "smell"}, "data.json")
-    require_readable(VERSION, "data.json")
+    for wrong in (
+        {**values, "version": "2"},
+        {"version": None},
+        [],
+        {"modality": ["x"]},
+        {"mean": 3},
+    ):
+        with pytest.raises(ArtifactError, match=r"data\.json"):
+            from_json(wrong, "data.json")  # type: ignore[arg-type]
+    require_readable({"version": VERSION}, "data.json")
 
 
 def test_images_as_inputs_and_in_bytes() -> None:

@@ -17,7 +17,7 @@ from tasks.edge.statistics import send_statistics
 from tasks.links.link import Message, Route, receive, send
 from tasks.links.records import Mixed, Mixing
 from tasks.run.errors import LinkError
-from tasks.run.store import Store
+from tasks.run.store import Store, put
 from tasks.settings import params as settings
 from tests.tiny import ROOT
 
@@ -143,6 +143,15 @@ def test_a_device_with_a_malformed_sketch_listens_to_itself() -> None:
     assert weights[1].tolist() == [0, 1, 0, 0]
     assert weights[[0, 2, 3], 1].tolist() == [0, 0, 0]
     np.testing.assert_allclose(weights.sum(1), 1)
+
+
+@pytest.mark.parametrize("payload", [b"zzzzzzzzzzzzzzzz", b"[]", save({"other": torch.rand(2)})])
+def test_a_device_whose_sketch_is_no_sketch_listens_to_itself(payload: bytes) -> None:
+    sent = sketches()
+    sent[1] = replace(sent[1], sha256=put("feature_sketch", payload).sha256)
+    weights = np.array(compare.fn("edge-0", DEVICES, sent, recipe()).weights)
+    assert weights[1].tolist() == [0, 1, 0, 0]
+    assert weights[0, 0] < 1 or weights[2, 3] > 0
 
 
 def test_a_device_without_a_sketch_listens_to_itself() -> None:

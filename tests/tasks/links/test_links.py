@@ -14,7 +14,7 @@ import torch
 from tasks.experiments.central import kinds as of_central
 from tasks.links.kinds import declared
 from tasks.links.ledger import totals, write_ledger
-from tasks.links.link import Route, receive, send
+from tasks.links.link import Message, Route, receive, send
 from tasks.run.errors import LinkError
 from tasks.run.store import Store, put
 
@@ -187,3 +187,29 @@ def test_totals_count_the_shared_sets_apart(tmp_path: Path) -> None:
 def test_weights_may_not_look_like_raw_data() -> None:
     with pytest.raises(LinkError, match="raw data"):
         send("customized_model", Route("edge-0", "device-01"), {"w": IMAGES}, {"config": {}})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"zzzzzzzzzzzzzzzz",
+        b"{",
+        b"[]",
+        b'{"val_loss": 1.0}',
+        b'{"val_loss": 1.0, "val_accuracy": 1.0, "parameters": 1, "version": "1"}',
+        b'{"val_loss": NaN, "val_accuracy": 1.0, "parameters": 1}',
+        b'{"raw": "secret", "version": 1}',
+    ],
+)
+def test_what_is_received_is_checked_as_what_is_sent(payload: bytes) -> None:
+    sent = put("metrics", payload)
+    message = Message("metrics", "device-01", "edge-0", "up", 1, len(payload), sent.sha256)
+    with pytest.raises(LinkError, match="metrics from device-01 to edge-0: "):
+        receive(message)
+
+
+def test_the_ends_of_what_is_received_are_checked() -> None:
+    values = {"val_loss": 0.5, "val_accuracy": 0.8, "parameters": 3}
+    message = send("metrics", Route("device-01", "edge-0"), values=values)
+    with pytest.raises(LinkError, match="declared from device to edge"):
+        receive(replace(message, receiver="cloud"))

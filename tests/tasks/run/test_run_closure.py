@@ -11,7 +11,7 @@ from tasks.run import closure as code
 from tasks.run.closure import PACKAGES, ROOT, closure, code_version, relative
 
 MODULES = ["flows.partition", "flows.backbone", "flows.customize", "flows.evaluate"]
-MODULES += ["tasks.cloud.reference", "tasks.device.pruning", "tasks.edge.mixing", "models.progress"]
+MODULES += ["tasks.cloud.reference", "tasks.device.rounds", "tasks.edge.mixing", "models.progress"]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -94,3 +94,9 @@ def test_what_to_do_about_a_lost_file_depends_on_who_writes_it(
         read_tensors(Path("artifacts/work/backbone/x.safetensors"))
     with pytest.raises(ArtifactError, match=r"Run the stage that writes it: acme run"):
         read_tensors(Path("artifacts/backbone/x.safetensors"))
+
+
+def test_a_place_below_a_file_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ArtifactError, match="cannot write"):
+        atomic_write(tmp_path / "file/below", b"x")
