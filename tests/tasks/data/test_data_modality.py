@@ -38,7 +38,7 @@ def test_an_older_file_is_read_and_tells_of_one_context() -> None:
 
 def test_a_newer_file_and_an_unknown_modality_are_refused_by_name() -> None:
     values = to_json(INFO)
-    with pytest.raises(ArtifactError, match=rf"data\.json: version {VERSION + 1}, newer"):
+    with pytest.raises(ArtifactError, match=rf"data\.json is of version {VERSION + 1}; this ACME"):
         from_json({**values, "version": VERSION + 1}, "data.json")
     with pytest.raises(ArtifactError, match=r"data\.json: unknown modality 'smell'.* image"):
         from_json({**values, "modality": "smell"}, "data.json")
