@@ -12,6 +12,7 @@ from torch import Tensor
 from models.backbone.families import vit
 from models.backbone.family import VERSION, Backbone, BackboneConfig, Family
 from models.backbone.units import Unit
+from models.versions import readable
 
 FAMILIES: dict[str, Family] = {"vit": vit.FAMILY}
 """By name. A family is added by one file in ``families`` and one line here."""
@@ -35,11 +36,9 @@ def config_from(values: Mapping[str, Any]) -> BackboneConfig:
             theirs; what is wrong is named.
     """
     rest = dict(values)
-    version, name = rest.pop("version", 0), rest.pop("family", "vit")
-    if version > VERSION:
-        raise ValueError(
-            f"a backbone's configuration of version {version}: this program reads up to {VERSION}"
-        )
+    readable("a backbone's configuration", rest, VERSION)
+    name = rest.pop("family", "vit")
+    rest.pop("version", None)
     if name not in FAMILIES:
         raise ValueError(f"unknown family of backbones {name!r}: choose {', '.join(FAMILIES)}")
     kind = FAMILIES[name].config

@@ -203,7 +203,8 @@ def test_an_older_configuration_is_a_vit_s() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": VERSION + 1}, f"version {VERSION + 1}: this program reads up to {VERSION}"),
+        ({"version": VERSION + 1}, f"version {VERSION + 1}; this ACME reads up to {VERSION}"),
+        ({"version": "1"}, "version '1', which is no number"),
         ({"family": "cnn"}, "unknown family of backbones 'cnn': choose vit, toy"),
         ({"wings": 2}, "unknown wings"),
         ({"vocabulary": 2}, "unknown vocabulary"),  # another family's
