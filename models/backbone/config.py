@@ -12,6 +12,7 @@ from torch import Tensor
 from models.backbone.families import vit
 from models.backbone.family import VERSION, Backbone, BackboneConfig, Family
 from models.backbone.units import Unit
+from models.choices import chosen
 from models.versions import readable
 
 FAMILIES: dict[str, Family] = {"vit": vit.FAMILY}
@@ -39,9 +40,7 @@ def config_from(values: Mapping[str, Any]) -> BackboneConfig:
     readable("a backbone's configuration", rest, VERSION)
     name = rest.pop("family", "vit")
     rest.pop("version", None)
-    if name not in FAMILIES:
-        raise ValueError(f"unknown family of backbones {name!r}: choose {', '.join(FAMILIES)}")
-    kind = FAMILIES[name].config
+    kind = chosen("family of backbones", name, FAMILIES).config
     unknown = set(rest) - {field.name for field in fields(kind)}
     if unknown:
         raise ValueError(f"no configuration of a {name}: unknown {', '.join(sorted(unknown))}")

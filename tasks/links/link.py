@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from models.versions import readable
 from tasks.links.ends import tier_of
 from tasks.links.kinds import Direction, Kind, declared
 from tasks.run.errors import ArtifactError, LinkError
@@ -101,14 +102,10 @@ def receive(
     try:
         payload = read(message.content)
         tensors, values = ({}, json.loads(payload)) if payload[:1] == b"{" else decode(payload)
-        version = values.pop(VERSION, 0)
+        readable("it", values, of_kind.version)
+        values.pop(VERSION, None)
     except (ArtifactError, SafetensorError, ValueError, AttributeError, TypeError) as error:
         raise LinkError(f"{where}: {error}") from None
-    if not isinstance(version, int) or version > of_kind.version:
-        raise LinkError(
-            f"{where}: version {version!r}, and {message.receiver} knows up to {of_kind.version}. "
-            f"Upgrade ACME on {message.receiver}"
-        )
     _check_ends(where, of_kind, Route(message.sender, message.receiver))
     _check_values(where, of_kind, values)
     _check_tensors(where, of_kind, tensors)

@@ -205,7 +205,7 @@ def test_an_older_configuration_is_a_vit_s() -> None:
     [
         ({"version": VERSION + 1}, f"version {VERSION + 1}; this ACME reads up to {VERSION}"),
         ({"version": "1"}, "version '1', which is no number"),
-        ({"family": "cnn"}, "unknown family of backbones 'cnn': choose vit, toy"),
+        ({"family": "cnn"}, "unknown family of backbones 'cnn': choose one of vit, toy"),
         ({"wings": 2}, "unknown wings"),
         ({"vocabulary": 2}, "unknown vocabulary"),  # another family's
     ],
