@@ -16,6 +16,7 @@ from flows.evaluate import digest
 from flows.hooks import HOOKS
 from flows.job import Job
 from flows.on_device import LocalCarrier
+from flows.owned import OWNED
 from tasks.data.drift import Thresholds
 from tasks.data.samples import read_content_id, read_info, samples_ref
 from tasks.device.drifted import remember, trained_on
@@ -60,7 +61,7 @@ class Finding:
     words: str
 
 
-@flow(name="check-devices", flow_run_name=named("check every device's data"), **HOOKS)
+@flow(name="check-devices", flow_run_name=named("check every device's data"), **OWNED, **HOOKS)
 @in_case
 def check_devices(
     params: Path = Path(SETTINGS),
@@ -96,7 +97,7 @@ def check_devices(
     return findings
 
 
-@flow(name="refine-devices", flow_run_name=named("refine {devices}"), **HOOKS)
+@flow(name="refine-devices", flow_run_name=named("refine {devices}"), **OWNED, **HOOKS)
 @in_case
 def refine_devices(
     devices: list[str],

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from flows.deployed import in_case, named, run_elsewhere
 from flows.hooks import HOOKS
+from flows.owned import OWNED
 from tasks.run.compute import Machine
 from tasks.run.step import run_step
 from tasks.servers.services import environment
@@ -34,7 +35,7 @@ class Approval(RunInput):
     promote: bool = Field(True, description="Decide on the challengers now; else they wait")
 
 
-@flow(name="customization", flow_run_name=named("weekly customization"), **HOOKS)
+@flow(name="customization", flow_run_name=named("weekly customization"), **OWNED, **HOOKS)
 @in_case
 def customization(
     params: Path = Path(SETTINGS),
@@ -84,7 +85,7 @@ def approved(timeout_s: int) -> bool:
     return bool(answer.promote)
 
 
-@flow(name="stage", flow_run_name=named("stage {name}"), **HOOKS)
+@flow(name="stage", flow_run_name=named("stage {name}"), **OWNED, **HOOKS)
 @in_case
 def stage(name: StageName, params: Path = Path(SETTINGS), case: str | None = None) -> None:
     """One stage of a case's dvc.yaml, and what it depends on, where this queue's worker runs."""
@@ -99,7 +100,7 @@ def is_again(stage: StageName, settings: Settings) -> bool:
     return stage == "backbone" and settings.backbone.reference.moves
 
 
-@flow(name="evaluation", flow_run_name="the paper's experiments, {scale}", **HOOKS)
+@flow(name="evaluation", flow_run_name="the paper's experiments, {scale}", **OWNED, **HOOKS)
 def evaluation(
     only: list[str] | None = None,
     scale: Literal["quick", "default", "paper"] = "quick",

@@ -7,7 +7,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -59,9 +62,10 @@ def test_the_same_servers_as_from_processes() -> None:
     assert set(LASTING) == set(SERVICES)
     topology = Topology("acme", "")
     for service in services(topology, Path()):
-        if service.name != "s3":
-            wanted = topology.variables | service.env
-            assert set(wanted) <= set(CONTAINERS[service.name]["environment"]), service.name
+        clients = {} if service.name == "s3" else topology.variables
+        assert {*clients, *service.env} <= set(CONTAINERS[service.name]["environment"])
+    ran = next(s.command for s in services(topology, Path()) if s.name == "s3")
+    assert ran[:3] == CONTAINERS["s3"]["command"][:3]
     assert f"--pool={POOL}" in CONTAINERS["worker"]["command"]
     created = re.findall(r"CREATE DATABASE (\w+);", (DEPLOY / "databases.sql").read_text())
     assert set(created) == set(DATABASES)
@@ -100,7 +104,7 @@ def test_data_lie_in_named_volumes() -> None:
 
 
 def test_secrets_come_from_the_environment_and_must_be_set() -> None:
-    secret = re.compile(r"PASSWORD|SECRET|AUTH_STRING")
+    secret = re.compile(r"PASSWORD|SECRET|AUTH_STRING|AUTH_KEY")
     for container in CONTAINERS.values():
         for name, value in container["environment"].items():
             assert not secret.search(name) or re.search(r"\$\{\w+:\?", value), name
@@ -113,3 +117,21 @@ def test_secrets_come_from_the_environment_and_must_be_set() -> None:
     assert required == {name for name, value in example.items() if not value}
     ignored = subprocess.run(["git", "check-ignore", "-q", "deploy/.env"], cwd=ROOT, check=False)
     assert ignored.returncode == 0
+
+
+def test_a_server_that_does_not_know_us_is_healthy_and_one_that_is_down_is_not() -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(int(self.path[1:]))
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    Thread(target=server.serve_forever, daemon=True).start()
+    for status, healthy in ((200, True), (403, True), (503, False)):
+        where = f"http://127.0.0.1:{server.server_port}/{status}"
+        done = subprocess.run([sys.executable, str(DEPLOY / "healthy.py"), where], check=False)
+        assert (done.returncode == 0) == healthy, status
+    server.shutdown()
+    server.server_close()
+    done = subprocess.run([sys.executable, str(DEPLOY / "healthy.py"), where], capture_output=True)
+    assert done.returncode

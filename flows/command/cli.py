@@ -127,9 +127,9 @@ def fleet(summary: Path | None) -> None:
 def promote(devices: tuple[str, ...], force: bool, params: Path) -> None:
     """Make challengers champions where they fit and are not worse; all of them, or DEVICEs'."""
     from flows.command.promotion import promote_fleet
-    from tasks.servers.services import use_environment
+    from tasks.servers.services import use_registry
 
-    use_environment(Case.here())
+    use_registry(Case.here())
     promote_fleet(params, devices, force)
 
 
@@ -139,9 +139,9 @@ def promote(devices: tuple[str, ...], force: bool, params: Path) -> None:
 def rollback(device: str, params: Path) -> None:
     """Make the champion before the present one champion again."""
     from flows.command.promotion import roll_back
-    from tasks.servers.services import use_environment
+    from tasks.servers.services import use_registry
 
-    use_environment(Case.here())
+    use_registry(Case.here())
     roll_back(params, device)
 
 
@@ -154,9 +154,9 @@ def rollback(device: str, params: Path) -> None:
 def export(device: str, name: str, int8: bool, out: Path | None, params: Path) -> None:
     """Write the folder that a device needs to run its champion."""
     from flows.command.delivery import export_device
-    from tasks.servers.services import use_environment
+    from tasks.servers.services import use_registry
 
-    use_environment(Case.here())
+    use_registry(Case.here())
     export_device(device, name, int8, out, params)
 
 
@@ -167,9 +167,9 @@ def export(device: str, name: str, int8: bool, out: Path | None, params: Path) -
 def serve(device: str, port: int, params: Path) -> None:
     """Answer HTTP requests with a device's champion (MLflow's server) until Ctrl-C."""
     from flows.command.delivery import serve_device
-    from tasks.servers.services import use_environment
+    from tasks.servers.services import use_registry
 
-    use_environment(Case.here())
+    use_registry(Case.here())
     serve_device(device, port, params)
 
 
@@ -333,12 +333,12 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         fail("stopped; finished steps are kept, run the same command to go on", 130)
     except Exception as error:
-        from tasks.run.errors import is_ours
+        from tasks.run.errors import is_ours, said
 
         if not is_ours(error):
             raise
         name = Case.here().name
-        words = Case.here().addressed(str(error))
+        words = Case.here().addressed(said(error))
         fail(f"case {name}: {words}" if name else words)
 
 

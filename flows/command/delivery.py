@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from typing import Any
 
 from flows.command.table import print_rows
 from tasks.run.errors import RegistryError
-from tasks.servers.services import environment, serving, until_interrupted
+from tasks.servers.server import Server, mark, until_interrupted
+from tasks.servers.services import environment
 from tasks.settings.case import Case
 from tasks.settings.fleet import Device
 from tasks.settings.params import Settings, device_name, load
@@ -108,8 +108,9 @@ def serving_device(device: Device, port: int) -> Iterator[str]:
     if Registry(project).find(model, CHAMPION) is None:
         raise RegistryError(f"{model} has no champion. {HOW_TO_GET_ONE}")
     where = ["--host", "127.0.0.1", "--port", str(port), "--env-manager", "local"]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{model}@champion"]
+    command = ["mlflow", "models", "serve", "-m", f"models:/{model}@champion", *where]
     env = {**environment(case), "MLFLOW_TRACKING_URI": tracking_uri(project)}
+    env |= mark(case.servers, "mlflow")
     url, log = f"http://127.0.0.1:{port}", case.servers / "model-server.log"
-    with serving("MLflow's model server", [*command, *where], f"{url}/ping", log, env):
+    with Server("MLflow's model server", command, f"{url}/ping", log, env):
         yield url

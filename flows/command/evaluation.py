@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.command.run import quiet_expected_errors
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.errors import SettingsError
-from tasks.servers.services import prefect_server
+from tasks.servers.shared import prefect_server, watched
 from tasks.settings.case import Case
 from tasks.settings.declared import checked
 
@@ -28,7 +28,7 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
         raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
     checked(params)
     chosen = [name for name in EXPERIMENTS if not only or name in only]
-    with prefect_server(Case.here()) as env:
+    with prefect_server(Case.here()) as env, watched(env):
         os.environ.update(env)  # before anything imports Prefect, which reads it once
         quiet_expected_errors()
         for number, name in enumerate(chosen, 1):
@@ -41,6 +41,7 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     """One experiment's flow, and what it leaves."""
     from flows.experiments.bench import Bench
     from flows.experiments.by_name import flow_of
+    from flows.owned import OWNED
     from tasks.experiments import results, world
     from tasks.experiments.scale import load_scale
     from tasks.run.compute import Machine, hardware
@@ -49,7 +50,7 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     case = Case.here()
     bench = Bench(load_scale(scale, case.experiments.parent), params, seeds)
     start = time.monotonic()
-    rows = flow_of(name)(bench)
+    rows = flow_of(name).with_options(**OWNED)(bench)
     settings = bench.settings(0)
     how = results.Circumstances(
         scale=scale,

@@ -15,7 +15,7 @@ from flows.command.pipeline import holds_code, is_code, with_code
 from tasks.cloud.registered import is_registered
 from tasks.run.errors import SettingsError
 from tasks.run.files import atomic_write
-from tasks.servers.services import use_environment
+from tasks.servers.services import use_registry
 from tasks.settings.case import Case
 from tasks.settings.declared import named_files, reads
 from tasks.settings.fields import read_yaml
@@ -64,7 +64,7 @@ def init(case: Case, wishes: Wishes, force: bool) -> None:
             "move it in"
         )
     if is_registered(wishes.model):
-        use_environment(case)  # MLflow draws a bar a file unless it is told not to
+        use_registry(case)  # MLflow draws a bar a file unless it is told not to
     template = SHIPPED / "settings.yaml"  # in a clone it is the project's own file, as it is now
     values = read_yaml(template)
     if not isinstance(values, Mapping):

@@ -12,15 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.run.errors import StageError, is_ours
-from tasks.servers.services import (
-    environment,
-    mlflow_command,
-    prefect_on,
-    prefect_server,
-    serving,
-    until_interrupted,
-    use_environment,
-)
+from tasks.servers.server import Server, mark, until_interrupted
+from tasks.servers.services import environment, mlflow_command, use_environment, use_registry
+from tasks.servers.shared import prefect_on, prefect_server, watched
 from tasks.settings.case import SETTINGS, Case
 from tasks.settings.declared import checked, paths, stages_of
 from tasks.settings.params import Settings, load
@@ -110,7 +104,7 @@ def run_stage(name: str, params: Path) -> None:
         os.environ[TRIAL] = str(params)
         for place in outputs_of(case, name) if case.pipeline.exists() else []:
             shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-    with prefect_server(case) as env:
+    with prefect_server(case) as env, watched(env):
         os.environ.update(env)  # before anything imports Prefect, which reads it once
         run_flow(case, name, settings)
 
@@ -125,7 +119,9 @@ def run_flow(case: Case, stage: str, settings: Settings) -> None:
     """The flow of a stage, with only its imports; Prefect knows its run by the case's name too."""
     from prefect import tags
 
-    flow = stage_flow(stage)
+    from flows.owned import OWNED
+
+    flow = stage_flow(stage).with_options(**OWNED)
     if case.name:
         flow = flow.with_options(flow_run_name=f"{case.name}: {flow.flow_run_name}")
     with tags(*([case.name] if case.name else [])):
@@ -188,20 +184,21 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
     )
 
     case = Case.here()
-    use_environment(case)
+    use_registry(case)
     client = connect(case.project)
     mlflow = f"http://127.0.0.1:{mlflow_port}"
     command = mlflow_command(mlflow_port, tracking_uri(case.project))
     health, log = f"{mlflow}/health", case.servers / "mlflow.log"
+    env = environment(case) | mark(case.servers, "mlflow")
     with (
         prefect_on(prefect_port, case) as api,
-        serving("MLflow", command, health, log, environment(case)),
+        Server("MLflow", command, health, log, env) as server,
     ):
         prefect = api.removesuffix("/api")
         print(f"Prefect: {prefect}\nMLflow:  {mlflow}")
         for name in (experiment_of(case, n) for n in (BACKBONES, HEADERS, DEVICES)):
             print(f"  {name}, best first: {mlflow}/{candidates_page(client, name)}")
-        until_interrupted()
+        until_interrupted(server)
 
 
 def _call(case: Case, env: dict[str, str], command: list[str]) -> int:

@@ -51,9 +51,44 @@ class StageError(AcmeError):
     """A stage, or a service that it needs, could not finish."""
 
 
-def is_ours(error: Exception) -> bool:
-    """Whether an error was raised for a person to act on."""
+def is_ours(error: BaseException) -> bool:
+    """Whether an error is for a person to act on: raised on purpose, or by a server's silence."""
     from models.matching.selection import NothingFitsError
     from models.versions import UnreadableError
 
-    return isinstance(error, AcmeError | NothingFitsError | UnreadableError)
+    return isinstance(error, AcmeError | NothingFitsError | UnreadableError) or is_lost(error)
+
+
+SILENT = {
+    "httpx": ("TransportError", "Prefect", "PREFECT_API_URL"),
+    "requests": ("RequestException", "MLflow", "MLFLOW_TRACKING_URI"),
+}
+"""By the library that asks a server, its error for one that does not answer; which server that is,
+and the variable that names it. (By name: who reads errors need not have these libraries.)"""
+
+
+def said(error: BaseException) -> str:
+    """What a person is told of an error that :func:`is_ours`."""
+    lost = _lost(error)
+    if lost is None:
+        return str(error)
+    _, server, name = SILENT[lost]
+    return (
+        f"{server}'s server does not answer any more: see to it (or mend {name}) and run again; "
+        "finished steps are kept"
+    )
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error is that of a server that does not answer."""
+    return _lost(error) is not None
+
+
+def _lost(error: BaseException | None) -> str | None:
+    while error is not None and not isinstance(error, AcmeError):
+        for kind in type(error).__mro__:
+            library = kind.__module__.partition(".")[0]
+            if kind.__name__ == SILENT.get(library, ("",))[0]:
+                return library
+        error = error.__cause__ or error.__context__
+    return None

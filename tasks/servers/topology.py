@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tasks.run.errors import SettingsError
 from tasks.servers.services import mlflow_command, prefect_command
 
 SERVICES = ("prefect", "mlflow", "postgres", "s3", "worker")
+PORTS = (*SERVICES, "supervisor")
 """Each listens on the base port plus its place here (the worker: only its health)."""
 
 BASE_PORT = 24200
 BUCKETS = ("mlflow", "dvc")
 POOL = "acme"
 QUEUES = ("cloud", "edge", "device")
+PYTHON = (sys.executable, "-m")
 REGION = "us-east-1"  # S3 clients insist on one
 
 
@@ -38,10 +43,10 @@ class Topology:
             SettingsError: no password, or one that a server would refuse.
         """
         user, password = variables.get("ACME_USER") or "acme", variables.get("ACME_PASSWORD", "")
-        if not re.fullmatch(r"[!-~]{12,}", password):
+        if not re.fullmatch(r"[!-+\--~]{12,}", password):
             raise SettingsError(
                 f"ACME_PASSWORD is {'unfit' if password else 'not set'}: the stack's servers "
-                "need one of at least 12 ASCII characters without spaces, e.g. "
+                "need one of at least 12 ASCII characters without spaces and commas, e.g. "
                 "export ACME_PASSWORD=$(openssl rand -hex 16), the same one each time"
             )
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", user):
@@ -49,7 +54,7 @@ class Topology:
         return cls(user, password, base_port)
 
     def port(self, service: str) -> int:
-        return self.base_port + SERVICES.index(service)
+        return self.base_port + PORTS.index(service)
 
     def address(self, service: str) -> str:
         scheme = "postgresql" if service == "postgres" else "http"
@@ -84,7 +89,7 @@ class Topology:
 @dataclass(frozen=True)
 class Service:
     """A server: its command, what it needs beyond the clients' variables, and what to do once it
-    answers at ``health``."""
+    answers at ``health`` (be it that it does not know us)."""
 
     name: str
     command: list[str]
@@ -95,19 +100,31 @@ class Service:
 
 def services(topology: Topology, folder: Path) -> list[Service]:
     """Every server but PostgreSQL, in the order in which they start; ``folder`` is private."""
-    return [_s3(topology), _mlflow(topology, folder), _prefect(topology), _worker(topology)]
+    return [_s3(topology, folder), _mlflow(topology, folder), _prefect(topology), _worker(topology)]
 
 
-def _s3(topology: Topology) -> Service:
-    where = ["-H", "127.0.0.1", "-p", str(topology.port("s3"))]
-    command = [sys.executable, "-m", "moto.server", *where]
-    health = f"{topology.address('s3')}/moto-api/"
-    return Service("s3", command, health, prepare=lambda: make_buckets(topology.variables))
+def _s3(topology: Topology, folder: Path) -> Service:
+    command = ["rclone", "serve", "s3", "--addr", f"127.0.0.1:{topology.port('s3')}"]
+    env = {"RCLONE_CONFIG": "", "RCLONE_AUTH_KEY": s3_keys(topology)}
+    return Service(
+        "s3",
+        [*command, str(folder / "s3")],
+        topology.address("s3"),
+        env,
+        partial(make_buckets, topology.variables),
+    )
+
+
+def s3_keys(topology: Topology) -> str:
+    """The one account of S3, as rclone reads it: a list of "user,password" as CSV."""
+    line = io.StringIO()
+    csv.writer(line).writerow([f"{topology.user},{topology.password}"])
+    return line.getvalue().strip()
 
 
 def _mlflow(topology: Topology, folder: Path) -> Service:
     artifacts = ["--serve-artifacts", "--artifacts-destination", "s3://mlflow"]
-    command = mlflow_command(topology.port("mlflow"))
+    command = [*PYTHON, *mlflow_command(topology.port("mlflow"))]
     env = topology.account | {
         "MLFLOW_BACKEND_STORE_URI": topology.database("psycopg2", "mlflow"),
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "mlflow.ini"),
@@ -139,7 +156,8 @@ def _prefect(topology: Topology) -> Service:
         "PREFECT_SERVER_UI_API_URL": api,
     }
     command, health = prefect_command(topology.port("prefect")), f"{api}/health"
-    return Service("prefect", command, health, env, lambda: make_queues(topology.variables))
+    prepare = partial(make_queues, topology.variables)
+    return Service("prefect", [*PYTHON, *command], health, env, prepare)
 
 
 def _worker(topology: Topology) -> Service:
@@ -148,7 +166,7 @@ def _worker(topology: Topology) -> Service:
         "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
         "PREFECT_WORKER_WEBSERVER_PORT": str(topology.port("worker")),
     }
-    command = [sys.executable, "-m", "prefect", "worker", "start", *what]
+    command = [*PYTHON, "prefect", "worker", "start", *what]
     return Service("worker", command, f"{topology.address('worker')}/health", env)
 
 

@@ -80,6 +80,7 @@ def ran(*_):
     print(settings.results.local_storage_path, settings.logging.level)
 
 environment = {"PREFECT_LOCAL_STORAGE_PATH": "/of/this/project", "PREFECT_LOGGING_LEVEL": "ERROR"}
+environment["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
 evaluation.prefect_server = lambda root: contextlib.nullcontext(environment)
 evaluation.run_experiment, evaluation.finish = ran, lambda scale: None
 evaluation.evaluate_paper(["fig1"], "quick", None, pathlib.Path("params.yaml"))

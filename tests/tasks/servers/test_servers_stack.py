@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -13,21 +14,28 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from tasks.run.errors import StageError
-from tasks.servers import postgres, services, stack
-from tasks.servers.topology import Service, Topology
+from tasks.servers import postgres, stack
+from tasks.servers.server import marked
+from tasks.servers.services import environment
+from tasks.servers.topology import SERVICES, Service, Topology
+from tasks.settings.case import Case
+from tests.tasks.servers.test_servers_server import until
 
 ROOT = Path(__file__).parents[3]
 PARENT = """
-import subprocess, sys
-command = [sys.executable, "-c", "import time; time.sleep(60)"]
-subprocess.Popen(command, start_new_session=sys.argv[1] == "own").wait()
+import http.server, subprocess, sys
+sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+subprocess.Popen(sleeper, start_new_session=True)
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[1]), bind="127.0.0.1")
 """
+"""A server with a child in a process group of its own, as a worker has for each flow run."""
 
 
 def base_port() -> int:
@@ -41,61 +49,55 @@ def base_port() -> int:
         return first
 
 
-@pytest.fixture(params=["shared", "own"])
-def sleeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen]:
-    """A server with a child in the same process group, or in one of its own like a flow run."""
-    command = [sys.executable, "-c", PARENT, request.param]
-    process = services.launch(command, tmp_path / "log", dict(os.environ))
-    while not psutil.Process(process.pid).children():
-        time.sleep(0.02)
-    (child,) = psutil.Process(process.pid).children()
-    yield process
-    with suppress(psutil.NoSuchProcess):
-        child.kill()
-    process.kill()
-    process.wait()
-
-
-def remember(root: Path, pid: int, shift_s: float = 0.0) -> None:
-    """A state file that says that ``pid`` is our S3, started ``shift_s`` later than it was."""
-    stack.record(root, Topology("acme", ""), "s3", pid)
-    path = root / ".acme/stack/state.json"
-    state = json.loads(path.read_text())
-    state["processes"]["s3"]["created"] += shift_s
-    path.write_text(json.dumps(state))
-
-
-def test_a_server_is_stopped_with_its_children(tmp_path: Path, sleeper: subprocess.Popen) -> None:
-    remember(tmp_path, sleeper.pid)
-    children = psutil.Process(sleeper.pid).children()
-    assert stack.states(tmp_path)["s3"] == "up"
+@pytest.fixture
+def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The base port of a stack of one web server, which is not up yet, in ``tmp_path``."""
+    port = base_port()
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = [sys.executable, str(tmp_path / "parent.py"), str(port)]
+    parent = Service("s3", command, f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("ACME_PASSWORD", secrets.token_hex(16))
+    monkeypatch.setattr(stack, "services", lambda topology, folder: [parent])
+    monkeypatch.setattr(stack, "SERVICES", ("s3",))
+    monkeypatch.setattr(postgres, "start", lambda *arguments: None)
+    yield port
     stack.stop_all(tmp_path)
-    assert not [c for c in children if c.is_running()]
-    assert stack.states(tmp_path)["s3"] == "down"
 
 
-@pytest.mark.parametrize("sleeper", ["shared"], indirect=True)
-def test_the_children_of_a_server_that_died_are_stopped(
-    tmp_path: Path, sleeper: subprocess.Popen
+def test_a_server_that_ends_is_started_again_and_goes_with_what_it_started(
+    tmp_path: Path, first: int
 ) -> None:
-    remember(tmp_path, sleeper.pid)
-    children = psutil.Process(sleeper.pid).children()
-    sleeper.kill()
-    sleeper.wait()
-    assert stack.states(tmp_path)["s3"] == "ended"
-    assert children[0].is_running()
-    stack.stop_all(tmp_path)
-    psutil.wait_procs(children, 5)
-    assert not children[0].is_running()
+    stack.up(tmp_path, first)
+    assert stack.states(tmp_path) == {"s3": "up"}
+    before = marked(tmp_path / ".acme/stack", stack.KIND)
+    assert len(before) == 3  # supervisord, the server and its child
+    server = next(p for p in before if str(first) in p.cmdline())
+    server.kill()
+    again = f"http://127.0.0.1:{first}"
+    assert until(lambda: not server.is_running() and answers(again))
+    assert stack.states(tmp_path) == {"s3": "up"}
+    assert len(marked(tmp_path / ".acme/stack", stack.KIND)) == 4  # and the first one's child
+    stack.down(tmp_path)
+    assert not marked(tmp_path / ".acme/stack", stack.KIND)
+    assert stack.states(tmp_path) == {"s3": "down"}
 
 
-def test_a_pid_that_is_anothers_now_is_left_alone(
-    tmp_path: Path, sleeper: subprocess.Popen
+def test_what_a_killed_supervisor_left_is_said_and_ended_by_the_next_start(
+    tmp_path: Path, first: int
 ) -> None:
-    remember(tmp_path, sleeper.pid, shift_s=-60)
-    assert stack.states(tmp_path)["s3"] == "ended"
-    stack.stop_all(tmp_path)
-    assert sleeper.poll() is None
+    stack.up(tmp_path, first)
+    before = marked(tmp_path / ".acme/stack", stack.KIND)
+    next(p for p in before if "supervisor.supervisord" in p.cmdline()).kill()
+    assert until(lambda: stack.states(tmp_path) == {"s3": "ended"})
+    stack.up(tmp_path, first)
+    assert stack.states(tmp_path) == {"s3": "up"}
+    assert not [p for p in before if p.is_running()]
+
+
+def answers(address: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(address).is_success
+    return False
 
 
 def test_a_secret_is_readable_by_its_owner_only(tmp_path: Path) -> None:
@@ -134,20 +136,18 @@ def test_ports_beyond_the_last_are_refused() -> None:
 
 
 def test_a_server_that_fails_stops_the_others_and_names_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = base_port()
     web = [sys.executable, "-m", "http.server", str(first), "--bind", "127.0.0.1"]
     good = Service("s3", web, f"http://127.0.0.1:{first}")
     bad = Service("mlflow", [sys.executable, "-c", "raise SystemExit(3)"], "http://127.0.0.1:9")
-    monkeypatch.setenv("ACME_PASSWORD", secrets.token_hex(16))
     monkeypatch.setattr(stack, "services", lambda topology, folder: [good, bad])
-    monkeypatch.setattr(postgres, "start", lambda *arguments: None)
     with pytest.raises(StageError, match=r"mlflow ended while starting: see .*mlflow\.log"):
         stack.up(tmp_path, first)
     assert set(stack.states(tmp_path).values()) == {"down"}
     stack.check_ports(Topology("acme", "", first))
-    assert sorted(p.name for p in (tmp_path / ".acme/stack").iterdir()) == ["mlflow.log", "s3.log"]
+    left = sorted(p.name for p in (tmp_path / ".acme/stack").iterdir())
+    assert left == ["mlflow.log", "s3", "s3.log", "supervisord.log"]
 
 
 def test_a_stack_with_data_is_not_taken_for_a_passing_one(
@@ -304,7 +304,7 @@ def test_no_secret_is_in_a_log_or_on_a_command_line(project: Path, servers: dict
     password = servers["MLFLOW_TRACKING_PASSWORD"]
     unquoted = password[-24:]  # has no character that an address would escape
     logs = list((project / ".acme/stack").glob("*.log"))
-    assert len(logs) == 4
+    assert len(logs) == 5
     assert not [log for log in logs if unquoted in log.read_text()]
     assert not [command for command in of_stack(project) if unquoted in command]
     env = project / ".acme/stack/env"
@@ -334,14 +334,101 @@ def test_the_stack_outlives_its_command_recovers_and_goes(project: Path, tmp_pat
         assert len(running) >= 5
         assert "nothing is changed" in acme("up")
         assert sorted(of_stack(root)) == running
-        state = json.loads((root / ".acme/stack/state.json").read_text())
-        psutil.Process(state["processes"]["mlflow"]["pid"]).kill()
-        assert "mlflow    ended" in acme("status")
+        client = s3_client(first, env["ACME_PASSWORD"])
+        big = random.Random(0).randbytes(20 << 20)  # boto3 sends it in parts
+        client.upload_fileobj(io.BytesIO(big), "dvc", "a/big")
+        kill_group(marked(root / ".acme/stack", stack.KIND))
+        assert "s3        ended" in acme("status")
         acme("up", "--base-port", str(first))
         assert set(stack.states(root).values()) == {"up"}
+        assert client.get_object(Bucket="dvc", Key="a/big")["Body"].read() == big
         assert "is stopped" in acme("down")
         assert of_stack(root) == []
+        acme("up", "--base-port", str(first))
+        assert client.get_object(Bucket="dvc", Key="a/big")["Body"].read() == big
+        acme("down")
         assert (postgres.folder(root) / "data").exists()
     finally:
         acme("down", "--delete-data")
     assert not postgres.folder(root).exists()
+    assert not (root / ".acme/stack/s3").exists()
+
+
+def kill_group(processes: list[psutil.Process]) -> None:
+    """End processes as a machine that goes down does."""
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, 10)
+
+
+def s3_client(first: int, password: str) -> Any:
+    """A client of the S3 of the stack with this base port."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{first + SERVICES.index('s3')}",
+        aws_access_key_id="acme",
+        aws_secret_access_key=password,
+        region_name="us-east-1",
+    )
+
+
+@pytest.mark.slow
+def test_s3_refuses_who_does_not_know_the_key(servers: dict[str, str]) -> None:
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.client import Config
+    from botocore.exceptions import ClientError
+
+    port = int(servers["AWS_ENDPOINT_URL_S3"].rpartition(":")[2])
+    first = port - SERVICES.index("s3")
+    wrong = s3_client(first, "wrong-password")
+    nobody = boto3.client("s3", config=Config(signature_version=UNSIGNED))
+    for client in (wrong, nobody):
+        for ask in (client.list_buckets, lambda c=client: c.list_objects_v2(Bucket="mlflow")):
+            with pytest.raises(ClientError):
+                ask()
+    s3_client(first, servers["AWS_SECRET_ACCESS_KEY"]).list_buckets()
+
+
+@pytest.mark.slow
+def test_a_flow_run_of_the_worker_ends_with_the_stack(
+    project: Path, servers: dict[str, str], tmp_path: Path
+) -> None:
+    """Its process has a group of its own; the worker ends it, else its mark gives it away."""
+    (tmp_path / "sleepy.py").write_text(SLEEPY)
+    env = {**environment(Case(project)), **servers}
+    python = [sys.executable, str(tmp_path / "sleepy.py"), str(tmp_path)]
+    done = subprocess.run(python, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    def sleeping() -> list[psutil.Process]:
+        found = marked(project / ".acme/stack", stack.KIND)
+        return [p for p in found if "time.sleep(601)" in p.cmdline()[-1]]
+
+    assert until(sleeping, within_s=120)
+    of_worker = sleeping()
+    base = int(servers["PREFECT_API_URL"].split(":")[2].split("/")[0])
+    kill_group([p for p in marked(project / ".acme/stack", stack.KIND) if "worker" in p.cmdline()])
+    assert of_worker[0].is_running()
+    stack.stop_all(project)
+    assert not of_worker[0].is_running()
+    stack.up(project, base)
+
+
+SLEEPY = """
+import subprocess, sys
+from prefect import flow
+
+@flow
+def sleepy():
+    subprocess.run([sys.executable, "-c", "import time; time.sleep(601)"])
+
+if __name__ == "__main__":
+    from prefect.deployments.runner import RunnerDeployment
+    at = sleepy.from_source(source=sys.argv[1], entrypoint="sleepy.py:sleepy")
+    at.deploy(name="s", work_pool_name="acme", print_next_steps=False)
+    from prefect.deployments import run_deployment
+    run_deployment("sleepy/s", timeout=0)
+"""

@@ -1,0 +1,43 @@
+"""Which errors are for a person, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import requests
+
+from tasks.run.errors import StageError, is_ours, said
+from tasks.servers.services import free_port
+
+
+def raised(ask: Callable[[str], Any], **instead: Any) -> BaseException:
+    """What comes of asking a server that is not there, as a library tells it, or as ``instead``."""
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    try:
+        try:
+            ask(nowhere)
+        except Exception as silence:
+            raise instead.get("error", RuntimeError("request failed")) from silence
+    except Exception as error:
+        return error
+    raise AssertionError("somebody answered")
+
+
+def test_a_server_that_answers_no_more_is_told_by_the_variable_that_names_it() -> None:
+    for ask, name in ((httpx.get, "PREFECT_API_URL"), (requests.get, "MLFLOW_TRACKING_URI")):
+        error = raised(ask)
+        assert is_ours(error)
+        assert name in said(error)
+        assert "\n" not in said(error)
+
+
+def test_what_was_raised_on_purpose_says_what_it_says() -> None:
+    error = raised(httpx.get, error=StageError("mend it so"))
+    assert is_ours(error)
+    assert said(error) == "mend it so"
+
+
+def test_a_programming_error_is_nobody_s_to_act_on() -> None:
+    assert not is_ours(ValueError("a bug"))
