@@ -14,7 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.servers.services import environment, free_port, mlflow_command, prefect_on, serving
+from tasks.servers.server import Server
+from tasks.servers.services import environment, free_port, mlflow_command
+from tasks.servers.shared import prefect_on
+from tasks.settings.case import Case
 from tasks.tracking.candidates import candidates_page, connect
 
 pytestmark = pytest.mark.slow
@@ -68,9 +71,9 @@ def mlflow_page(finished: Path) -> Iterator[str]:
     url, uri = f"http://127.0.0.1:{port}", f"sqlite:///{finished / 'mlflow/store/mlflow.db'}"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(finished)
-        env = environment(finished)
+        env = environment(Case(finished))
         log = finished / ".acme/mlflow.log"
-        with serving("MLflow", mlflow_command(port, uri), f"{url}/health", log, env):
+        with Server("MLflow", mlflow_command(port, uri), f"{url}/health", log, env):
             yield url
 
 
@@ -135,8 +138,8 @@ def test_prefect_shows_the_deployments_and_their_form(
 
     from tests.tiny import ROOT
 
-    with prefect_on(free_port(), tmp_path) as api:
-        env = {**environment(tmp_path), "PREFECT_API_URL": api, "PYTHONPATH": str(ROOT)}
+    with prefect_on(free_port(), Case(tmp_path)) as api:
+        env = {**environment(Case(tmp_path)), "PREFECT_API_URL": api, "PYTHONPATH": str(ROOT)}
         prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
         for words in (["work-pool", "create", "acme", "--type", "process"], ["deploy", "--all"]):
             subprocess.run([*prefect, *words], cwd=ROOT, env=env, check=True, capture_output=True)
