@@ -85,17 +85,18 @@ def print_manifest(manifest: dict[str, Any], place: Path) -> None:
 def serve_device(device: str, port: int, params: Path) -> None:
     """MLflow's model server with a device's champion, until interrupted."""
     settings = load(params)
-    with serving_device(find_device(settings, device), port) as url:
+    with serving_device(find_device(settings, device), port) as server:
+        url = server.address
         size, channels = settings.data.image_size, settings.data.channels
         print(f"{url}/invocations takes pixels in 0..1, (n, {channels}, {size}, {size}):")
         print(f"""  curl {url}/invocations -H 'Content-Type: application/json' \\
        -d '{{"inputs": [[[[0.0, ...]]]]}}'""")
-        until_interrupted()
+        until_interrupted(server)
 
 
 @contextmanager
-def serving_device(device: Device, port: int) -> Iterator[str]:
-    """MLflow's model server on loopback while the block runs; gives its address.
+def serving_device(device: Device, port: int) -> Iterator[Server]:
+    """MLflow's model server on loopback while the block runs.
 
     Raises:
         RegistryError: the device has no champion.
@@ -111,6 +112,6 @@ def serving_device(device: Device, port: int) -> Iterator[str]:
     command = ["mlflow", "models", "serve", "-m", f"models:/{model}@champion", *where]
     env = {**environment(case), "MLFLOW_TRACKING_URI": tracking_uri(project)}
     env |= mark(case.servers, "mlflow")
-    url, log = f"http://127.0.0.1:{port}", case.servers / "model-server.log"
-    with Server("MLflow's model server", command, f"{url}/ping", log, env):
-        yield url
+    health, log = f"http://127.0.0.1:{port}/ping", case.servers / "model-server.log"
+    with Server("MLflow's model server", command, health, log, env) as server:
+        yield server

@@ -192,6 +192,7 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
     env = environment(case) | mark(case.servers, "mlflow")
     with (
         prefect_on(prefect_port, case) as api,
+        watched({"PREFECT_API_URL": api}),
         Server("MLflow", command, health, log, env) as server,
     ):
         prefect = api.removesuffix("/api")

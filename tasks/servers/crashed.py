@@ -39,7 +39,7 @@ def mark_crashed(case: Case, env: Mapping[str, str], alone: bool = False) -> int
         alone: the server is this project's and just started, so that what says of no process that
             it runs it is not run by any.
     """
-    with httpx.Client(base_url=env["PREFECT_API_URL"], timeout=30, **prefect_account(env)) as api:
+    with httpx.Client(base_url=env["PREFECT_API_URL"], timeout=60, **prefect_account(env)) as api:
         runs = list(_listed(api, "flow_runs", OPEN))
         ended = [run["id"] for run in runs if _ended(run, _owner(case), alone)]
         for run in ended:

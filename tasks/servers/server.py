@@ -133,6 +133,11 @@ class Server(HTTPExecutor):
             raise
         return self
 
+    @property
+    def address(self) -> str:
+        """Where it answers, without a path."""
+        return f"{self.url.scheme}://{self.url.netloc}"
+
     def check_subprocess(self) -> bool:
         """Whether it answers. Raises ProcessExitedWithError if it ended, without an error too."""
         if self.process is not None and self.process.poll() == 0:

@@ -79,7 +79,7 @@ def prefect_on(port: int | None, case: Case) -> Iterator[str]:
         with locked(home / "start.lock", fcntl.LOCK_EX):
             found = _found(home)
             api = found or _started(port or free_port(), case)
-        mark_crashed(case, {**environment(case), "PREFECT_API_URL": api}, alone=not found)
+            mark_crashed(case, {**environment(case), "PREFECT_API_URL": api}, alone=not found)
         yield api
 
 

@@ -131,7 +131,8 @@ def test_an_unknown_device_or_one_without_champion_is_named(project: Path) -> No
 
 @pytest.mark.slow
 def test_a_served_champion_answers_over_http(project: Path) -> None:
-    with serving_device(find_device(load(PARAMS), "1"), free_port()) as url:
+    with serving_device(find_device(load(PARAMS), "1"), free_port()) as server:
+        url = server.address
         answer = httpx.post(f"{url}/invocations", json={"inputs": pixels()[:3].tolist()})
         wrong = httpx.post(f"{url}/invocations", json={"inputs": [[0.0]]})
     assert answer.status_code == 200, answer.text

@@ -22,6 +22,7 @@ import pytest
 
 from tasks.run.errors import StageError
 from tasks.servers import postgres, stack
+from tasks.servers.reachable import check_mlflow, check_prefect
 from tasks.servers.server import marked
 from tasks.servers.services import environment
 from tasks.servers.topology import SERVICES, Service, Topology
@@ -82,6 +83,7 @@ def test_a_server_that_ends_is_started_again_and_goes_with_what_it_started(
     assert stack.states(tmp_path) == {"s3": "down"}
 
 
+@pytest.mark.slow
 def test_what_a_killed_supervisor_left_is_said_and_ended_by_the_next_start(
     tmp_path: Path, first: int
 ) -> None:
@@ -92,6 +94,25 @@ def test_what_a_killed_supervisor_left_is_said_and_ended_by_the_next_start(
     stack.up(tmp_path, first)
     assert stack.states(tmp_path) == {"s3": "up"}
     assert not [p for p in before if p.is_running()]
+
+
+@pytest.mark.slow
+def test_what_a_killed_start_left_is_said_and_in_nobody_s_way(
+    tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = stack.services(Topology("acme", ""), tmp_path)
+    never = Service("mlflow", [sys.executable, "-c", "exit(1)"], f"http://127.0.0.1:{first + 1}")
+    with monkeypatch.context() as killed:  # it stops nothing, as whoever is killed does not
+        killed.setattr(stack, "services", lambda topology, folder: [*whole, never])
+        killed.setattr(stack, "stop_all", lambda root: None)
+        with pytest.raises(StageError):
+            stack.up(tmp_path, first)
+    monkeypatch.setattr(stack, "SERVICES", ("s3", "mlflow"))
+    assert stack.states(tmp_path) == {"s3": "up", "mlflow": "ended"}
+    monkeypatch.setattr(stack, "SERVICES", ("s3",))
+    stack.down(tmp_path)
+    assert not marked(tmp_path / ".acme/stack", stack.KIND)
+    stack.up(tmp_path, first)
 
 
 def answers(address: str) -> bool:
@@ -225,6 +246,12 @@ def test_mlflow_and_prefect_answer_only_with_the_password(servers: dict[str, str
         assert httpx.post(url, json={}, auth=(user, "wrong-password")).status_code == 401, url
         limit = {"max_results": 5} if url == experiments else {}
         assert httpx.post(url, json=limit, auth=(user, password)).status_code == 200, url
+    check_mlflow(servers)
+    check_prefect(servers)
+    with pytest.raises(StageError, match="mend MLFLOW_TRACKING_USERNAME and"):
+        check_mlflow({**servers, "MLFLOW_TRACKING_PASSWORD": "wrong-password"})
+    with pytest.raises(StageError, match="mend PREFECT_API_AUTH_STRING"):
+        check_prefect({**servers, "PREFECT_API_AUTH_STRING": f"{user}:wrong-password"})
 
 
 @pytest.mark.slow
