@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ from tasks.report.summary import summarise, table
 from tasks.run.compute import Machine, hardware
 from tasks.run.files import write_json
 from tasks.run.step import run_step
+from tasks.run.written import rewriting_in
 from tasks.settings.case import Case
 from tasks.settings.params import Settings
 from tasks.tracking.candidates import Lineage, git_commit
@@ -39,6 +41,20 @@ from tasks.tracking.catalogue import Outcome, log_all
 @flow(name="evaluate", flow_run_name="evaluate, seed {settings.seed}", validate_parameters=False)
 def evaluate(case: Case, settings: Settings) -> None:
     """Score everything on test data, log and register it, and say what came of it."""
+    with rewriting_in(case.artifacts, "evaluate") as new:
+        summary = come_to(replace(case, out=new), settings)
+    create_table_artifact(
+        key=case.key("fleet"), table=table(summary), description="One model a device."
+    )
+    report, browse = case.shown(case.report), case.command("ui")
+    create_markdown_artifact(
+        key=case.key("front"),
+        markdown=f"Front, headers, links: `{report}`. MLflow: `{browse}`.",
+    )
+
+
+def come_to(case: Case, settings: Settings) -> dict[str, Any]:
+    """What the run comes to, written and logged; returns its summary."""
     started, job = datetime.now(UTC), Job.of(case, settings)
     public, info, machine = job.world.cloud, job.world.info, job.machine
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
@@ -73,7 +89,7 @@ def evaluate(case: Case, settings: Settings) -> None:
     outcome = Outcome(info, matches, searches, variants, headers, devices)
     runs = run_step(log_all, case, lineage, outcome)
     link = totals(
-        [place / "ledger.parquet" for place in (case.backbone, case.customize)],
+        (case.backbone, case.customize),
         evaluation.centralised_bytes(list(job.world.devices.values()), info),
     )
     summary = summarise(settings.seed, devices, link, run_section(started, lineage, runs, machine))
@@ -90,14 +106,7 @@ def evaluate(case: Case, settings: Settings) -> None:
         settings.matching.header_budget,
     )
     run_step(write_report, case, page)
-    create_table_artifact(
-        key=case.key("fleet"), table=table(summary), description="One model a device."
-    )
-    report, browse = case.shown(case.report), case.command("ui")
-    create_markdown_artifact(
-        key=case.key("front"),
-        markdown=f"Front, headers, links: `{report}`. MLflow: `{browse}`.",
-    )
+    return summary
 
 
 def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
@@ -117,7 +126,7 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
                     world.info,
                     settings.matching.energy,
                     job.machine,
-                    case.models,
+                    case.models / device.name,
                 )
             )
     return rows

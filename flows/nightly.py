@@ -24,7 +24,7 @@ from tasks.device.own import Own
 from tasks.edge.kept import kept_for
 from tasks.edge.mixing import compare
 from tasks.links.asking import Key, Link
-from tasks.links.ledger import write_ledger
+from tasks.links.ledger import LEDGER, write_ledger
 from tasks.links.link import Message
 from tasks.links.records import State
 from tasks.report import evaluation
@@ -37,6 +37,7 @@ from tasks.report.outputs import (
 )
 from tasks.run.errors import AcmeError, RegistryError
 from tasks.run.step import run_step
+from tasks.run.written import keep_written, rewriting
 from tasks.servers.services import environment
 from tasks.servers.shell import reproduce
 from tasks.settings.case import SETTINGS, Case
@@ -139,7 +140,7 @@ def look_at(case: Case, device: Device, limits: Thresholds) -> Finding:
         return Finding(name, "drifted", "nothing is kept of the data of its champion")
     try:
         info = read_info(case.partition)
-        out = case.nightly / name / "check"
+        out = case.nightly / "checks" / name
         found = run_step(on_device.check_data, samples, then, info, limits, out)
     except AcmeError as error:
         return Finding(name, "unfit", str(error))
@@ -157,18 +158,24 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
         search.headers[search.winner].name,
         read_backbone(case.customize, cluster.edge),
     )
-    row = run_step(
-        evaluation.score_device,
-        evaluation.Outcome(device, matches[at], backbone, header, rounds),
-        samples,
-        info,
-        settings.matching.energy,
-        job.machine,
-        case.nightly,
+    facts, left = (
+        run_step(on_device.describe_data, device.name, samples, info),
+        case.nightly / device.name,
     )
-    write_ledger(case.nightly / device.name / "ledger.parquet", messages)
-    facts = run_step(on_device.describe_data, device.name, samples, info)
-    remember(case.nightly, facts)
+    with rewriting(left) as new:
+        row = run_step(
+            evaluation.score_device,
+            evaluation.Outcome(device, matches[at], backbone, header, rounds),
+            samples,
+            info,
+            settings.matching.energy,
+            job.machine,
+            new,
+        )
+        if left.exists():
+            keep_written(left, LEDGER, new)
+        write_ledger(new / LEDGER, messages)
+        remember(new, facts)
     registry = Registry(case.project)
     champion = registry.find(device_model(case, device.name), CHAMPION)
     if champion is None:

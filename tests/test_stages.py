@@ -14,6 +14,7 @@ from flows.command.pipeline import with_code
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.closure import PACKAGES
 from tasks.settings.case import Case
+from tasks.settings.declared import paths
 from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings
 from tasks.settings.stages import STAGES
@@ -66,12 +67,19 @@ def test_a_stage_needs_no_more_than_it_declares(
         if not any(file == place or place in file.parents for place in needed):
             file.unlink()
     run(root, stage)
-    for out in [o for o in DVC[stage]["outs"] if isinstance(o, str)]:
+    for out in paths(DVC[stage], "outs", "metrics", "plots"):
         assert (root / out).exists()
 
 
+def test_what_a_stage_left_stays_until_it_has_something_to_put_in_its_place() -> None:
+    for name, stage in DVC.items():
+        for kind in ("outs", "metrics", "plots"):
+            for out in stage.get(kind, []):
+                assert next(iter(out.values()))["persist"], name
+
+
 def test_every_declared_dependency_exists_or_is_made() -> None:
-    made = [out for stage in DVC.values() for out in stage["outs"] if isinstance(out, str)]
+    made = [out for stage in DVC.values() for out in paths(stage, "outs")]
     for stage in DVC.values():
         for dependency in stage["deps"]:
             assert (ROOT / dependency).exists() or any(dependency.startswith(o) for o in made)

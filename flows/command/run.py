@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.run.errors import StageError, is_ours
+from tasks.run.files import atomic_write
 from tasks.servers.server import Server, mark, until_interrupted
 from tasks.servers.services import environment, mlflow_command, use_environment, use_registry
 from tasks.servers.shared import prefect_on, prefect_server, watched
 from tasks.settings.case import SETTINGS, Case
-from tasks.settings.declared import checked, paths, stages_of
+from tasks.settings.declared import checked
 from tasks.settings.params import Settings, load
 from tasks.settings.stages import STAGES, stage_command
 from tasks.tracking.candidates import TRIAL
@@ -36,16 +36,22 @@ def run_all(params: Path) -> None:
         require_project(case)
     fetch_data(params)
     start = time.monotonic()
-    if whole and not moves and up_to_date(case):
+    waits = case.work / "promotion-waits"  # here until the challengers of a run are decided on
+    done = whole and not moves and up_to_date(case)
+    if done and not waits.exists():
         print("All stages are up to date.")
     else:
-        with prefect_server(case) as env:
-            bring_up_to_date(case, params, env, moves)
+        if not done:
+            with prefect_server(case) as env:
+                if whole:
+                    atomic_write(waits, b"")
+                bring_up_to_date(case, params, env, moves)
         if whole:
             from flows.command.promotion import promote_fleet
 
             use_environment(case)
             promote_fleet(params, ())
+            waits.unlink(missing_ok=True)
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(case.summary)
     report, browse = case.shown(case.report), case.command("ui")
@@ -78,6 +84,8 @@ def bring_up_to_date(case: Case, params: Path, env: dict[str, str], moves: bool 
     Raises:
         StageError: a stage failed.
     """
+    if case.reads(params):
+        restore(case, env)
     commands = [[sys.executable, "-m", "dvc", "repro"]]
     if moves:
         again = stage_command("backbone", params, again=True)
@@ -92,27 +100,24 @@ def bring_up_to_date(case: Case, params: Path, env: dict[str, str], moves: bool 
         raise StageError("a stage failed (see above); finished steps are kept: mend and run again")
 
 
+def restore(case: Case, env: dict[str, str]) -> None:
+    """Have DVC put back what its lock knows and a trial or an accident changed; what it cannot put
+    back, its stage makes anew."""
+    command = [sys.executable, "-m", "dvc", "checkout", "--force", "--quiet", *STAGES]
+    subprocess.run(command, cwd=case.folder, env=env, capture_output=True, check=False)
+
+
 def run_stage(name: str, params: Path) -> None:
     """One stage's flow, in this process.
 
-    With other settings than DVC's it is a trial (:func:`tasks.tracking.candidates.trial`), and what
-    the stage left before goes first, as DVC would have it: a device that is no longer of the fleet
-    must not stay behind.
+    With other settings than DVC's it is a trial (:func:`tasks.tracking.candidates.trial`).
     """
     settings, case = checked(params), Case.here()
     if not case.reads(params):
         os.environ[TRIAL] = str(params)
-        for place in outputs_of(case, name) if case.pipeline.exists() else []:
-            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
     with prefect_server(case) as env, watched(env):
         os.environ.update(env)  # before anything imports Prefect, which reads it once
         run_flow(case, name, settings)
-
-
-def outputs_of(case: Case, stage: str) -> list[Path]:
-    """What a stage of dvc.yaml leaves: outputs, metrics and plots."""
-    declared = stages_of(case.pipeline).get(stage, {})
-    return [case.folder / out for out in paths(declared, "outs", "metrics", "plots")]
 
 
 def run_flow(case: Case, stage: str, settings: Settings) -> None:

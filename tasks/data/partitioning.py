@@ -12,10 +12,11 @@ from tasks.data import own, pin, sources, validation
 from tasks.data.dataset import Dataset, Wanted, content_hashes, first_occurrences
 from tasks.data.modality import VERSION, ImageInfo, to_json
 from tasks.data.partition import DevicePlan, Plan, Source, class_shares, partition
-from tasks.data.samples import SPLITS, as_tensors
+from tasks.data.samples import CLOUD, SPLITS, as_tensors, samples_name
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write, write_json
 from tasks.run.store import encode
+from tasks.run.written import rewriting, write_sums
 from tasks.settings.case import Case
 from tasks.settings.params import Settings
 
@@ -52,10 +53,12 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
         classes=_classes(settings, len(data.classes)),
     )
     validation.validate(manifest, lambda ids: _hashes(images, ids), report, rules)
-    _write_samples(images, labels, manifest, out)
-    _write_manifest(manifest, out / "manifest.parquet")
-    write_json(out / "data.json", to_json(_info(settings, data, manifest)))
-    write_json(out / "pin.json", {"content_id": content})
+    with rewriting(out) as new:
+        _write_samples(images, labels, manifest, new)
+        _write_manifest(manifest, new / "manifest.parquet")
+        write_json(new / "data.json", to_json(_info(settings, data, manifest)))
+        write_json(new / "pin.json", {"content_id": content})
+        write_sums(new, ["data.json", samples_name(CLOUD)], part="cloud")  # all that it reads
     return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
 
 
@@ -152,7 +155,7 @@ def _write_samples(images: Arrays, labels: Arrays, manifest: pd.DataFrame, out: 
             for split in ("train", "val"):
                 ids = shared.loc[shared["split"] == split, "sample_id"]
                 tensors[f"shared_{split}"] = torch.tensor([where[i] for i in ids])
-        atomic_write(out / "samples" / f"{owner}.safetensors", encode(tensors))
+        atomic_write(out / samples_name(str(owner)), encode(tensors))
 
 
 def _take(arrays: Arrays, ids: list[str]) -> np.ndarray:

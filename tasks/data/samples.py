@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tasks.data.modality import DataInfo, from_json
 from tasks.run.errors import ArtifactError
-from tasks.run.files import read_json
-from tasks.run.store import Ref, adopt, read_tensors
+from tasks.run.store import Ref, read_tensors, take
+from tasks.run.written import read_written_json
 
 CLOUD = "cloud"
 TEST = "test"
@@ -49,18 +49,22 @@ def read_world(folder: Path, devices: Iterable[str]) -> World:
 
 def read_info(folder: Path) -> DataInfo:
     """The public facts that the partition stage wrote."""
-    path = folder / "data.json"
-    return from_json(read_json(path), str(path))
+    return from_json(read_written_json(folder, "data.json"), str(folder / "data.json"))
 
 
 def read_content_id(folder: Path) -> str:
     """The content id of the raw data that were divided."""
-    return str(read_json(folder / "pin.json")["content_id"])
+    return str(read_written_json(folder, "pin.json")["content_id"])
 
 
 def samples_ref(owner: str, folder: Path) -> Ref:
     """The samples of ``owner`` (``cloud`` or a device's name) in a partition's folder."""
-    return adopt("samples", folder / "samples" / f"{owner}.safetensors")
+    return take("samples", folder, samples_name(owner))
+
+
+def samples_name(owner: str) -> str:
+    """What the samples' file of ``owner`` is called in a partition's folder."""
+    return f"samples/{owner}.safetensors"
 
 
 def as_tensors(

@@ -11,8 +11,11 @@ from pydantic import TypeAdapter
 from tasks.data.histograms import edges, observed, shares
 from tasks.data.modality import DataInfo
 from tasks.links.records import DataFacts
-from tasks.run.files import read_json, write_json
+from tasks.run.files import write_json
 from tasks.run.store import Ref
+from tasks.run.written import read_written_json
+
+REMEMBERED = "trained_on.json"
 
 
 def describe(device: str, samples: Ref, info: DataInfo) -> DataFacts:
@@ -24,8 +27,8 @@ def describe(device: str, samples: Ref, info: DataInfo) -> DataFacts:
 
 
 def remember(folder: Path, facts: DataFacts) -> None:
-    """Keep what a device's new model was trained on."""
-    write_json(folder / facts.device / "trained_on.json", vars(facts))
+    """Keep, in its ``folder``, what a device's new model was trained on."""
+    write_json(folder / REMEMBERED, vars(facts))
 
 
 def trained_on(
@@ -34,7 +37,8 @@ def trained_on(
     """What the device remembers of the data with this hash, if it still does: from the last
     customization (``known``) or from when it was refined alone."""
     facts = [f for f in known if f.device == device]
-    own = folder / device / "trained_on.json"
-    if own.exists():
-        facts.append(TypeAdapter(DataFacts).validate_python(read_json(own)))
+    own = folder / device
+    if (own / REMEMBERED).exists():
+        found = read_written_json(own, REMEMBERED)
+        facts.append(TypeAdapter(DataFacts).validate_python(found))
     return next((f for f in facts if f.samples_sha256 == samples_sha256), None)

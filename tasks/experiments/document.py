@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tasks.experiments.registry import EXPERIMENTS
 from tasks.experiments.results import collect
 from tasks.run.errors import ArtifactError
 from tasks.run.files import atomic_write, read_json
+from tasks.run.written import read_written_json
 
 RESULTS, PAGE, README = Path("docs/results"), Path("docs/results.md"), Path("README.md")
 NOTES = "notes"  # what people wrote about an experiment: docs/results/notes/<experiment>.md
@@ -52,24 +53,30 @@ def publish_page(out: Path, root: Path = Path()) -> list[str]:
         ArtifactError: the run holds no results of the scale ``default``.
     """
     target = root / RESULTS
-    chosen = [name for name, run in _runs(out).items() if run["scale"] == "default"]
+    runs = _runs(out, read_written_json)
+    chosen = [name for name, run in runs.items() if run["scale"] == "default"]
     if not chosen:
         raise ArtifactError(f"{out}: no results at scale default. Run acme evaluate first.")
     target.mkdir(parents=True, exist_ok=True)
     for name in chosen:
         for suffix in ("csv", "png", "json"):
             shutil.copyfile(out / f"{name}.{suffix}", target / f"{name}.{suffix}")
-    collect(target, "default")
+    collect(target, "default", committed)
     atomic_write(root / PAGE, render(target).encode())
     readme = (root / README).read_text()
     atomic_write(root / README, with_tables(readme, target).encode())
     return [name for name in EXPERIMENTS if name not in chosen]
 
 
-def _runs(folder: Path) -> dict[str, Row]:
+def committed(folder: Path, name: str) -> Any:
+    """A file of results that git keeps."""
+    return read_json(folder / name)
+
+
+def _runs(folder: Path, read: Callable[[Path, str], Any] = committed) -> dict[str, Row]:
     """What lies in ``folder``, by experiment."""
-    files = {name: folder / f"{name}.json" for name in EXPERIMENTS}
-    return {name: read_json(file) for name, file in files.items() if file.exists()}
+    files = {name: f"{name}.json" for name in EXPERIMENTS}
+    return {name: read(folder, f) for name, f in files.items() if (folder / f).exists()}
 
 
 def render(folder: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import pandas as pd
 from tasks.experiments.canvas import png
 from tasks.experiments.claim import Claim
 from tasks.experiments.registry import EXPERIMENTS
-from tasks.run.files import atomic_write, read_json, write_json
+from tasks.run.files import atomic_write, write_json
+from tasks.run.written import read_written_json, write_sums
 from tasks.settings.case import Case
 from tasks.tracking.candidates import Candidate, Group, Lineage, Tracker
 
@@ -46,15 +47,19 @@ def publish(out: Path, name: str, rows: Sequence[Row], how: Circumstances) -> li
     atomic_write(out / f"{name}.png", png(experiment.figure(frame)))
     content = {**asdict(how), "claims": [claim.row() for claim in claims]}
     write_json(out / f"{name}.json", content)
+    write_sums(out, [f"{name}.{suffix}" for suffix in ("csv", "json", "png")], part=name)
     return claims
 
 
-def collect(out: Path, scale: str) -> list[Row]:
-    """All claims of this scale that lie in ``out``, written to ``claims.json``."""
+def collect(
+    out: Path, scale: str, read: Callable[[Path, str], Any] = read_written_json
+) -> list[Row]:
+    """All claims of this scale that lie in ``out``, written to ``claims.json``; ``read`` gives a
+    file of it."""
     rows: list[Row] = []
     for name in EXPERIMENTS:
-        path = out / f"{name}.json"
-        if path.exists() and (content := read_json(path))["scale"] == scale:
+        file = f"{name}.json"
+        if (out / file).exists() and (content := read(out, file))["scale"] == scale:
             rows += content["claims"]
     write_json(out / "claims.json", rows)
     return rows

@@ -50,7 +50,7 @@ def make_world(settings: Settings, content: str, key: str) -> World:
     names = [device.name for device in settings.devices]
     report = Store.here().folder.with_name("worlds") / key
     with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch)
+        out = Path(scratch) / "partition"
         divide(settings, content, out, report)
         return read_world(out, names)
 

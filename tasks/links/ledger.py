@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
 
 from tasks.links.link import Message
 from tasks.run.files import atomic_write
+from tasks.run.written import read_written
+
+LEDGER = "ledger.parquet"
 
 
 def write_ledger(path: Path, messages: Iterable[Message]) -> None:
@@ -26,14 +30,19 @@ def write_ledger(path: Path, messages: Iterable[Message]) -> None:
     atomic_write(path, rows.to_parquet(index=False))
 
 
-def totals(ledgers: Sequence[Path], centralised_bytes: int) -> dict[str, float]:
-    """The communication cost of the whole system.
+def read_ledger(folder: Path) -> pd.DataFrame:
+    """The ledger that a stage left in ``folder``. Raises ArtifactError if it is not as written."""
+    return pd.read_parquet(BytesIO(read_written(folder, LEDGER)))
+
+
+def totals(folders: Sequence[Path], centralised_bytes: int) -> dict[str, float]:
+    """The communication cost of the whole system, from the ledgers in ``folders``.
 
     ``uplink_bytes`` leaves out the consented shared sets, which are ``shared_bytes``;
     ``centralised_bytes`` is what a centralised system would upload. All in bytes; ratios are to
     the centralised system's upload.
     """
-    rows = pd.concat([pd.read_parquet(path) for path in ledgers])
+    rows = pd.concat([read_ledger(folder) for folder in folders])
     up = rows[rows.direction == "up"]
     shared = int(up.loc[up.kind == "shared_samples", "bytes"].sum())
     uplink = int(up.bytes.sum()) - shared

@@ -165,7 +165,7 @@ def score_device(
     rows = [
         _round_row(state, t == kept, flops, data, own_classes) for t, state in enumerate(rounds)
     ]
-    model, file = ship(folder / device.name, load_backbone(outcome.backbone), rounds[kept], info)
+    model, file = ship(folder, load_backbone(outcome.backbone), rounds[kept], info)
     pixels = images[:LATENCY_BATCH]
     return {
         "device": device.name,

@@ -18,7 +18,9 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Task, task
 from prefect.cache_policies import INPUTS, CachePolicy
 from prefect.context import TaskRunContext
+from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
+from pydantic import Field
 
 from tasks.run.closure import code_version
 from tasks.run.errors import AcmeError
@@ -97,6 +99,25 @@ def _version(name: str) -> str:
         return "absent"
 
 
+class SummedJSON(JSONSerializer):
+    """JSON after its sha256. Prefect takes a result that cannot be read for one that is not there,
+    so a damaged one is computed again."""
+
+    type: str = Field(default="summed-json", frozen=True)
+
+    def dumps(self, obj: Any) -> bytes:
+        """The JSON of ``obj``, after its sum."""
+        content = super().dumps(obj)
+        return hashlib.sha256(content).hexdigest().encode() + b" " + content
+
+    def loads(self, blob: bytes) -> Any:
+        """What :meth:`dumps` wrote. Raises ValueError if it is not as it was written."""
+        said, _, content = blob.partition(b" ")
+        if hashlib.sha256(content).hexdigest().encode() != said:
+            raise ValueError("a cached result changed since it was written")
+        return super().loads(content)
+
+
 RETRIED: dict[str, Any] = {
     "retries": 2,
     "retry_delay_seconds": exponential_backoff(backoff_factor=2),
@@ -110,7 +131,7 @@ CACHED: dict[str, Any] = {
     "on_completion": [note_end],
     "cache_policy": KEY,
     "persist_result": True,
-    "result_serializer": "json",
+    "result_serializer": SummedJSON(),
 }
 
 

@@ -14,8 +14,16 @@ from boltons.fileutils import atomic_save
 
 from tasks.run.errors import ArtifactError
 
-WORK = ("artifacts", "work")
-"""How the folder ends that holds what tasks exchange and Prefect caches."""
+ARTIFACTS = "artifacts"
+"""The folder that holds everything that a run makes."""
+
+WRITTEN_BY = {
+    **{stage: f"acme stage {stage}" for stage in ("partition", "backbone", "customize")},
+    **dict.fromkeys(("summary.json", "SHA256SUMS", "models"), "acme stage evaluate"),
+    "evaluation": "acme evaluate",
+}
+"""The command that writes what lies in ``artifacts/`` under this name; all else is made anew when
+it is gone."""
 
 
 def atomic_write(path: Path, payload: bytes) -> None:
@@ -61,13 +69,19 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path}: not JSON ({error}). {redo(path)}") from None
 
 
-def redo(path: Path) -> str:
-    """What to do about a file that is missing or damaged. What a cached result refers to is not
-    written again while that result is there, so both must go."""
-    work = next((folder for folder in path.parents if folder.parts[-2:] == WORK), None)
-    if work:
-        return f"Delete the folder {shown(work)}, which is made anew, and run again."
-    return "Run the stage that writes it: acme run."
+def redo(path: Path, missing: bool = False) -> str:
+    """What to do about a file that is damaged or ``missing``: of what a stage left, `acme run`
+    notices that it is gone; not, where neither size nor time changed, that it is another.
+
+    What a cached result refers to is not written again while that result is there, so both must
+    go."""
+    above = next((folder for folder in path.parents if folder.name == ARTIFACTS), None)
+    if above is None:
+        return "Restore it, and run again."
+    first, *_ = path.relative_to(above).parts
+    if command := WRITTEN_BY.get(first):
+        return f"Try: {'acme run' if missing and 'stage' in command else command}"
+    return f"Delete the folder {shown(above / first)}, which is made anew, and run again."
 
 
 def shown(path: Path) -> Path:
@@ -85,4 +99,5 @@ def read_bytes(path: Path) -> bytes:
 
 def unreadable(path: Path, error: OSError) -> ArtifactError:
     """Why a file cannot be read, and what to do about it."""
-    return ArtifactError(f"{path}: {error.strerror}. {redo(path)}")
+    missing = isinstance(error, FileNotFoundError)
+    return ArtifactError(f"{shown(path)}: {error.strerror}. {redo(path, missing)}")

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from tasks.run.errors import ArtifactError
 from tasks.run.files import atomic_write, read_bytes, redo
+from tasks.run.written import check_written
 
 PLACE = "ACME_STORE"
 """The variable that names this process's store, as PREFECT_LOCAL_STORAGE_PATH names the place of
@@ -69,10 +70,21 @@ class Store:
     def read(self, ref: Ref) -> bytes:
         """A content. Raises ArtifactError if it is missing or is not the one referred to."""
         path = self.path(ref)
-        payload = read_bytes(path)
+        try:
+            payload = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{path}: {error.strerror}. {self.redo(ref)}") from None
         if hashlib.sha256(payload).hexdigest() != ref.sha256:
-            raise ArtifactError(f"{path}: content changed since it was written. {redo(path)}")
+            raise ArtifactError(f"{path}: content changed since it was written. {self.redo(ref)}")
         return payload
+
+    def redo(self, ref: Ref) -> str:
+        """What to do about a content that is missing or damaged: while a cached result refers to
+        it, it is not made again, so both must go."""
+        if PLACE not in os.environ:
+            return redo(self.path(ref))
+        results = os.environ.get("PREFECT_LOCAL_STORAGE_PATH", "Prefect's cached results")
+        return f"Delete the folders {self.folder} ({PLACE}) and {results}, and run again."
 
 
 def put(kind: str, payload: bytes) -> Ref:
@@ -83,6 +95,17 @@ def put(kind: str, payload: bytes) -> Ref:
 def adopt(kind: str, file: Path) -> Ref:
     """Keep a file's content in this process's store."""
     return Store.here().adopt(kind, file)
+
+
+def take(kind: str, folder: Path, name: str) -> Ref:
+    """Keep, in this process's store, the content of a file that a stage left in ``folder``.
+
+    Raises:
+        ArtifactError: it is not there, or not what was written.
+    """
+    ref = adopt(kind, folder / name)
+    check_written(folder, name, ref.sha256)
+    return ref
 
 
 def read(ref: Ref) -> bytes:
@@ -132,5 +155,7 @@ def read_tensors(source: Ref | Path) -> tuple[dict[str, Tensor], dict[str, Any]]
     try:
         return decode(payload)
     except (SafetensorError, ValueError) as error:
-        path = Store.here().path(source) if isinstance(source, Ref) else source
-        raise ArtifactError(f"{path}: not a safetensors file ({error}). {redo(path)}") from None
+        store = Store.here()
+        path = store.path(source) if isinstance(source, Ref) else source
+        then = store.redo(source) if isinstance(source, Ref) else redo(path)
+        raise ArtifactError(f"{path}: not a safetensors file ({error}). {then}") from None

@@ -11,6 +11,7 @@ from os.path import abspath
 from pathlib import Path
 
 from tasks.run.errors import SettingsError
+from tasks.run.files import ARTIFACTS
 
 CASES = "cases"
 """The folder of the project that holds a folder a case."""
@@ -30,10 +31,12 @@ class Case:
     Attributes:
         project: the folder with ``mlflow/``, ``.acme/`` and, in a clone, the code.
         name: None for the project's own case.
+        out: where the last stage writes its artifacts before they take the earlier ones' place.
     """
 
     project: Path
     name: str | None = None
+    out: Path | None = None
 
     @classmethod
     def of(cls, folder: Path) -> Case:
@@ -160,7 +163,12 @@ class Case:
     @property
     def artifacts(self) -> Path:
         """Everything that a run makes."""
-        return self.folder / "artifacts"
+        return self.folder / ARTIFACTS
+
+    @property
+    def outcome(self) -> Path:
+        """What the last stage leaves, beside other artifacts."""
+        return self.out or self.artifacts
 
     @property
     def work(self) -> Path:
@@ -195,12 +203,12 @@ class Case:
     @property
     def models(self) -> Path:
         """Every device's model as it ships."""
-        return self.artifacts / "models"
+        return self.outcome / "models"
 
     @property
     def plots(self) -> Path:
         """What `dvc plots` draws."""
-        return self.artifacts / "plots"
+        return self.outcome / "plots"
 
     @property
     def export(self) -> Path:
@@ -215,9 +223,9 @@ class Case:
     @property
     def summary(self) -> Path:
         """What a run came to, as JSON."""
-        return self.artifacts / "summary.json"
+        return self.outcome / "summary.json"
 
     @property
     def report(self) -> Path:
         """What a run came to, as a page."""
-        return self.artifacts / "report.html"
+        return self.outcome / "report.html"

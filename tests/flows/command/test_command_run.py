@@ -19,7 +19,6 @@ from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import Reference
 from tasks.settings.stages import STAGES
-from tests.tiny import ROOT
 
 DVC = (sys.executable, "-m", "dvc")
 ACME = (sys.executable, "-m", "flows.command.cli")
@@ -108,20 +107,6 @@ def test_a_failed_stage_stops_those_after_it(
     with pytest.raises(StageError, match="a stage failed"):
         run.bring_up_to_date(Case(tmp_path), Path("other.yaml"), {})
     assert len(ran) == 1
-
-
-def test_the_outputs_of_a_stage_are_all_that_it_leaves() -> None:
-    case = Case(ROOT)
-    assert run.outputs_of(case, "backbone") == [case.backbone]
-    assert {case.shown(p).as_posix() for p in run.outputs_of(case, "evaluate")} == {
-        "artifacts/report.html",
-        "artifacts/models",
-        "artifacts/summary.json",
-        "artifacts/plots/accuracy.svg",
-        "artifacts/plots/variants.csv",
-        "artifacts/plots/devices.csv",
-    }
-    assert run.outputs_of(case, "none") == []
 
 
 def test_a_folder_where_dvc_cannot_run_is_named(tmp_path: Path) -> None:

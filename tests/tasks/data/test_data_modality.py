@@ -20,13 +20,15 @@ from tasks.data.modality import (
 from tasks.data.samples import read_info
 from tasks.run.errors import ArtifactError, SettingsError
 from tasks.run.files import write_json
+from tasks.run.written import rewriting
 
 INFO = ImageInfo("mine", ("a", "b"), 4, 1, (0.5,), (0.25,), contexts=("day", "night"))
 
 
 def test_facts_come_back_as_they_were_written(tmp_path: Path) -> None:
-    write_json(tmp_path / "data.json", to_json(INFO))
-    assert read_info(tmp_path) == INFO
+    with rewriting(tmp_path / "partition") as new:
+        write_json(new / "data.json", to_json(INFO))
+    assert read_info(tmp_path / "partition") == INFO
 
 
 def test_an_older_file_is_read_and_tells_of_one_context() -> None:

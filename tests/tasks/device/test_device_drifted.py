@@ -11,6 +11,7 @@ import torch
 from tasks.data.modality import ImageInfo
 from tasks.device.drifted import describe, remember, trained_on
 from tasks.run.store import put_tensors
+from tasks.run.written import rewriting
 
 INFO = ImageInfo("test", ("a", "b", "c"), 2, 1, (0.5,), (0.5,))
 
@@ -42,6 +43,7 @@ def test_it_knows_the_last_customization_and_when_it_was_refined_alone() -> None
     assert trained_on(Path("nightly"), "device-03", facts.samples_sha256, [facts]) == facts
     assert trained_on(Path("nightly"), "device-03", "later", [facts]) is None
     assert trained_on(Path("nightly"), "device-04", facts.samples_sha256, [facts]) is None
-    remember(Path("nightly"), later)
+    with rewriting(Path("nightly/device-03")) as new:
+        remember(new, later)
     assert trained_on(Path("nightly"), "device-03", "later", [facts]) == later
     assert trained_on(Path("nightly"), "device-04", "later", [facts]) is None

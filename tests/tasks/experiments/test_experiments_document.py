@@ -12,6 +12,7 @@ from tasks.experiments.claim import Claim
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.errors import ArtifactError
 from tasks.run.files import read_json, write_json
+from tasks.run.written import write_sums
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / document.RESULTS
@@ -54,6 +55,7 @@ def left(folder: Path, name: str, scale: str) -> None:
     write_json(folder / f"{name}.json", {"scale": scale, "claims": [claim], **how})
     (folder / f"{name}.csv").write_text("a\n1\n")
     (folder / f"{name}.png").write_bytes(b"png")
+    write_sums(folder, [f"{name}.{suffix}" for suffix in ("csv", "json", "png")], part=name)
 
 
 def test_a_run_is_published_and_older_results_stay(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tasks.links.ledger import totals, write_ledger
 from tasks.links.link import Message, Route, receive, send
 from tasks.run.errors import LinkError
 from tasks.run.store import Store, put
+from tasks.run.written import write_sums
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +177,8 @@ def test_totals_count_the_shared_sets_apart(tmp_path: Path) -> None:
         tensors={"importance": torch.rand(8)},
     )
     write_ledger(tmp_path / "ledger.parquet", [up, shared, down])
-    cost = totals([tmp_path / "ledger.parquet"], centralised_bytes=10_000)
+    write_sums(tmp_path)
+    cost = totals([tmp_path], centralised_bytes=10_000)
     assert cost["uplink_bytes"] == up.bytes
     assert cost["shared_bytes"] == shared.bytes
     assert cost["downlink_bytes"] == down.bytes

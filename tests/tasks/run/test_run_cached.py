@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from importlib import import_module
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-from prefect import Task
+from prefect import Task, flow
 from pydantic import BaseModel
 
 from models.backbone.training import fit
@@ -122,6 +122,37 @@ def test_the_key_follows_inputs_code_and_libraries(monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     libraries.cache_clear()
     assert key(load_backbone, ref="a") == before
+
+
+def test_a_damaged_result_is_computed_again_and_never_another(
+    tmp_path: Path, prefect_home: None
+) -> None:
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    count, computed = 40, []
+
+    def square(x: float) -> dict[str, float]:
+        computed.append(x)
+        return {"square": x * x}
+
+    square.__module__ = "tasks.run.cached"  # its code is part of the key; tests' is not known
+
+    @flow
+    def squares() -> list[dict[str, float]]:
+        return [cached("square")(square)(x / 7) for x in range(count)]
+
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
+        first = squares()
+        files = sorted(tmp_path.iterdir())
+        assert len(files) == len(computed) == count
+        for number, file in enumerate(files):
+            content = bytearray(file.read_bytes())
+            content[len(content) * number // count] ^= 1  # in what was stored, or about it
+            damages = {0: b"", 1: content[: len(content) // 2], 2: b"[]"}
+            file.write_bytes(damages.get(number, bytes(content)))
+        assert squares() == first
+        assert 2 * count >= len(computed) > count + 10
+        assert squares() == first
 
 
 def test_auto_is_the_processor_that_is_found() -> None:

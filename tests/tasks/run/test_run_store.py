@@ -88,15 +88,45 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
         read_json(path)
 
 
-def test_what_to_do_about_a_lost_file_depends_on_who_writes_it(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("artifacts/work/results/x", "Delete the folder artifacts/work, which is made anew"),
+        ("artifacts/nightly/device-00/trained_on.json", "Delete the folder artifacts/nightly"),
+        ("artifacts/partition/samples/x.safetensors", "Try: acme stage partition"),
+        ("cases/a/artifacts/backbone/x.safetensors", "Try: acme stage backbone"),
+        ("artifacts/summary.json", "Try: acme stage evaluate"),
+        ("artifacts/evaluation/fig9.json", "Try: acme evaluate"),
+        ("kept/summary.json", "Restore it"),
+    ],
+)
+def test_what_to_do_about_a_damaged_file_depends_on_who_writes_it(path: str, remedy: str) -> None:
+    (Path(path).parent).mkdir(parents=True)
+    Path(path).write_bytes(b"{torn")
+    with pytest.raises(ArtifactError, match=remedy):
+        read_json(Path(path))
+    Path(path).unlink()
+    lost = "Try: acme run" if "acme stage" in remedy else remedy  # which notices that it is gone
+    with pytest.raises(ArtifactError, match=lost):
+        read_json(Path(path))
+
+
+def test_a_cached_result_that_refers_to_lost_content_goes_too(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A cached result refers to what lies in artifacts/work: deleting the file alone would leave a
-    result without its file, for ever."""
-    with pytest.raises(ArtifactError, match=r"Delete the folder artifacts/work"):
-        read_tensors(Path("artifacts/work/backbone/x.safetensors"))
-    with pytest.raises(ArtifactError, match=r"Run the stage that writes it: acme run"):
-        read_tensors(Path("artifacts/backbone/x.safetensors"))
+    """To delete the content alone would leave a result without it, for ever."""
+    ref = put_tensors("model", {"w": torch.ones(1)})
+    Store.here().path(ref).unlink()
+    with pytest.raises(ArtifactError, match=r"Delete the folder artifacts/work, which"):
+        read_tensors(ref)
+    monkeypatch.setenv(PLACE, "elsewhere")
+    monkeypatch.setenv("PREFECT_LOCAL_STORAGE_PATH", "results")
+    with pytest.raises(ArtifactError, match=r"Delete the folders elsewhere .* and results, and"):
+        read_tensors(ref)
+    Store.here().path(ref).parent.mkdir(parents=True)
+    Store.here().path(ref).write_bytes(b"torn")
+    with pytest.raises(ArtifactError, match=r"Delete the folders elsewhere .* and results, and"):
+        read_tensors(ref)
 
 
 def test_a_place_below_a_file_is_one_error(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tasks.data.modality import ImageInfo, to_json
 from tasks.run.errors import RegistryError
 from tasks.run.files import write_json
 from tasks.run.store import encode
+from tasks.run.written import write_sums
 from tasks.settings.case import Case
 from tasks.tracking.promotion import Owner, Standing, any_known, judge, promote
 from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Entry, Registry, Version
@@ -70,6 +71,7 @@ def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Owner:
     samples.write_bytes(encode({"val_images": images, "val_labels": torch.tensor([1, 1, 1, 2])}))
     info = ImageInfo("test", ("a", "b", "c"), 2, 1, (0.5,), (0.5,))
     write_json(tmp_path / "artifacts/partition/data.json", to_json(info))
+    write_sums(tmp_path / "artifacts/partition")
     return Owner("acme-device-00", "device-00", 3)
 
 
