@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test test-models test-slow lint bench ui stack stack-down clean constraints deps pictures
+.PHONY: run test test-models test-slow crash lint bench ui stack stack-down clean constraints deps pictures
 
 run: $(VENV)/installed
 	$(ACME) run
@@ -15,6 +15,10 @@ test-models: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(VENV)/bin/pytest -m slow
+
+# kill a tiny run 20 times, and compare what is left with an undisturbed run
+crash: $(VENV)/installed
+	$(VENV)/bin/python -m tests.crash
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports && $(VENV)/bin/deptry .

@@ -16,7 +16,7 @@ from tasks.settings.case import Case
 from tasks.tracking.candidates import GROUP, KEY
 
 Outcome = dict[str, list[str]]
-"""By topic, a line for each thing; a thing that is there twice has two lines."""
+"""By topic, a line for each fact, ``thing: fact``; of a thing that is there twice, two lines."""
 
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 IDS = re.compile(r"\b(m-)?[0-9a-f]{32}\b")
@@ -42,13 +42,20 @@ def read(root: Path) -> Outcome:
 
 
 def differences(expected: Outcome, found: Outcome) -> list[str]:
-    """What is lost, and what is there that should not be, or twice."""
+    """What is lost, and what is there that should not be, or twice: a line a thing."""
     words = []
     for topic, lines in expected.items():
         ours, theirs = Counter(lines), Counter(found[topic])
-        words += [f"{topic}: lost {line}" for line in (ours - theirs).elements()]
-        words += [f"{topic}: more {line}" for line in (theirs - ours).elements()]
+        for what, of in (("lost", ours - theirs), ("more", theirs - ours)):
+            facts: dict[str, list[str]] = {}
+            for line in sorted(of.elements()):
+                facts.setdefault(line.partition(": ")[0], []).append(line)
+            words += [f"{topic}: {what} {_shortened(of_one)}" for of_one in facts.values()]
     return words
+
+
+def _shortened(lines: list[str]) -> str:
+    return lines[0] if len(lines) == 1 else f"{lines[0]} (and {len(lines) - 1} facts more)"
 
 
 def summary(case: Case) -> Iterator[str]:
@@ -91,25 +98,25 @@ def tracked(root: Path) -> Iterator[str]:
         yield f"experiment {experiment.name}"
     for id, run in runs.items():
         about = f"run {named[id]}"
-        yield f"{about} is {run.info.status}"
-        yield from (plain(f"{about} {line}") for line in facts(run.data.params))
-        yield from (plain(f"{about} {line}") for line in facts(run.data.metrics))
-        yield from (plain(f"{about} {line}") for line in facts(run.data.tags))
-        yield from (f"{about} of dataset {d.dataset.digest}" for d in run.inputs.dataset_inputs)
-        yield from (f"{about} with {file.path}" for file in client.list_artifacts(id))
+        yield f"{about}: is {run.info.status}"
+        yield from (plain(f"{about}: {line}") for line in facts(run.data.params))
+        yield from (plain(f"{about}: {line}") for line in facts(run.data.metrics))
+        yield from (plain(f"{about}: {line}") for line in facts(run.data.tags))
+        yield from (f"{about}: of dataset {d.dataset.digest}" for d in run.inputs.dataset_inputs)
+        yield from (f"{about}: with {file.path}" for file in client.list_artifacts(id))
     for model in models:
         about = f"logged model of {named.get(model.source_run_id, 'no run')}"
-        yield f"{about} is {model.status}"
-        yield from (plain(f"{about} {line}") for line in facts(model.tags))
-        yield from sorted({f"{about} {m.key}" for m in model.metrics or ()})
+        yield f"{about}: is {model.status}"
+        yield from (plain(f"{about}: {line}") for line in facts(model.tags))
+        yield from sorted({f"{about}: metric {m.key}" for m in model.metrics or ()})
     for registered in client.search_registered_models():
         yield from (f"{registered.name}@{a} is {v}" for a, v in registered.aliases.items())
         yield f"{registered.name} has a card: {bool(registered.description)}"
         for version in client.search_model_versions(f"name = '{registered.name}'"):
             about = f"{registered.name} version {version.version}"
-            yield f"{about} is {version.status}, has a card: {bool(version.description)}"
-            yield plain(f"{about} from {version.run_id}: {version.source}")
-            yield from (plain(f"{about} {line}") for line in facts(version.tags))
+            yield f"{about}: is {version.status}, has a card: {bool(version.description)}"
+            yield plain(f"{about}: from {version.run_id}, {version.source}")
+            yield from (plain(f"{about}: {line}") for line in facts(version.tags))
 
 
 def run_name(tags: dict[str, str]) -> str:

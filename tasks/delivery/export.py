@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from tasks.delivery.formats import FORMATS
 from tasks.run.errors import DeliveryError
 from tasks.run.files import sha256_of, write_json
 from tasks.run.store import Ref, read_tensors
+from tasks.run.written import replacing
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -41,6 +40,7 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
     Raises:
         DeliveryError: the outputs differ from torch's, the file is over the device's limit, or
             quantisation is asked of a format that has none.
+        ArtifactError: ``out`` cannot be written.
     """
     if int8 and not FORMATS[name].int8:
         able = ", ".join(f for f in FORMATS if FORMATS[f].int8)
@@ -48,7 +48,7 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
     tensors, _ = read_tensors(source.samples)
     info = source.info
     inputs, labels = info.shipped(tensors[f"val_{info.raw}"]), tensors["val_labels"].long()
-    with _whole(out) as folder:
+    with replacing(out) as folder:
         path = folder / FORMATS[name].file
         formats.write(name, source.state, inputs[:2], path)
         difference = _compare(source, name, path, inputs)
@@ -127,19 +127,3 @@ def _limits(device: Device) -> dict[str, Any]:
     """The device's limits, with the storage limit in bytes too."""
     limit_bytes = device.storage_limit * BYTES_PER_PARAMETER
     return {**device.model_dump(exclude={"id", "group"}), "storage_limit_bytes": limit_bytes}
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder that becomes ``out`` when the block ends well, and is gone when it does not."""
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
-    except OSError as error:
-        raise DeliveryError(f"{out}: cannot write: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

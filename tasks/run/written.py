@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def rewriting_in(folder: Path, name: str) -> Iterator[Path]:
     Raises:
         ArtifactError: it cannot be written.
     """
-    with _scratch(folder / f".{name}.new") as new:
+    with _scratch(folder / name) as new:
         yield new
         write_sums(new)
         for path in sorted(new.iterdir(), key=lambda p: p.name == SUMS):
@@ -57,31 +58,54 @@ def replacing(folder: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: it cannot be written.
     """
-    with _scratch(folder.with_name(f".{folder.name}.new")) as new:
+    with _scratch(folder) as new:
         yield new
         _swap(new, folder)
 
 
 @contextmanager
-def _scratch(new: Path) -> Iterator[Path]:
-    try:
-        _remove(new)  # a killed run left it
+def _scratch(place: Path) -> Iterator[Path]:
+    """An empty folder beside ``place``, of this process alone."""
+    new = place.with_name(f".{place.name}.{os.getpid()}.new")
+    with _changing(new):
+        for left in place.parent.glob(f".{place.name}.*.new"):
+            if left == new or not _runs(left.suffixes[-2]):
+                _remove(left)  # a killed run left it
         new.mkdir(parents=True)
+    try:
         yield new
-    except OSError as error:
-        place = error.filename or new
-        raise ArtifactError(f"{place}: cannot write: {error.strerror or error}") from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
 def _swap(new: Path, place: Path) -> None:
     gone = place.with_name(f".{place.name}.old")
-    if place.exists():  # else a killed run may have moved it away and no further
+    with _changing(place):
+        if place.exists():  # else a killed run may have moved it away and no further
+            _remove(gone)
+            place.rename(gone)
+        new.rename(place)
         _remove(gone)
-        place.rename(gone)
-    new.rename(place)
-    _remove(gone)
+
+
+def _runs(pid: str) -> bool:
+    """Whether the process with this number (after a dot) runs."""
+    try:
+        os.kill(int(pid[1:]), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def _changing(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        words = f"{shown(place)}: cannot write: {error.strerror or error}."
+        raise ArtifactError(f"{words} Make it a place that can be written") from None
 
 
 def _remove(path: Path) -> None:

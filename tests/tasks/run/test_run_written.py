@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -149,10 +150,13 @@ def test_of_a_shared_folder_only_what_is_written_is_replaced(out: Path) -> None:
 
 def test_what_a_killed_run_left_in_the_way_is_no_matter(out: Path) -> None:
     out.rename(out.with_name(f".{out.name}.old"))  # killed between two renames
-    (out.with_name(f".{out.name}.new") / "half").mkdir(parents=True)
+    ended = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    for pid in (ended.stdout.strip(), os.getppid()):
+        (out.with_name(f".{out.name}.{pid}.new") / "half").mkdir(parents=True)
     with rewriting(out) as new:
         write_json(new / "data.json", {})
-    assert [p.name for p in out.parent.iterdir()] == [out.name]
+    running = f".{out.name}.{os.getppid()}.new"
+    assert {p.name for p in out.parent.iterdir()} == {out.name, running}
 
 
 def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
