@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import Reference
 from tasks.settings.stages import STAGES
+from tests.tiny import ROOT
 
 DVC = (sys.executable, "-m", "dvc")
 ACME = (sys.executable, "-m", "flows.command.cli")
@@ -96,6 +98,35 @@ def test_an_alias_that_may_have_moved_runs_the_backbone_again(
     names = {"models:/vit@best": True, "models:/vit/3": False, None: False}
     for name, moves in names.items():
         assert Reference.model_validate({**reference, "name": name}).moves is moves
+
+
+def test_challengers_of_a_run_that_was_killed_are_decided_on_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    case, decided = Case(tmp_path), list[Path]()
+    for name in ("require_project", "fetch_data", "use_environment", "bring_up_to_date"):
+        monkeypatch.setattr(run, name, lambda *_: None)
+    monkeypatch.setattr(run, "prefect_server", lambda case: nullcontext({}))
+    monkeypatch.setattr("flows.command.table.print_fleet", lambda path: None)
+
+    def killed(params: Path, devices: tuple[str, ...]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "up_to_date", lambda case: False)
+    monkeypatch.setattr("flows.command.promotion.promote_fleet", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.run_all(Path("params.yaml"))
+    monkeypatch.setattr(run, "up_to_date", lambda case: True)
+    monkeypatch.setattr("flows.command.promotion.promote_fleet", lambda p, _: decided.append(p))
+    run.run_all(Path("params.yaml"))
+    assert decided == [Path("params.yaml")]
+    assert "up to date" not in capsys.readouterr().out
+    run.run_all(Path("params.yaml"))
+    assert len(decided) == 1
+    assert "All stages are up to date" in capsys.readouterr().out
+    assert not list(case.work.iterdir())
 
 
 def test_a_failed_stage_stops_those_after_it(
