@@ -36,12 +36,13 @@ from tasks.settings.params import Grid, ReferenceModel, Settings
 def backbone(case: Case, settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
     job = Job.of(case, settings, devices=())  # the cloud sees no device's data
-    elastic = elastic_backbone(job, given_reference(settings))
+    reference = trained_reference(job, given_reference(settings))
+    elastic = elastic_backbone(job, reference)
     variants = scored_grid(job, elastic)
 
     fitted = [cluster_backbone(job, cluster, elastic, variants) for cluster in settings.fleet]
     matches = [one.match for one in fitted]
-    publish_backbone(case.backbone, elastic, variants, fitted)
+    publish_backbone(case.backbone, reference, elastic, variants, fitted)
     create_table_artifact(
         key=case.key("front"),
         table=front_table(variants, matches),
@@ -58,13 +59,18 @@ def given_reference(settings: Settings) -> Ref | None:
     return take_checkpoint(reference.checkpoint) if reference.checkpoint else None
 
 
-def elastic_backbone(job: Job, given: Ref | None) -> Ref:
-    """Alg. 1, lines 2-4, from the reference that was ``given``, if one was."""
+def trained_reference(job: Job, given: Ref | None) -> Ref:
+    """theta_0, from what was ``given``, if anything was."""
+    spec, data = job.settings.backbone, Public(job.world.cloud, job.world.info)
+    model, seed = spec.reference.part(ReferenceModel), job.settings.seed
+    run_step(check_depth, model, data.info, max(spec.depths), given)
+    return run_step(train_reference, data, model, spec.training, seed, job.machine, given)
+
+
+def elastic_backbone(job: Job, reference: Ref) -> Ref:
+    """Alg. 1, lines 2-4."""
     spec, seed, machine = job.settings.backbone, job.settings.seed, job.machine
-    data = Public(job.world.cloud, job.world.info)
-    model, grid = spec.reference.part(ReferenceModel), spec.part(Grid)
-    run_step(check_depth, model, data.info, max(grid.depths), given)
-    reference = run_step(train_reference, data, model, spec.training, seed, machine, given)
+    data, grid = Public(job.world.cloud, job.world.info), spec.part(Grid)
     ranked = run_step(cloud.rank, reference, data, spec.importance_samples, machine)
     return run_step(cloud.distil, ranked, data, grid, spec.distillation, seed, machine)
 

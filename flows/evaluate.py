@@ -15,19 +15,22 @@ from flows.job import Job
 from tasks.data.samples import read_content_id
 from tasks.links.ledger import totals
 from tasks.report import evaluation
+from tasks.report.columns import table
 from tasks.report.outputs import (
     read_backbone,
     read_cut,
     read_elastic,
     read_matches,
     read_mixings,
+    read_reference,
     read_rounds,
     read_searches,
     read_variants,
 )
 from tasks.report.plots import write_plots
+from tasks.report.reference import score_reference
 from tasks.report.report import Page, write_report
-from tasks.report.summary import summarise, table
+from tasks.report.summary import summarise
 from tasks.run.compute import Machine, hardware
 from tasks.run.files import write_json
 from tasks.run.step import run_step
@@ -83,7 +86,15 @@ def come_to(case: Case, settings: Settings) -> dict[str, Any]:
             machine,
         )
     ]
-    devices = score_devices(case, job)
+    reference = run_step(
+        score_reference,
+        read_reference(case.backbone),
+        job.world,
+        settings.devices,
+        settings.matching.energy,
+        machine,
+    )
+    devices = [row | reference["devices"][row["device"]] for row in score_devices(case, job)]
     content = read_content_id(case.partition)
     lineage = Lineage(info.source, content, git_commit(case), digest(settings))
     outcome = Outcome(info, matches, searches, variants, headers, devices)
@@ -92,18 +103,18 @@ def come_to(case: Case, settings: Settings) -> dict[str, Any]:
         (case.backbone, case.customize),
         evaluation.centralised_bytes(list(job.world.devices.values()), info),
     )
-    summary = summarise(settings.seed, devices, link, run_section(started, lineage, runs, machine))
+    run = run_section(started, lineage, runs, machine)
+    summary = summarise(settings.seed, devices, reference, link, run)
     write_json(case.summary, summary)
     write_plots(case.plots, variants, devices)
     page = Page(
         summary,
         variants,
         headers,
-        devices,
         matches,
         searches,
         read_mixings(case.customize),
-        settings.matching.header_budget,
+        settings.matching,
     )
     run_step(write_report, case, page)
     return summary

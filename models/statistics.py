@@ -21,6 +21,26 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
     return float(low), float(high)
 
 
+def wilson(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's confidence interval of a share: ``right`` of ``count`` independent samples; all of
+    0..1 where there are none."""
+    from scipy.stats import binomtest
+
+    if not count:
+        return 0.0, 1.0
+    low, high = binomtest(right, count).proportion_ci(level, method="wilson")
+    return float(low), float(high)
+
+
+def confusion(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> dict[int, dict[int, int]]:
+    """How often each label ``(n,)`` got which answer ``(n,)``, without what never occurred."""
+    counts: dict[int, dict[int, int]] = {}
+    for label, answer in sorted(zip(labels.tolist(), answers.tolist(), strict=True)):
+        row = counts.setdefault(label, {})
+        row[answer] = row.get(answer, 0) + 1
+    return counts
+
+
 def rank_agreement(distances: NDArray[np.float64], groups: Sequence[int]) -> float:
     """How well pairwise distances rank pairs of one group before pairs of two (the area under the
     ROC curve): 1 perfect, 0.5 chance. NaN if there are not both kinds of pairs."""

@@ -53,14 +53,18 @@ def fit(
 
 
 @torch.no_grad()
+def logits_of(module: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+    """What a module answers, ``(n, classes)``, in evaluation mode."""
+    place = device_of(module)
+    module.eval()
+    return torch.cat([module(chunk.to(place)).cpu() for chunk in images.split(batch_size)])
+
+
 def evaluate(
     module: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 256
 ) -> tuple[float, float]:
     """Mean cross-entropy and accuracy over all images."""
-    place = device_of(module)
-    module.eval()
-    logits = torch.cat([module(chunk.to(place)).cpu() for chunk in images.split(batch_size)])
-    return scores(logits, labels)
+    return scores(logits_of(module, images, batch_size), labels)
 
 
 def scores(logits: Tensor, labels: Tensor) -> tuple[float, float]:

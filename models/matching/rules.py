@@ -11,8 +11,10 @@ from models.matching.candidates import Candidate, Offer, Rule
 
 
 def pareto(offer: Offer) -> int:
-    """Eq. 13: of the search set, the member closest to the ideal point in grid coordinates. Ties:
-    fewer parameters, then less energy."""
+    """Eq. 13: of the front's variants whose loss counts as the best (the search set), the one that
+    is closest to the best loss, energy and size together (the ideal point, in grid coordinates).
+
+    Ties: fewer parameters, then less energy."""
     ideal = offer.psi.min(axis=0)
 
     def distance(i: int) -> tuple[float, float, float]:

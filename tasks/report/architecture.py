@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from tasks.links.kinds import Kind, declared
-from tasks.report.figures import COOL, INK
+from tasks.report.canvas import COOL, INK
 from tasks.run.files import atomic_write
 from tasks.settings.case import Case
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.backbone.family import Backbone, BackboneConfig
+from models.backbone.family import Backbone
 from models.backbone.features import FeatureExtractor, Headed, extract
 from models.backbone.size import flops as backbone_flops
 from models.backbone.size import parameter_count
@@ -23,9 +23,10 @@ from models.backbone.slicing import slice_variant
 from models.backbone.training import evaluate, restricted_accuracy, scores
 from models.header.build import header_flops, slim
 from models.header.split import Split
-from models.matching.energy import DeviceProfile, modelled_energy_joule
+from models.matching.energy import DeviceProfile, modelled_energy_joule, modelled_latency_s
 from models.matching.recipe import EnergyConstants
 from models.refinement.rounds import best_round
+from models.statistics import confusion
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
 from tasks.delivery.shipped import ship
@@ -160,11 +161,13 @@ def score_device(
     images, labels = test_split(samples, info)
     own_classes = read_split(samples, "train", info)[1].unique()
     data = Split.of(extract(vit, images), labels)
-    energy = _energy(device, match, constants, vit.config)
+    profile = profile_of(device)
+    positions = vit.config.positions
     kept, flops = best_round(rounds), backbone_flops(vit.config)
     rows = [
         _round_row(state, t == kept, flops, data, own_classes) for t, state in enumerate(rounds)
     ]
+    header = load_header(rounds[kept].header)[0].eval()
     model, file = ship(folder, load_backbone(outcome.backbone), rounds[kept], info)
     pixels = images[:LATENCY_BATCH]
     return {
@@ -180,7 +183,10 @@ def score_device(
         "round_kept": kept,
         "bytes": file.stat().st_size,
         "storage_limit": device.storage_limit,
-        "modelled_energy_joule": energy,
+        "modelled_energy_joule": modelled_energy_joule(
+            profile, constants, match.width, match.depth, positions
+        ),
+        "modelled_latency_s": modelled_latency_s(profile, constants, match.width, match.depth),
         "flops": rows[kept]["flops"],
         "latency_s": latency_s(model.to(place), pixels.to(place)),
         "val_accuracy_received": rounds[0].val_accuracy,
@@ -189,6 +195,8 @@ def score_device(
         "accuracy_received_own_classes": rows[0]["test_accuracy_own_classes"],
         "accuracy_refined": rows[kept]["test_accuracy"],
         "accuracy_refined_own_classes": rows[kept]["test_accuracy_own_classes"],
+        "test_samples": len(labels),
+        "confusion": _confusion(header, data, info.classes),
         "rounds": rows,
     }
 
@@ -237,11 +245,20 @@ def _round_row(
     }
 
 
-def _energy(
-    device: Device, match: Match, constants: EnergyConstants, config: BackboneConfig
-) -> float:
-    profile = DeviceProfile(device.gpu_capacity_watt, device.base_latency_s)
-    return modelled_energy_joule(profile, constants, match.width, match.depth, config.positions)
+@torch.no_grad()
+def _confusion(header: nn.Module, data: Split, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """By class how often which class was answered; what never occurred is left out."""
+    answers = header(*data.inputs).argmax(1)
+    counts = confusion(data.labels.numpy(), answers.numpy())
+    return {
+        classes[label]: {classes[answer]: n for answer, n in row.items()}
+        for label, row in counts.items()
+    }
+
+
+def profile_of(device: Device) -> DeviceProfile:
+    """What the energy model knows of a device."""
+    return DeviceProfile(device.gpu_capacity_watt, device.base_latency_s)
 
 
 def _backbone_columns(vit: Backbone, match: Match) -> Row:

@@ -1,8 +1,7 @@
-"""The report's pictures, as inline SVG."""
+"""Pictures of one cluster's candidates, mixing and header, as inline SVG."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -11,15 +10,23 @@ import numpy as np
 
 from models.header.build import HeaderConfig
 from tasks.links.records import Header, Match, Mixing
+from tasks.report.canvas import ACCENT, COOL, INK, MUTED, blank, svg
 from tasks.report.layers import END, INPUTS, graph_of, layered
 
-Row = dict[str, Any]
-INK, MUTED, ACCENT, WARM, COOL = "#1f2933", "#9aa5b1", "#c2410c", "#f2a65a", "#2563a6"
+Row = Mapping[str, Any]
+FEW = 12
+"""Devices of a cluster whose weights are written into the picture; of more, it is a heat map."""
 
 
 def front(match: Match, variants: Sequence[Row], header_budget: int) -> str:
     """Validation loss against parameters: the grid, what fits, the front, and the choice."""
-    figure, axes = _figure(5.4, 3.6)
+    title = f"{match.edge}: validation loss against parameters of every variant"
+    return svg(draw_front(match, variants, header_budget), title)
+
+
+def draw_front(match: Match, variants: Sequence[Row], header_budget: int) -> Any:
+    """The figure of :func:`front`; its legend, which also names the limits, is above it."""
+    figure, axes = blank(5.4, 3.6)
     x = np.array([v["parameters"] for v in variants]) / 1e3
     y = np.array([v["val_loss"] for v in variants])
     energy = np.array(match.modelled_energy_joule)
@@ -32,33 +39,31 @@ def front(match: Match, variants: Sequence[Row], header_budget: int) -> str:
     )
     chosen = match.chosen
     axes.scatter(x[chosen], y[chosen], s=190, marker="*", color=ACCENT, label="chosen", zorder=5)
-    for limit, name in (
-        (match.limit, "smallest limit"),
-        (match.limit - header_budget, "less the header's budget"),
-    ):
-        axes.axvline(limit / 1e3, color=MUTED, lw=1, ls="--", zorder=0)
-        axes.annotate(
-            f"{name} {limit / 1e3:.0f} k",
-            (limit / 1e3, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-3, -3),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            rotation=90,
-            fontsize=7.5,
-            color=INK,
-        )
+    _limits(axes, match, header_budget, float(x.max()))
     axes.set_xlabel("backbone parameters (thousands)")
     axes.set_ylabel("public validation loss")
     figure.colorbar(shown, ax=axes, label="modelled energy (J)", pad=0.02)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
-    return _svg(figure)
+    figure.legend(frameon=False, fontsize=8, loc="outside upper left", ncols=3)
+    return figure
+
+
+def _limits(axes: Any, match: Match, header_budget: int, largest: float) -> None:
+    """Lines at the limits, in thousands; one far beyond the ``largest`` variant is only named."""
+    for limit, name, style in (
+        (match.limit / 1e3, "smallest limit", "-"),
+        ((match.limit - header_budget) / 1e3, "less the header's budget", "--"),
+    ):
+        inside, look = limit < 1.5 * largest, {"color": MUTED, "lw": 1, "ls": style, "zorder": 0}
+        words = f"{name}, {limit:.0f} k" + ("" if inside else " (further right)")
+        if inside:
+            axes.axvline(limit, label=words, **look)
+        else:
+            axes.plot([], [], label=words, **look)
 
 
 def candidates(rows: Sequence[Row], names: Sequence[str], energy_joule: Sequence[float]) -> str:
     """Validation accuracy of every candidate of a group against its size, coloured by energy."""
-    figure, axes = _figure(6.4, 4.2)
+    figure, axes = blank(6.4, 4.2)
     x = np.array([row["parameters"] for row in rows]) / 1e3
     y = np.array([row["val_accuracy"] for row in rows])
     shown = axes.scatter(x, y, c=list(energy_joule), s=46, cmap="viridis_r", zorder=3)
@@ -67,78 +72,54 @@ def candidates(rows: Sequence[Row], names: Sequence[str], energy_joule: Sequence
     axes.set_xlabel("parameters (thousands)")
     axes.set_ylabel("validation accuracy")
     figure.colorbar(shown, ax=axes, label="modelled energy (J)", pad=0.02)
-    return _svg(figure)
+    return svg(figure, "validation accuracy against parameters of every candidate")
 
 
 def similarity(mixing: Mixing) -> str:
     """Who listens to whom: the rows' mixing weights (Eq. 20)."""
-    figure, axes = _figure(3.4, 3.0)
     weights, names = np.array(mixing.weights), [d.removeprefix("device-") for d in mixing.devices]
-    axes.imshow(weights, cmap="Blues", vmin=0, vmax=max(0.5, weights.max()))
-    for i, row in enumerate(weights):
-        for j, value in enumerate(row):
-            color = "white" if value > 0.3 else INK
-            axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color)
-    axes.set_xticks(range(len(names)), names)
-    axes.set_yticks(range(len(names)), names)
+    few = len(names) <= FEW
+    side = max(3.2, 0.48 * len(names)) if few else 4.4
+    figure, axes = blank(side + 0.3, side)
+    top = max(0.5, weights.max()) if few else weights.max()
+    shown = axes.imshow(weights, cmap="Blues", vmin=0, vmax=top)
+    if few:
+        _write_values(axes, weights, top)
+    else:
+        figure.colorbar(shown, ax=axes, label="weight", pad=0.02, shrink=0.8)
+    ticks = range(0, len(names), 1 + (len(names) - 1) // FEW)
+    axes.set_xticks(ticks, [names[i] for i in ticks])
+    axes.set_yticks(ticks, [names[i] for i in ticks])
     axes.set_xlabel("listens to device")
     axes.set_ylabel("device")
     for spine in axes.spines.values():
         spine.set_visible(False)
-    return _svg(figure)
+    return svg(figure, f"{mixing.edge}: how much each device listens to each")
 
 
-def accuracy(devices: Sequence[Row]) -> str:
-    """Every device's test accuracy as received, restricted to its classes, and refined."""
-    figure, axes = _figure(8.6, 0.32 * len(devices) + 1.2)
-    y = np.arange(len(devices))[::-1]
-    received = np.array([d["accuracy_received"] for d in devices])
-    own = np.array([d["accuracy_received_own_classes"] for d in devices])
-    refined = np.array([d["accuracy_refined"] for d in devices])
-    axes.hlines(y, received, refined, color=MUTED, lw=2, zorder=1)
-    axes.scatter(received, y, color=WARM, s=46, label="received", zorder=3)
-    axes.scatter(own, y, marker="|", color=INK, s=110, label="received, own classes only", zorder=2)
-    axes.scatter(refined, y, color=COOL, s=46, label="refined", zorder=4)
-    axes.set_yticks(y, [f"{d['device']}  ({d['cluster']})" for d in devices])
-    axes.set_xlabel("accuracy on the device's own test split")
-    axes.grid(axis="x", color="#e4e7eb")
-    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
-    return _svg(figure)
+def _write_values(axes: Any, weights: Any, top: float) -> None:
+    for (i, j), value in np.ndenumerate(weights):
+        color = "white" if value > 0.6 * top else INK
+        axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color)
 
 
-def links(link: Mapping[str, float]) -> str:
-    """Bytes per link direction, on a logarithmic scale."""
-    figure, axes = _figure(8.6, 2.0)
-    names = {
-        "centralised system's upload": "centralised_bytes",
-        "downlink (models, public features)": "downlink_bytes",
-        "consented shared samples": "shared_bytes",
-        "uplink": "uplink_bytes",
-    }
-    values = [link[key] for key in names.values()]
-    y = np.arange(len(names))[::-1]
-    axes.barh(y, values, color=[MUTED, WARM, COOL, ACCENT], height=0.6)
-    for where, value in zip(y, values, strict=True):
-        axes.text(value * 1.08, where, f"{value / 1e6:.2f} MB", va="center", fontsize=9)
-    axes.set_xscale("log")
-    axes.set_xlim(min(values) / 3, max(values) * 4)
-    axes.set_yticks(y, list(names))
-    axes.set_xlabel("bytes (logarithmic)")
-    return _svg(figure)
-
-
-def dag(header: Header) -> str:
+def dag(edge: str, header: Header) -> str:
     """The found header as a graph; a fixed header has none and is named."""
+    return svg(draw_header(header), f"{edge}: the header {header.name} as a graph")
+
+
+def draw_header(header: Header) -> Any:
+    """The figure of :func:`dag`."""
     architecture = HeaderConfig.from_dict(header.config).architecture
     if architecture is None:
-        figure, axes = _figure(6.4, 3.0)
+        figure, axes = blank(6.4, 3.0)
         axes.axis("off")
         axes.text(0.5, 0.5, f"fixed header: {header.kind}", ha="center", fontsize=12, color=INK)
-        return _svg(figure)
+        return figure
     graph = graph_of(architecture)
     places, ways = layered(graph)
     columns, rows = (len(set(values)) for values in zip(*places.values(), strict=True))
-    figure, axes = _figure(max(6.4, 0.85 * columns), max(2.2, 0.3 * rows))
+    figure, axes = blank(max(6.4, 0.95 * columns), max(2.2, 0.42 * rows))
     axes.axis("off")
     axes.margins(0.5 / columns, 0.12)
     for way in ways:
@@ -146,7 +127,7 @@ def dag(header: Header) -> str:
     for node, values in graph.nodes.items():
         _node(axes, places[node], node, values.get("label"))
     axes.autoscale_view()
-    return _svg(figure)
+    return figure
 
 
 def _node(axes: Any, place: tuple[float, float], node: Any, label: str | None) -> None:
@@ -172,25 +153,3 @@ def _way(points: Sequence[tuple[float, float]]) -> Any:
         vertices += [(middle, y0), (middle, y1), (x1, y1)]
     codes = [Path.MOVETO, *[Path.CURVE4] * (len(vertices) - 1)]
     return PathPatch(Path(vertices, codes), fill=False, edgecolor=MUTED, lw=1.3, zorder=1)
-
-
-def _figure(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9, color=MUTED)
-    return figure, axes
-
-
-def _svg(figure: Any) -> str:
-    """The figure as an SVG element, without the XML prologue."""
-    import matplotlib as mpl
-    from markupsafe import Markup
-
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "acme", "font.family": "DejaVu Sans"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return Markup(text[text.index("<svg") :])

@@ -2,8 +2,8 @@
 
 ::
 
-    artifacts/backbone/    variants.json  matches.json  elastic.safetensors  <edge>.safetensors
-                           ledger.parquet
+    artifacts/backbone/    variants.json  matches.json  reference.safetensors
+                           elastic.safetensors  <edge>.safetensors  ledger.parquet
     artifacts/customize/   searches.json  mixings.json  rounds.json  ledger.parquet
                            backbones/<edge>.safetensors  headers/<edge>-<name>.safetensors
                            devices/<device>-round-<t>.safetensors
@@ -41,10 +41,11 @@ class Fitted:
 
 
 def publish_backbone(
-    out: Path, elastic: Ref, variants: Sequence[Variant], clusters: Sequence[Fitted]
+    out: Path, reference: Ref, elastic: Ref, variants: Sequence[Variant], clusters: Sequence[Fitted]
 ) -> None:
     """Leave the outcome of the cloud's phase, instead of an earlier one."""
     with rewriting(out) as new:
+        publish(reference, new / "reference.safetensors")
         publish(elastic, new / "elastic.safetensors")
         for cluster in clusters:
             publish(cluster.backbone, new / f"{cluster.match.edge}.safetensors")
@@ -61,6 +62,11 @@ def read_variants(out: Path) -> list[Variant]:
 def read_matches(out: Path) -> list[Match]:
     """What every cluster got, in the fleet's order."""
     return _read(out, "matches.json", list[Match])
+
+
+def read_reference(out: Path) -> Ref:
+    """The reference that everything is cut from, as it was trained."""
+    return take("backbone", out, "reference.safetensors")
 
 
 def read_elastic(out: Path) -> Ref:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.report import figures
+from tasks.report import overview
 
 
 def write_plots(
@@ -20,4 +20,4 @@ def write_plots(
     pd.DataFrame(variants)[columns].to_csv(out / "variants.csv", index=False)
     columns = ["device", "cluster", "params", "accuracy_received", "accuracy_refined"]
     pd.DataFrame(devices)[columns].to_csv(out / "devices.csv", index=False)
-    (out / "accuracy.svg").write_text(figures.accuracy(devices))
+    (out / "accuracy.svg").write_text(overview.accuracy(devices))

@@ -6,17 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from tasks.links.records import Match, Mixing, Search
-from tasks.report import figures
-from tasks.report.summary import table
+from tasks.report import figures, limits, overview
+from tasks.report.classes import class_rows, together
+from tasks.report.columns import COLUMNS, between, points
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write
 from tasks.settings.case import Case
+from tasks.settings.params import Matching
 
-TEMPLATE = Path(__file__).parent / "templates/report.html"
-Row = dict[str, Any]
+SHOWN = tuple(column for column in COLUMNS if column.where != "terminal")
+TEMPLATES = Path(__file__).parent / "templates"
+PICTURED = 12
+"""Edges whose pictures the page holds, the worst ones; of the others it holds the tables."""
+CLASSES = 12
+"""Classes that a device's table lists, the worst ones."""
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -27,46 +35,100 @@ class Page:
     summary: Mapping[str, Any]
     variants: Sequence[Row]
     headers: Sequence[Row]
-    devices: Sequence[Row]
     matches: Sequence[Match]
     searches: Sequence[Search]
     mixings: Sequence[Mixing]
-    header_budget: int
+    matching: Matching
 
 
 @retried("write the report")
 def write_report(case: Case, page: Page) -> None:
-    """Write the page: fleet, fronts, headers, similarity, accuracy before and after, links."""
-    from jinja2 import Environment
+    """Write the page: fleet, accuracies, totals, classes, each edge's choices, links."""
+    atomic_write(case.report, render(case.name, case.command("ui"), page).encode())
 
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        TEMPLATE.read_text()
+
+def render(case: str | None, browse: str, page: Page) -> str:
+    """The page of a case as HTML; ``browse`` is the command that shows all candidates."""
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    started = datetime.fromisoformat(page.summary["run"]["started"])
-    html = template.render(
-        case=case.name,
-        browse=case.command("ui"),
-        summary=page.summary,
-        started=started.strftime("%Y-%m-%d %H:%M UTC"),
-        fleet=table(page.summary),
-        accuracy=figures.accuracy(page.devices),
-        links=figures.links(page.summary["link"]),
-        clusters=[
-            cluster(page, *found)
-            for found in zip(page.matches, page.searches, page.mixings, strict=True)
+    summary = page.summary
+    devices = summary["devices"]
+    groups = overview.edges_worst_first(devices)
+    return environment.get_template("report.html").render(
+        case=case,
+        browse=browse,
+        summary=summary,
+        started=datetime.fromisoformat(summary["run"]["started"]).strftime("%Y-%m-%d %H:%M UTC"),
+        columns=SHOWN,
+        between=between,
+        points=points,
+        worst=min(devices, key=lambda d: d["accuracy_refined"]),
+        latency=mean(d["latency_s"] for d in devices),
+        too_large=sum(d["storage_limit"] < summary["reference"]["parameters"] for d in devices),
+        groups=[group(edge, own) for edge, own in groups],
+        accuracy=overview.accuracy(devices),
+        classes=class_rows(together(d["confusion"] for d in devices)),
+        listed=CLASSES,
+        pictured=PICTURED,
+        links=overview.links(summary["link"]),
+        clusters=clusters(page, [edge for edge, _ in groups]),
+    )
+
+
+def group(edge: str, devices: Sequence[Row]) -> dict[str, Any]:
+    """The devices of an edge, as the tables of the fleet and of classes show them."""
+    return {
+        "edge": edge,
+        "mean": mean(d["accuracy_refined"] for d in devices),
+        "first": devices[0],
+        "rows": [
+            {
+                "device": d["device"],
+                "cells": [{"text": c.text(d), "key": c.key(d)} for c in SHOWN],
+                "right": sum(row.get(label, 0) for label, row in d["confusion"].items()),
+                "samples": d["test_samples"],
+                "classes": class_rows(d["confusion"]),
+            }
+            for d in devices
         ],
-    )
-    atomic_write(case.report, html.encode())
+    }
 
 
-def cluster(page: Page, match: Match, search: Search, mixing: Mixing) -> dict[str, Any]:
-    """One cluster's part of the page."""
+def clusters(page: Page, edges: Sequence[str]) -> list[dict[str, Any]]:
+    """The parts of the page that are about one edge each, in the order of ``edges``."""
+    records = {
+        found[0].edge: found
+        for found in zip(page.matches, page.searches, page.mixings, strict=True)
+    }
+    return [cluster(page, *records[edge], at < PICTURED) for at, edge in enumerate(edges)]
+
+
+def cluster(
+    page: Page, match: Match, search: Search, mixing: Mixing, pictured: bool
+) -> dict[str, Any]:
+    """One cluster's part of the page; its pictures where it is ``pictured``."""
+    devices = [d for d in page.summary["devices"] if d["cluster"] == match.edge]
     return {
         "edge": match.edge,
         "match": match,
-        "front": figures.front(match, page.variants, page.header_budget),
-        "dag": figures.dag(search.headers[search.winner]),
-        "similarity": figures.similarity(mixing),
+        "steps": limits.steps(match, search, page.variants, devices, page.matching),
+        "choice": limits.choice(match, page.variants, page.matching),
+        "unused": limits.half_unused(
+            devices, match, page.variants[match.chosen]["parameters"], page.matching
+        ),
         "headers": [h for h in page.headers if h["edge"] == match.edge],
         "search_space": search.search_space,
+        "pictures": pictures(page, match, search, mixing) if pictured else None,
+    }
+
+
+def pictures(page: Page, match: Match, search: Search, mixing: Mixing) -> dict[str, str]:
+    """What was to choose from, who listens to whom, and the found header."""
+    return {
+        "front": figures.front(match, page.variants, page.matching.header_budget),
+        "similarity": figures.similarity(mixing),
+        "dag": figures.dag(match.edge, search.headers[search.winner]),
     }

@@ -1,4 +1,4 @@
-"""What a run comes to: ``artifacts/summary.json`` and the fleet table (docs/operations.md)."""
+"""What a run comes to: ``artifacts/summary.json`` (docs/operations.md)."""
 
 from __future__ import annotations
 
@@ -6,55 +6,94 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, pstdev
 from typing import Any
 
+from models.statistics import interval, wilson
+
 Row = dict[str, Any]
-NOT_SUMMED_UP = ("rounds", "samples_sha256")
+NOT_SUMMED_UP = ("rounds", "samples_sha256", "modelled_energy_joule_reference")
+ACCURACIES = (
+    "accuracy_received",
+    "accuracy_received_own_classes",
+    "accuracy_refined",
+    "accuracy_refined_own_classes",
+    "accuracy_reference",
+    "accuracy_reference_own_classes",
+)
+"""Of a device, on its own test split."""
 
 
 def summarise(
-    seed: int, devices: Sequence[Row], link: Mapping[str, float], run: Mapping[str, Any]
+    seed: int,
+    devices: Sequence[Row],
+    reference: Row,
+    link: Mapping[str, float],
+    run: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The summary: ``devices``, ``fleet`` (their mean, worst and spread), ``link``, ``run``."""
-    rows = [{k: v for k, v in device.items() if k not in NOT_SUMMED_UP} for device in devices]
-    return {"seed": seed, "devices": rows, "fleet": spread(rows), "link": dict(link), "run": run}
+    """The summary: ``devices``, ``fleet`` (their mean, worst and spread), ``reference`` (what it
+    reaches on public data), ``totals`` (of the fleet, and were it given the reference), ``link``,
+    ``run``."""
+    rows = [
+        {k: v for k, v in device.items() if k not in NOT_SUMMED_UP} | certainty(device)
+        for device in devices
+    ]
+    right = round(reference["test_accuracy"] * reference["test_samples"])
+    low, high = wilson(right, reference["test_samples"])
+    return {
+        "seed": seed,
+        "devices": rows,
+        "fleet": spread(rows),
+        "reference": {k: v for k, v in reference.items() if k != "devices"}
+        | {"test_accuracy_low": low, "test_accuracy_high": high},
+        "totals": totals(devices, reference),
+        "link": dict(link),
+        "run": run,
+    }
+
+
+def certainty(device: Row) -> dict[str, float]:
+    """The 95 % interval of a device's accuracy (Wilson), from the number of its test samples."""
+    right = sum(row.get(label, 0) for label, row in device["confusion"].items())
+    low, high = wilson(right, device["test_samples"])
+    return {"accuracy_refined_low": low, "accuracy_refined_high": high}
 
 
 def spread(devices: Sequence[Row]) -> dict[str, float]:
-    """Mean, worst and standard deviation over the devices of each accuracy on test splits."""
+    """Mean, worst and standard deviation over the devices of each accuracy on test splits, the 95 %
+    interval of each mean (Student's t over the devices; of one device there is none), and of what
+    was given up: the reference's accuracy less the refined, device by device."""
     result: dict[str, float] = {}
-    for name in (
-        "accuracy_received",
-        "accuracy_received_own_classes",
-        "accuracy_refined",
-        "accuracy_refined_own_classes",
-    ):
+    for name in ACCURACIES:
         values = [device[name] for device in devices]
-        result |= {
-            f"{name}_mean": mean(values),
-            f"{name}_worst": min(values),
-            f"{name}_std": pstdev(values),
-        }
+        result |= {f"{name}_worst": min(values), f"{name}_std": pstdev(values)}
+        result |= _mean(name, values)
+    given_up = [d["accuracy_reference"] - d["accuracy_refined"] for d in devices]
+    result |= _mean("given_up", given_up)
     result["pruned_devices"] = sum(
         d["header_params_refined"] < d["header_params_received"] for d in devices
     )
     return result
 
 
-def table(summary: Mapping[str, Any]) -> list[Row]:
-    """The fleet as rows of short columns, for a terminal or Prefect's page."""
-    return [
-        {
-            "device": d["device"],
-            "cluster": d["cluster"],
-            "backbone": f"w {d['width']} d {d['depth']}",
-            "header": d["header"],
-            "pruned": f"{1 - d['header_params_refined'] / d['header_params_received']:.0%}",
-            "params": f"{d['params']:,}",
-            "limit": f"{d['storage_limit']:,}",
-            "energy J*": f"{d['modelled_energy_joule']:.0f}",
-            "round": d["round_kept"],
-            "received": f"{d['accuracy_received']:.3f}",
-            "own classes": f"{d['accuracy_received_own_classes']:.3f}",
-            "refined": f"{d['accuracy_refined']:.3f}",
-        }
-        for d in summary["devices"]
-    ]
+def totals(devices: Sequence[Row], reference: Row) -> dict[str, dict[str, float]]:
+    """What the fleet's models come to together, ``shipped`` and were each the ``reference``."""
+    count = len(devices)
+    return {
+        "parameters": {
+            "shipped": sum(d["params"] for d in devices),
+            "reference": count * reference["parameters"],
+        },
+        "bytes": {
+            "shipped": sum(d["bytes"] for d in devices),
+            "reference": count * reference["bytes"],
+        },
+        "modelled_energy_joule": {
+            "shipped": sum(d["modelled_energy_joule"] for d in devices),
+            "reference": sum(d["modelled_energy_joule_reference"] for d in devices),
+        },
+    }
+
+
+def _mean(name: str, values: Sequence[float]) -> dict[str, float]:
+    found, bounds = {f"{name}_mean": mean(values)}, interval(values)
+    if bounds is None:
+        return found
+    return found | {f"{name}_mean_low": bounds[0], f"{name}_mean_high": bounds[1]}

@@ -77,12 +77,93 @@ def mlflow_page(finished: Path) -> Iterator[str]:
             yield url
 
 
+REPORT = {
+    "headings": (
+        "The fleet",
+        "Accuracy per device, before and after refinement",
+        "Against giving everyone the reference",
+        "What devices get right and wrong",
+        "Where the limit goes",
+        "Pareto front grid",
+        "Who listens to whom",
+        "The found header",
+        "Headers trained with the same budget",
+        "Bytes per link",
+    ),
+    "columns": (
+        *("95 %", "reference", "given up", "latency s*", "measured ms", "used", "own classes"),
+        *("class", "samples", "right", "share right", "most confused with"),
+        *("this fleet", "everyone the reference", "step", "which rule"),
+    ),
+    "words": (
+        "what the reference reaches on the same data",
+        "given up against the reference, mean over devices",
+        "Measured latency: median of a batch of 32 on",
+        "Student's t over the devices of this fleet and this seed",
+        "of the modelled energy of giving everyone the reference",
+        "bytes of model files",
+        "matching.header_budget keeps",
+    ),
+}
+"""What the page must say, as a person reads it."""
+
+
 def test_the_report(page: Any, finished: Path, screenshots: Path) -> None:
     page.goto((finished / "artifacts/report.html").as_uri())
     assert page.locator("svg").count() == 2 + 3 * 2
+    for heading in REPORT["headings"]:
+        assert page.get_by_role("heading", name=heading, exact=True).first.is_visible(), heading
+    for column in REPORT["columns"]:
+        assert page.get_by_role("columnheader", name=column, exact=True).count(), column
+    for words in REPORT["words"]:
+        assert page.get_by_text(words).first.is_visible(), words
     for device in range(4):
-        assert page.get_by_text(f"device-0{device}").count()
+        assert page.get_by_role("cell", name=f"device-0{device}", exact=True).is_visible()
     page.screenshot(path=screenshots / "report.png", full_page=True)
+    page.get_by_role("link", name="device-02", exact=True).click()
+    opened = page.locator("details[open]")
+    assert "most confused with" in opened.inner_text()
+    assert opened.get_attribute("data-device") == "device-02"
+
+
+@pytest.mark.parametrize(("name", "width"), [("phone", 390), ("desktop", 1280)])
+def test_the_report_fits_a_screen(
+    page: Any, finished: Path, screenshots: Path, name: str, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto((finished / "artifacts/report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.screenshot(path=screenshots / f"report-{name}.png", full_page=True)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    assert not page.locator("#search").is_visible()
+
+
+def test_a_report_of_200_devices_is_searched_and_sorted(
+    page: Any, tmp_path: Path, screenshots: Path
+) -> None:
+    from tasks.report.report import render
+    from tests.fleets import made_up
+
+    file = tmp_path / "report.html"
+    file.write_text(render("", "acme ui", made_up(200, 5)))
+    page.goto(file.as_uri())
+    rows = page.locator("#fleet tbody tr:visible")
+    assert rows.count() == 205
+    page.screenshot(path=screenshots / "report-200.png")
+    page.get_by_role("searchbox").fill("edge-3 device-3")
+    assert page.locator("#found").inner_text() == "2 of 200 devices"
+    assert sorted(rows.locator("td:first-child").all_inner_texts()) == ["device-33", "device-38"]
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("button", name="refined", exact=True).click()
+    refined = page.locator("#fleet thead th").all_inner_texts().index("refined")
+    cells = page.locator(f"#fleet td:nth-child({refined + 1})")
+    shown = [float(text) for text in cells.all_inner_texts()]
+    assert shown == sorted(shown)
+    assert len(shown) == rows.count() == 200
+    page.get_by_role("button", name="Group by edge").click()
+    assert rows.count() == 205
 
 
 def test_every_candidate_of_an_experiment_can_be_compared(

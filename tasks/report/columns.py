@@ -1,0 +1,172 @@
+"""The fleet as a table: every column once, with its explanation, for the terminal, Prefect's page
+and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Row = Mapping[str, Any]
+NOTHING = "-"
+"""What a cell says where a summary of an older version does not tell."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it shows of a device, and what a reader must know to understand it.
+
+    Attributes:
+        value: what it is sorted by.
+        form: how the value is written, if not as :func:`format` does with it.
+        where: in the ``terminal`` (and on Prefect's page), in the ``report``, or in both. What is
+            the same for all devices of an edge stands in the report above them.
+    """
+
+    name: str
+    says: str
+    value: Callable[[Row], Any]
+    form: str | Callable[[Row], str] = ""
+    where: Literal["both", "terminal", "report"] = "both"
+
+    def key(self, device: Row) -> Any:
+        """What a device is sorted by; None where its summary does not tell."""
+        try:
+            return self.value(device)
+        except KeyError:
+            return None
+
+    def text(self, device: Row) -> str:
+        """The cell of a device."""
+        if self.key(device) is None:
+            return NOTHING
+        return self.form(device) if callable(self.form) else format(self.key(device), self.form)
+
+
+def given_up(device: Row) -> float:
+    """The reference's accuracy less the shipped model's, on the device's test split."""
+    return float(device["accuracy_reference"] - device["accuracy_refined"])
+
+
+def between(low: float, high: float) -> str:
+    """An interval of shares, in few characters."""
+    return f"{low:.2f} to {high:.2f}"
+
+
+def points(share: float) -> str:
+    """A difference of accuracies in points of 1 %, with its sign."""
+    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+COLUMNS = (
+    Column("device", "Who the model is for.", lambda d: d["device"]),
+    Column("cluster", "The edge server that the device belongs to.", lambda d: d["cluster"]),
+    Column(
+        "backbone",
+        "Width (the share of heads and neurons that each layer keeps) and depth (layers) of the "
+        "variant that the whole cluster was matched with.",
+        lambda d: (d["width"], d["depth"]),
+        lambda d: f"w {d['width']} d {d['depth']}",
+        where="terminal",
+    ),
+    Column(
+        "found header",
+        "The header that the edge's search chose: what turns the backbone's tokens into classes.",
+        lambda d: d["header"],
+        where="terminal",
+    ),
+    Column(
+        "pruned",
+        "The share of the header's parameters that the device removed in its rounds.",
+        lambda d: 1 - d["header_params_refined"] / d["header_params_received"],
+        ".0%",
+    ),
+    Column("params", "Parameters of backbone and header as shipped.", lambda d: d["params"], ","),
+    Column(
+        "limit",
+        "The most parameters that the device may have (4 bytes each).",
+        lambda d: d["storage_limit"],
+        ",",
+    ),
+    Column(
+        "used",
+        "Parameters shipped, of the limit. Why so few: see the device's edge, below.",
+        lambda d: d["params"] / d["storage_limit"],
+        ".0%",
+        where="report",
+    ),
+    Column(
+        "energy J*",
+        "Modelled, not measured: joules of the backbone alone on this device (Eq. 1).",
+        lambda d: d["modelled_energy_joule"],
+        ".0f",
+    ),
+    Column(
+        "latency s*",
+        "Modelled, not measured: seconds for an epoch on this device (Eq. 2).",
+        lambda d: d["modelled_latency_s"],
+        ".2f",
+        where="report",
+    ),
+    Column(
+        "measured ms",
+        "Measured: milliseconds for one batch through the shipped model, on the machine that "
+        "evaluated (not on the device).",
+        lambda d: 1e3 * d["latency_s"],
+        ".2f",
+        where="report",
+    ),
+    Column(
+        "round",
+        "The round whose model ships, the best on the device's validation split; 0: as received.",
+        lambda d: d["round_kept"],
+    ),
+    Column(
+        "received",
+        "Accuracy of the model as the edge sent it, on the device's own test split, as all "
+        "accuracies here.",
+        lambda d: d["accuracy_received"],
+        ".3f",
+    ),
+    Column(
+        "own classes",
+        "The same received model, told which classes the device has: no training. Much of the "
+        "gain of refinement can be only that.",
+        lambda d: d["accuracy_received_own_classes"],
+        ".3f",
+    ),
+    Column("refined", "Accuracy of what ships.", lambda d: d["accuracy_refined"], ".3f"),
+    Column(
+        "95 %",
+        "Interval of the refined accuracy that the number of the device's test samples allows "
+        "(Wilson): devices whose intervals overlap cannot be told apart.",
+        lambda d: d["accuracy_refined_low"],
+        lambda d: between(d["accuracy_refined_low"], d["accuracy_refined_high"]),
+    ),
+    Column(
+        "reference",
+        "Accuracy of the large reference model on the same test split.",
+        lambda d: d["accuracy_reference"],
+        ".3f",
+    ),
+    Column(
+        "given up",
+        "Reference less refined, in points of 1 %: what the small model costs this device. "
+        "Negative: it is better than the reference, since it knows the device's data.",
+        given_up,
+        lambda d: points(given_up(d)),
+        where="report",
+    ),
+)
+"""In this order. A short name, and a sentence that the report shows with it."""
+
+
+def table(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The fleet as rows of short columns, for a terminal or Prefect's page."""
+    shown = [column for column in COLUMNS if column.where != "report"]
+    return [{c.name: c.text(device) for c in shown} for device in summary["devices"]]
+
+
+def worst_first(devices: Sequence[Row]) -> list[Row]:
+    """Devices from the lowest refined accuracy up; equal ones by name."""
+    return sorted(devices, key=lambda d: (d["accuracy_refined"], d["device"]))

@@ -1,0 +1,106 @@
+"""Pictures of the whole fleet, as inline SVG, of a bounded height."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from tasks.report.canvas import ACCENT, COOL, INK, MUTED, WARM, blank, svg
+from tasks.report.columns import worst_first
+
+Row = Mapping[str, Any]
+FEW = 24
+"""Devices that have a line of their own; of more, a line is an edge."""
+LINES = 40
+"""Edges that have a line: the worst ones."""
+LEGEND = {"frameon": False, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "fontsize": 9}
+
+
+def accuracy(devices: Sequence[Row]) -> str:
+    """Test accuracies as received, told the own classes, and refined: a line a device, or, of
+    many devices, a line an edge; worst first."""
+    return _by_device(devices) if len(devices) <= FEW else _by_edge(devices)
+
+
+def edges_worst_first(devices: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """The devices by edge, worst first; edges by their devices' mean refined accuracy."""
+    rows = sorted(devices, key=lambda d: d["cluster"])
+    groups = [
+        (edge, worst_first(list(own))) for edge, own in groupby(rows, key=lambda d: d["cluster"])
+    ]
+    return sorted(groups, key=lambda group: float(np.mean(_column(group[1], "accuracy_refined"))))
+
+
+def links(link: Mapping[str, float]) -> str:
+    """Bytes per link direction, on a logarithmic scale."""
+    figure, axes = blank(11.4, 2.0)
+    names = {
+        "centralised system's upload": "centralised_bytes",
+        "downlink (models, public features)": "downlink_bytes",
+        "consented shared samples": "shared_bytes",
+        "uplink": "uplink_bytes",
+    }
+    values = [max(1, link[key]) for key in names.values()]
+    y = np.arange(len(names))[::-1]
+    axes.barh(y, values, color=[MUTED, WARM, COOL, ACCENT], height=0.6)
+    for where, value in zip(y, values, strict=True):
+        axes.text(value * 1.08, where, f"{value / 1e6:.2f} MB", va="center", fontsize=9)
+    axes.set_xscale("log")
+    axes.set_xlim(min(values) / 3, max(values) * 6)
+    axes.set_yticks(y, list(names))
+    axes.set_xlabel("bytes (logarithmic)")
+    return svg(figure, "bytes that crossed the links, and what a centralised system would upload")
+
+
+def _by_device(devices: Sequence[Row]) -> str:
+    rows = [device for _, own in edges_worst_first(devices) for device in own]
+    figure, axes = blank(11.4, 0.32 * len(rows) + 1.2)
+    y = np.arange(len(rows))[::-1]
+    received, refined = _column(rows, "accuracy_received"), _column(rows, "accuracy_refined")
+    low, high = _column(rows, "accuracy_refined_low"), _column(rows, "accuracy_refined_high")
+    own = _column(rows, "accuracy_received_own_classes")
+    reference = _column(rows, "accuracy_reference")
+    axes.hlines(y, low, high, color=COOL, lw=7, alpha=0.2, zorder=1, label="refined, 95 %")
+    axes.hlines(y, received, refined, color=MUTED, lw=2, zorder=2)
+    axes.scatter(received, y, color=WARM, s=46, label="received", zorder=4)
+    axes.scatter(own, y, marker="|", color=INK, s=110, label="received, own classes", zorder=3)
+    axes.scatter(refined, y, color=COOL, s=46, label="refined", zorder=5)
+    look = {"marker": "D", "facecolors": "none", "edgecolors": ACCENT}
+    axes.scatter(reference, y, s=34, label="reference", zorder=6, **look)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_yticks(y, [f"{d['device']}  ({d['cluster']})" for d in rows])
+    axes.set_xlabel("accuracy on the device's own test split")
+    axes.grid(axis="x", color="#e4e7eb")
+    axes.legend(ncols=5, columnspacing=1.2, handletextpad=0.4, **LEGEND)
+    return svg(figure, "accuracy of each device, received and refined")
+
+
+def _by_edge(devices: Sequence[Row]) -> str:
+    groups = edges_worst_first(devices)[:LINES]
+    figure, axes = blank(11.4, 0.3 * len(groups) + 1.4)
+    for at, (_, own) in enumerate(reversed(groups)):
+        refined, received = _column(own, "accuracy_refined"), _column(own, "accuracy_received")
+        axes.scatter(refined, np.full(len(own), at), color=COOL, s=26, alpha=0.35, lw=0)
+        axes.scatter(received.mean(), at, color=WARM, s=46, zorder=3)
+        axes.scatter(refined.mean(), at, marker="|", color=COOL, s=190, lw=2.4, zorder=4)
+        reference = _column(own, "accuracy_reference").mean()
+        axes.scatter(reference, at, marker="D", s=34, facecolors="none", edgecolors=ACCENT)
+    names = [f"{edge}  ({len(own)})" for edge, own in reversed(groups)]
+    axes.set_yticks(range(len(groups)), names)
+    axes.set_ylim(-0.6, len(groups) - 0.4)
+    axes.set_xlabel("accuracy on the devices' own test splits")
+    axes.grid(axis="x", color="#e4e7eb")
+    axes.scatter([], [], color=COOL, s=26, alpha=0.35, label="a device, refined")
+    axes.scatter([], [], marker="|", color=COOL, s=190, lw=2.4, label="mean refined")
+    axes.scatter([], [], color=WARM, s=46, label="mean received")
+    look = {"marker": "D", "facecolors": "none", "edgecolors": ACCENT}
+    axes.scatter([], [], s=34, label="mean of the reference", **look)
+    axes.legend(ncols=4, columnspacing=1.2, handletextpad=0.4, **LEGEND)
+    return svg(figure, "accuracy of the devices of each edge, received and refined")
+
+
+def _column(rows: Sequence[Row], name: str) -> Any:
+    return np.array([row[name] for row in rows])

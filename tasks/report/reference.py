@@ -1,0 +1,66 @@
+"""What the reference reaches on the same test splits, and what it would cost every device: what a
+fleet gives up, or does not, by not giving everyone the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.backbone.family import Backbone
+from models.backbone.size import parameter_count
+from models.backbone.training import logits_of, restricted_accuracy, scores
+from models.matching.energy import modelled_energy_joule
+from models.matching.recipe import EnergyConstants
+from tasks.data.samples import World, read_split
+from tasks.report.evaluation import LATENCY_BATCH, latency_s, profile_of
+from tasks.report.heldout import test_split
+from tasks.run.cached import retried
+from tasks.run.compute import Machine
+from tasks.run.modules import load_backbone
+from tasks.run.store import Ref, read
+from tasks.settings.fleet import Device
+
+Row = dict[str, Any]
+
+
+@retried("evaluate the reference")
+def score_reference(
+    reference: Ref,
+    world: World,
+    devices: Sequence[Device],
+    constants: EnergyConstants,
+    machine: Machine,
+) -> Row:
+    """The reference on the public test split, and under ``devices`` on each device's own.
+
+    Returns:
+        ``parameters``, ``bytes``, ``latency_s``, ``test_samples``, ``test_accuracy``, and by
+        device ``accuracy_reference``, ``accuracy_reference_own_classes`` and
+        ``modelled_energy_joule_reference``.
+    """
+    place = machine.prepare()
+    vit = load_backbone(reference).to(place)
+    images, labels = test_split(world.cloud, world.info)
+    found = {device.name: _on_device(vit, world, device, constants) for device in devices}
+    return {
+        "parameters": parameter_count(vit),
+        "bytes": len(read(reference)),
+        "latency_s": latency_s(vit, images[:LATENCY_BATCH].to(place)),
+        "test_samples": len(labels),
+        "test_accuracy": scores(logits_of(vit, images), labels)[1],
+        "devices": found,
+    }
+
+
+def _on_device(vit: Backbone, world: World, device: Device, constants: EnergyConstants) -> Row:
+    samples, info = world.samples[device.name], world.info
+    images, labels = test_split(samples, info)
+    own_classes = read_split(samples, "train", info)[1].unique()
+    logits, config = logits_of(vit, images), vit.config
+    return {
+        "accuracy_reference": scores(logits, labels)[1],
+        "accuracy_reference_own_classes": restricted_accuracy(logits, labels, own_classes),
+        "modelled_energy_joule_reference": modelled_energy_joule(
+            profile_of(device), constants, 1.0, config.depth, config.positions
+        ),
+    }

@@ -1,0 +1,172 @@
+"""The report page: what it says, for a fleet of any size."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from tasks.report.columns import COLUMNS, table
+from tasks.report.report import CLASSES, PICTURED, SHOWN, Page, render
+from tests.fleets import made_up
+
+VOID = {"meta", "input", "path", "use", "image", "br"}
+
+
+class Parsed(HTMLParser):
+    """The page's tags with their attributes, its words, and that each tag is closed in turn."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "script" not in self.open and "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def shown(page: Page) -> str:
+    return render("", "acme ui", page)
+
+
+@pytest.fixture(scope="module")
+def small() -> Page:
+    return made_up(6, 2)
+
+
+@pytest.fixture(scope="module")
+def html(small: Page) -> str:
+    return shown(small)
+
+
+def test_it_says_what_was_given_up_and_how_sure_that_is(small: Page, html: str) -> None:
+    text = Parsed(html).text
+    fleet = small.summary["fleet"]
+    for words in (
+        f"{fleet['accuracy_reference_mean']:.3f} what the reference reaches on the same data",
+        "\N{MINUS SIGN}5.0 points given up against the reference, mean over devices",
+        "mean accuracy refined, over 6 devices (95 % interval "
+        f"{fleet['accuracy_refined_mean_low']:.3f} to {fleet['accuracy_refined_mean_high']:.3f})",
+        "Student's t over the devices of this fleet and this seed",
+        "Wilson's, from the number of its test samples",
+        "Measured latency: median of a batch of 32 on x86_64 CPU, 2 threads",
+        "everyone the reference",
+    ):
+        assert words in text, words
+    assert "at chance" not in text
+
+
+def test_every_column_is_explained_where_it_stands_and_below(html: str) -> None:
+    page = Parsed(html)
+    heads = [head for head in page.named("th") if head.get("scope") == "col"]
+    assert [head["title"] for head in heads] == [column.says for column in SHOWN]
+    for column in SHOWN:
+        assert f"{column.name} {column.says}" in page.text.replace("\xa0", " "), column.name
+    assert {"energy J*", "latency s*", "measured ms", "95 %", "reference", "given up"} <= {
+        column.name for column in SHOWN
+    }
+
+
+def test_totals_are_those_of_the_fleet_and_of_giving_everyone_the_reference(
+    small: Page, html: str
+) -> None:
+    totals, text = small.summary["totals"], Parsed(html).text
+    assert totals["parameters"]["reference"] == 6 * 205_962
+    assert f"parameters {totals['parameters']['shipped']:,} 1,235,772" in text
+    assert f"bytes of model files {totals['bytes']['shipped']:,} {6 * 830_952:,}" in text
+    assert totals["modelled_energy_joule"]["reference"] == sum(260 + i for i in range(6))
+
+
+def test_a_limit_that_is_half_unused_says_why(html: str) -> None:
+    text = Parsed(html).text
+    assert "less than half of what" in text
+    assert "because its cluster has one backbone for all, within the limit of its smallest" in text
+    assert "Rule pareto. Eq. 13: of the front's variants" in text
+    assert "matching.header_budget keeps 36,000 free for the header" in text
+
+
+def test_each_device_s_classes_are_listed_worst_first(small: Page, html: str) -> None:
+    text = Parsed(html).text
+    for device in small.summary["devices"]:
+        right = sum(row[name] for name, row in device["confusion"].items())
+        assert f"{device['device']}: {right} of {device['test_samples']} right" in text
+    assert "class samples right share right most confused with" in text
+    many = made_up(2, 1, classes=60)
+    assert f"The {CLASSES} worst of 30 classes" in Parsed(shown(many)).text
+
+
+def test_a_reference_at_chance_is_the_first_thing_said(small: Page) -> None:
+    warning = "It answers 2.7 % of 60 classes: <less> than a guess."
+    reference = {**small.summary["reference"], "warning": warning}
+    text = Parsed(shown(replace(small, summary={**small.summary, "reference": reference}))).text
+    assert text.index("The reference is at chance. " + warning) < text.index("mean accuracy")
+
+
+def test_one_device_has_no_interval_of_its_mean() -> None:
+    assert "no interval: one device" in Parsed(shown(made_up(1, 1))).text
+
+
+def test_nothing_is_fetched_and_no_id_stands_twice(html: str) -> None:
+    page = Parsed(html)
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, attributes)
+    assert not page.named("link")
+    assert not re.search(r"@import|url\((?!#)", html)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"] for a in page.named("a")}
+    assert {f"#{name}" for name in ids} >= targets
+
+
+@pytest.mark.parametrize(
+    ("edges", "classes"), [(5, 10), pytest.param(200, 60, marks=pytest.mark.slow)]
+)
+def test_a_fleet_of_200_is_a_page_of_bounded_size(edges: int, classes: int) -> None:
+    page = made_up(200, edges, classes)
+    html = shown(page)
+    assert len(html.encode()) < 3_000_000
+    assert html.count('<tr class="edge"') == edges
+    assert html.count("Pareto front grid") == min(edges, PICTURED)
+    first = re.findall(r'href="#of-(device-\d+)"', html)
+    assert len(first) == 200
+    scores = {d["device"]: d["accuracy_refined"] for d in page.summary["devices"]}
+    size = 200 // edges
+    for start in range(0, 200, size):
+        group = [scores[name] for name in first[start : start + size]]
+        assert group == sorted(group)
+
+
+def test_the_terminal_s_table_is_of_the_same_columns_and_reads_older_summaries() -> None:
+    summary = made_up(2, 1).summary
+    row = table(summary)[0]
+    assert list(row) == [column.name for column in COLUMNS if column.where != "report"]
+    assert re.fullmatch(r"0\.\d\d to [01]\.\d\d", row["95 %"])
+    older = [{k: v for k, v in d.items() if "reference" not in k} for d in summary["devices"]]
+    assert table({"devices": older})[0]["reference"] == "-"
+    assert len({column.name for column in COLUMNS}) == len(COLUMNS)
