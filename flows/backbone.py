@@ -37,7 +37,7 @@ def backbone(case: Case, settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
     job = Job.of(case, settings, devices=())  # the cloud sees no device's data
     reference = trained_reference(job, given_reference(settings))
-    elastic = elastic_backbone(job, reference)
+    elastic = elastic_of(job, reference)
     variants = scored_grid(job, elastic)
 
     fitted = [cluster_backbone(job, cluster, elastic, variants) for cluster in settings.fleet]
@@ -59,16 +59,21 @@ def given_reference(settings: Settings) -> Ref | None:
     return take_checkpoint(reference.checkpoint) if reference.checkpoint else None
 
 
+def elastic_backbone(job: Job, given: Ref | None) -> Ref:
+    """Alg. 1, lines 2-4, from the reference that was ``given``, if one was."""
+    return elastic_of(job, trained_reference(job, given))
+
+
 def trained_reference(job: Job, given: Ref | None) -> Ref:
-    """theta_0, from what was ``given``, if anything was."""
+    """theta_0, from the reference that was ``given``, if one was."""
     spec, data = job.settings.backbone, Public(job.world.cloud, job.world.info)
     model, seed = spec.reference.part(ReferenceModel), job.settings.seed
     run_step(check_depth, model, data.info, max(spec.depths), given)
     return run_step(train_reference, data, model, spec.training, seed, job.machine, given)
 
 
-def elastic_backbone(job: Job, reference: Ref) -> Ref:
-    """Alg. 1, lines 2-4."""
+def elastic_of(job: Job, reference: Ref) -> Ref:
+    """The reference ranked, and made elastic."""
     spec, seed, machine = job.settings.backbone, job.settings.seed, job.machine
     data, grid = Public(job.world.cloud, job.world.info), spec.part(Grid)
     ranked = run_step(cloud.rank, reference, data, spec.importance_samples, machine)

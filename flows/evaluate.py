@@ -22,7 +22,7 @@ from tasks.report.outputs import (
     read_elastic,
     read_matches,
     read_mixings,
-    read_reference,
+    read_reference_model,
     read_rounds,
     read_searches,
     read_variants,
@@ -88,7 +88,7 @@ def come_to(case: Case, settings: Settings) -> dict[str, Any]:
     ]
     reference = run_step(
         score_reference,
-        read_reference(case.backbone),
+        read_reference_model(case.backbone),
         job.world,
         settings.devices,
         settings.matching.energy,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.backbone import elastic_backbone, given_reference, scored_grid, trained_reference
+from flows.backbone import elastic_backbone, given_reference, scored_grid
 from flows.job import Job
 from tasks.data.samples import World
 from tasks.experiments import world
@@ -91,7 +91,7 @@ class Base:
 def base(settings: Settings) -> Base:
     """Train once a seed; every experiment finds it in the cache."""
     job = job_of(settings)
-    elastic = elastic_backbone(job, trained_reference(job, given_reference(settings)))
+    elastic = elastic_backbone(job, given_reference(settings))
     return Base(job, elastic, scored_grid(job, elastic))
 
 

@@ -12,13 +12,7 @@ from typing import Any
 from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
-from flows.backbone import (
-    cluster_backbone,
-    elastic_backbone,
-    given_reference,
-    scored_grid,
-    trained_reference,
-)
+from flows.backbone import cluster_backbone, elastic_backbone, given_reference, scored_grid
 from flows.customize import owned, refine_on_devices, search_at_edge
 from flows.experiments.bench import OPTIONS, Bench, Row, job_of
 from flows.job import Job
@@ -67,7 +61,7 @@ def acme(job: Job, given: Ref | None, key: str) -> Row:
     data, messages, seconds = job.world, list[Message](), dict[str, float]()
     rows, sizes, chosen = [], [], []
     with clock(seconds, "cloud_s"):
-        elastic = elastic_backbone(job, trained_reference(job, given))
+        elastic = elastic_backbone(job, given)
         variants = scored_grid(job, elastic)
     for cluster in job.settings.fleet:
         with clock(seconds, "cloud_s"):
@@ -106,7 +100,7 @@ def centralised(job: Job, given: Ref | None, key: str) -> Row:
     with clock(seconds, "cloud_s"):
         pooled = run_step(central.pool, data.cloud, messages, info)
         everything = replace(job, world=World(info, {**data.samples, CLOUD: pooled.samples}))
-        elastic = elastic_backbone(everything, trained_reference(everything, given))
+        elastic = elastic_backbone(everything, given)
     for cluster in settings.fleet:
         own = own_data(data, cluster)
         with clock(seconds, "cloud_s"):

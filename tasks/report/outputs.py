@@ -64,7 +64,7 @@ def read_matches(out: Path) -> list[Match]:
     return _read(out, "matches.json", list[Match])
 
 
-def read_reference(out: Path) -> Ref:
+def read_reference_model(out: Path) -> Ref:
     """The reference that everything is cut from, as it was trained."""
     return take("backbone", out, "reference.safetensors")
 

@@ -43,6 +43,33 @@ def test_no_device_is_worse_on_validation_than_what_it_received(summary: dict[st
         assert device["val_accuracy_refined"] >= device["val_accuracy_received"]
 
 
+def test_accuracies_are_counted_by_class_and_compared_with_the_reference(
+    finished: Path, summary: dict[str, Any]
+) -> None:
+    manifest = pd.read_parquet(finished / "artifacts/partition/manifest.parquet")
+    held_out = manifest[manifest.split == "test"].groupby("owner").size()
+    for device in summary["devices"]:
+        counts = device["confusion"]
+        total = sum(sum(row.values()) for row in counts.values())
+        assert total == device["test_samples"] == held_out[device["device"]]
+        right = sum(row.get(label, 0) for label, row in counts.items())
+        assert right / total == pytest.approx(device["accuracy_refined"])
+        low, high = device["accuracy_refined_low"], device["accuracy_refined_high"]
+        assert 0 <= low < device["accuracy_refined"] < high <= 1 or right == total
+        assert device["accuracy_reference_own_classes"] >= device["accuracy_reference"]
+    fleet, reference = summary["fleet"], summary["reference"]
+    assert fleet["given_up_mean"] == pytest.approx(
+        fleet["accuracy_reference_mean"] - fleet["accuracy_refined_mean"]
+    )
+    assert reference["test_accuracy_low"] < reference["test_accuracy"] > 0.5
+    assert summary["totals"]["parameters"] == {
+        "shipped": sum(d["params"] for d in summary["devices"]),
+        "reference": 4 * reference["parameters"],
+    }
+    energy = summary["totals"]["modelled_energy_joule"]
+    assert energy["shipped"] < energy["reference"]
+
+
 def test_the_uplink_is_a_fraction_of_a_centralised_system_s(
     finished: Path, summary: dict[str, Any]
 ) -> None:

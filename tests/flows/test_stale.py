@@ -300,7 +300,6 @@ class Replay:
             elastic_backbone,
             given_reference,
             scored_grid,
-            trained_reference,
         )
         from flows.customize import customize_cluster
         from flows.job import Job
@@ -312,7 +311,7 @@ class Replay:
         world = read_world(Case.here().partition, [f"device-0{i}" for i in range(4)])
         world.samples["device-04"] = world.samples["device-00"]  # another name: the data stay
         job = Job(settings, world, Machine.of(settings.compute, settings.threads))
-        elastic = elastic_backbone(job, trained_reference(job, given_reference(settings)))
+        elastic = elastic_backbone(job, given_reference(settings))
         variants = scored_grid(job, elastic)
         for cluster in settings.fleet[:1]:
             fitted = cluster_backbone(job, cluster, elastic, variants)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.statistics import cluster_purity, interval, rank_agreement
+from models.statistics import cluster_purity, confusion, interval, rank_agreement, wilson
 
 
 def test_the_interval_is_student_s() -> None:
@@ -47,3 +47,19 @@ def test_groups_that_lie_apart_are_recovered() -> None:
 
 def test_without_both_kinds_of_pairs_there_is_no_agreement() -> None:
     assert math.isnan(rank_agreement(np.zeros((2, 2)), [0, 0]))
+
+
+def test_wilson_s_interval_is_the_textbook_s() -> None:
+    """Literal: Wilson (1927), the roots of (p - s)^2 = z^2 s (1 - s) / n."""
+    z = 1.959963984540054
+    for right, count in ((0, 10), (78, 100), (100, 100)):
+        p = right / count
+        middle = (p + z**2 / (2 * count)) / (1 + z**2 / count)
+        half = z / (1 + z**2 / count) * (p * (1 - p) / count + z**2 / (4 * count**2)) ** 0.5
+        assert wilson(right, count) == pytest.approx((middle - half, middle + half), abs=1e-9)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_confusion_counts_each_pair_of_label_and_answer() -> None:
+    labels, answers = np.array([2, 0, 0, 2, 0]), np.array([2, 0, 1, 2, 0])
+    assert confusion(labels, answers) == {0: {0: 2, 1: 1}, 2: {2: 2}}

@@ -1,0 +1,68 @@
+"""What a run comes to, in numbers; and why a limit is not filled."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from models.statistics import interval, wilson
+from tasks.report.classes import class_rows, together
+from tasks.report.limits import choice, half_unused, steps
+from tasks.report.summary import spread
+from tests.fleets import MATCHING, made_up
+
+
+def test_means_have_intervals_over_the_devices_and_devices_over_their_samples() -> None:
+    summary = made_up(9, 3).summary
+    refined = [d["accuracy_refined"] for d in summary["devices"]]
+    bounds = (summary["fleet"][f"accuracy_refined_mean_{end}"] for end in ("low", "high"))
+    assert tuple(bounds) == interval(refined)
+    device = summary["devices"][0]
+    right = round(device["accuracy_refined"] * device["test_samples"])
+    bounds = (device[f"accuracy_refined_{end}"] for end in ("low", "high"))
+    assert tuple(bounds) == wilson(right, device["test_samples"])
+
+
+def test_of_one_device_there_is_no_interval() -> None:
+    [device] = made_up(1, 1).summary["devices"]
+    assert not [name for name in spread([device]) if name.endswith(("mean_low", "mean_high"))]
+
+
+def test_classes_are_worst_first_with_what_they_are_taken_for() -> None:
+    counts = {"shoe": {"shoe": 9, "boot": 1}, "boot": {"shoe": 3, "bag": 4, "boot": 3}}
+    worst, best = class_rows(counts)
+    assert (worst.name, worst.samples, worst.right, worst.instead, worst.times) == (
+        "boot", 10, 3, "bag", 4,
+    )  # fmt: skip
+    assert (best.name, best.instead, best.share) == ("shoe", "boot", pytest.approx(0.9))
+    assert class_rows({"bag": {"bag": 2}})[0].instead is None
+    assert together([counts, {"boot": {"boot": 1}}])["boot"] == {"shoe": 3, "bag": 4, "boot": 4}
+    assert counts["boot"]["boot"] == 3
+
+
+def test_what_is_unused_is_told_in_parts_that_add_up() -> None:
+    page = made_up(9, 3)
+    match, search = page.matches[0], page.searches[0]
+    own = [d for d in page.summary["devices"] if d["cluster"] == match.edge]
+    most = {**own[0], "storage_limit": 400_000}
+    words = half_unused([most], match, page.variants[match.chosen]["parameters"], MATCHING)
+    assert words is not None
+    numbers = [int(n.replace(",", "")) for n in re.findall(r"(?<![\w-])\d[\d,]*", words)]
+    limit, unused, *parts = numbers
+    assert limit == 400_000
+    assert unused == limit - most["params"] == sum(parts)
+    assert half_unused([{**most, "storage_limit": most["params"]}], match, 1, MATCHING) is None
+    named = [step.name for step in steps(match, search, page.variants, own, MATCHING)]
+    assert named[0] == "limits of its devices"
+    assert named[-1] == "as shipped"
+
+
+def test_the_rule_that_chose_is_named_with_what_it_gave_away() -> None:
+    page = made_up(2, 1)
+    match = replace(page.matches[0], chosen=0)
+    words = choice(match, page.variants, MATCHING)
+    assert words.startswith("Rule pareto. Eq. 13")
+    assert "The largest that fits (width 0.25, depth 5) has 2.2 times the parameters" in words
+    assert choice(page.matches[0], page.variants, MATCHING).endswith("the largest that fits.")
