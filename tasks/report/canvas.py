@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 INK, MUTED, ACCENT, WARM, COOL = "#1f2933", "#9aa5b1", "#c2410c", "#f2a65a", "#2563a6"
+NEAR = 8
+"""Points of 1/72 inch to a name that needs no line."""
+PLACES = [
+    (side * (6 if up < NEAR else 10), sign * up)
+    for up in (5, 10, 18, 26, 36, 48, 62, 78)
+    for side in (1, -1)
+    for sign in (1, -1)
+]
+"""Where a name may stand, from its point, in the order in which they are tried."""
 FONT = "'DejaVu Sans'"
 LIKE_IT = f"{FONT}, Verdana, sans-serif"
 """Fonts of the same widths, where a reader's machine lacks the first."""
@@ -21,6 +31,46 @@ def blank(width: float, height: float) -> tuple[Any, Any]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9, color=MUTED)
     return figure, axes
+
+
+def name_points(axes: Any, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
+    """A name beside each point, where it covers neither another name nor a point; where that is
+    nowhere near, further away, with a line to its point."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
+
+    canvas = FigureCanvasAgg(axes.figure)
+    canvas.draw()  # places are known once all else is laid out
+    renderer, (left, right) = canvas.get_renderer(), axes.bbox.intervalx
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(points)]
+    for point, name in zip(points, names, strict=True):
+        for off in PLACES:
+            text = _annotate(axes, name, point, off)
+            text.update_positions(renderer)
+            box = Text.get_window_extent(text, renderer)  # without its line
+            free = left < box.x0 and box.x1 < right and not any(box.overlaps(t) for t in taken)
+            if free or off == PLACES[-1]:
+                break
+            text.remove()
+        taken.append(box)
+
+
+def _annotate(axes: Any, name: str, point: tuple[float, float], off: tuple[int, int]) -> Any:
+    line = {"arrowstyle": "-", "color": MUTED, "lw": 0.6, "shrinkB": 3}
+    text = axes.annotate(
+        name,
+        point,
+        off,
+        textcoords="offset points",
+        ha="left" if off[0] > 0 else "right",
+        va="center",
+        fontsize=7,
+        color=INK,
+        arrowprops=line if abs(off[1]) > NEAR else None,
+    )
+    text.set_in_layout(False)
+    return text
 
 
 def svg(figure: Any, title: str) -> str:

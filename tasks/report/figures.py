@@ -10,7 +10,7 @@ import numpy as np
 
 from models.header.build import HeaderConfig
 from tasks.links.records import Header, Match, Mixing
-from tasks.report.canvas import ACCENT, COOL, INK, MUTED, blank, svg
+from tasks.report.canvas import ACCENT, COOL, INK, MUTED, blank, name_points, svg
 from tasks.report.layers import END, INPUTS, graph_of, layered
 
 Row = Mapping[str, Any]
@@ -63,16 +63,24 @@ def _limits(axes: Any, match: Match, header_budget: int, largest: float) -> None
 
 def candidates(rows: Sequence[Row], names: Sequence[str], energy_joule: Sequence[float]) -> str:
     """Validation accuracy of every candidate of a group against its size, coloured by energy."""
+    title = "validation accuracy against parameters of every candidate"
+    return svg(draw_candidates(rows, names, energy_joule), title)
+
+
+def draw_candidates(
+    rows: Sequence[Row], names: Sequence[str], energy_joule: Sequence[float]
+) -> Any:
+    """The figure of :func:`candidates`."""
     figure, axes = blank(6.4, 4.2)
     x = np.array([row["parameters"] for row in rows]) / 1e3
     y = np.array([row["val_accuracy"] for row in rows])
     shown = axes.scatter(x, y, c=list(energy_joule), s=46, cmap="viridis_r", zorder=3)
-    for place, name in zip(zip(x, y, strict=True), names, strict=True):
-        axes.annotate(name, place, xytext=(4, 4), textcoords="offset points", fontsize=7, color=INK)
     axes.set_xlabel("parameters (thousands)")
     axes.set_ylabel("validation accuracy")
     figure.colorbar(shown, ax=axes, label="modelled energy (J)", pad=0.02)
-    return svg(figure, "validation accuracy against parameters of every candidate")
+    axes.margins(0.14, 0.08)
+    name_points(axes, list(zip(x, y, strict=True)), names)
+    return figure
 
 
 def similarity(mixing: Mixing) -> str:

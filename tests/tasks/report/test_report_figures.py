@@ -64,6 +64,19 @@ def test_boxes_and_words_of_a_header_stand_clear_of_each_other(blocks: int, seed
     assert all(page.x0 <= p.x0 and p.x1 <= page.x1 for p in plates)
 
 
+def test_names_of_candidates_cover_neither_each_other_nor_a_point() -> None:
+    from matplotlib.text import Text
+
+    rows = made_up(2, 1).variants
+    names = [f"w{v['width']}-d{v['depth']}" for v in rows]
+    axes = drawn(figures.draw_candidates(rows, names, [1.0] * len(rows)))
+    boxes = [Text.get_window_extent(text) for text in axes.texts]  # not their lines
+    assert sorted(text.get_text() for text in axes.texts) == sorted(names)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    places = axes.transData.transform([(v["parameters"] / 1e3, v["val_accuracy"]) for v in rows])
+    assert not any(box.contains(x, y) for box in boxes for x, y in places)
+
+
 def test_weights_of_many_devices_are_colours_without_words() -> None:
     def mixing(count: int) -> Mixing:
         names = tuple(f"device-{i:02d}" for i in range(count))
