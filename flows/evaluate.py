@@ -106,7 +106,7 @@ def come_to(case: Case, settings: Settings) -> dict[str, Any]:
     run = run_section(started, lineage, runs, machine)
     summary = summarise(settings.seed, devices, reference, link, run)
     write_json(case.summary, summary)
-    write_plots(case.plots, variants, devices)
+    write_plots(case.plots, variants, summary["devices"])
     page = Page(
         summary,
         variants,
