@@ -61,7 +61,8 @@ def test_accuracies_are_counted_by_class_and_compared_with_the_reference(
     assert fleet["given_up_mean"] == pytest.approx(
         fleet["accuracy_reference_mean"] - fleet["accuracy_refined_mean"]
     )
-    assert reference["test_accuracy_low"] < reference["test_accuracy"] > 0.5
+    assert reference["test_accuracy_low"] < reference["test_accuracy"]
+    assert reference["test_accuracy"] < reference["test_accuracy_high"]
     assert summary["totals"]["parameters"] == {
         "shipped": sum(d["params"] for d in summary["devices"]),
         "reference": 4 * reference["parameters"],
