@@ -13,7 +13,7 @@ import signal
 import string
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 
@@ -65,9 +65,19 @@ def end(processes: list[psutil.Process]) -> None:
 @contextmanager
 def locked(path: Path, how: int) -> Iterator[None]:
     """Hold a lock on a file, ``fcntl.LOCK_SH`` or ``LOCK_EX``, while the block runs; the kernel
-    lets go of it for whoever is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    lets go of it for whoever is killed.
+
+    Raises:
+        StageError: the file cannot be made.
+    """
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(path.open("a"))
+        except OSError as error:
+            raise StageError(
+                f"{path}: cannot write: {error.strerror}. Make it a place that can be written"
+            ) from None
         fcntl.flock(file, how)
         yield
 

@@ -30,7 +30,7 @@ from tasks.servers.server import START_TIMEOUT_S, Server, alive, end, locked, ma
 from tasks.servers.services import environment, free_port, prefect_command
 from tasks.settings.case import Case
 
-KIND = "prefect"
+KIND, USERS = "prefect", "users.lock"
 PAUSE_S, PATIENCE_S = 2.0, 15.0
 """How often a run looks for its server, and for how long it does without."""
 
@@ -50,15 +50,11 @@ def prefect_server(case: Case) -> Iterator[dict[str, str]]:
     """
     env = environment(case)
     check_mlflow(env)
-    api = env.get("PREFECT_API_URL")
-    if not api:
+    if not env.get("PREFECT_API_URL"):
         with prefect_on(None, case) as api:
             yield {**env, "PREFECT_API_URL": api}
-    elif api in map(_address, marked(_home(case), KIND)):  # our caller's, who may be killed alone
-        with locked(_home(case) / "users.lock", fcntl.LOCK_SH):
-            check_prefect(env)
-            yield env
-    else:
+        return
+    with locked(_home(case) / USERS, fcntl.LOCK_SH):  # it may be our caller's, who may be killed
         check_prefect(env)
         mark_crashed(case, env)
         yield env
@@ -75,7 +71,7 @@ def prefect_on(port: int | None, case: Case) -> Iterator[str]:
         StageError: the port is taken, the database is damaged, or the server does not start.
     """
     home = _home(case)
-    with locked(home / "users.lock", fcntl.LOCK_SH):
+    with locked(home / USERS, fcntl.LOCK_SH):
         with locked(home / "start.lock", fcntl.LOCK_EX):
             found = _found(home)
             api = found or _started(port or free_port(), case)
@@ -121,9 +117,7 @@ def _listens(api: str) -> bool:
 
 
 def _home(case: Case) -> Path:
-    home = Path(environment(case)["PREFECT_HOME"])
-    home.mkdir(parents=True, exist_ok=True)  # Prefect makes no parents
-    return home
+    return Path(environment(case)["PREFECT_HOME"])
 
 
 def _found(home: Path) -> str | None:
@@ -159,7 +153,7 @@ def _started(port: int, case: Case) -> str:
         check_database(home / "prefect.db")
     env |= {ADDRESS: api, **mark(home, KIND)}
     log = case.servers / "prefect-server.log"
-    lock = home / "users.lock"
+    lock = home / USERS
     Server("Prefect", prefect_command(port), f"{api}/health", log, env, lock).start().release()
     return api
 

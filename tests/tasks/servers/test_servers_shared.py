@@ -122,6 +122,15 @@ def test_a_named_server_is_asked_and_none_is_started(
     assert not servers(case)
 
 
+def test_a_place_that_cannot_be_written_is_named(case: Case) -> None:
+    case.servers.write_text("a file where a folder should be")
+    with (
+        pytest.raises(StageError, match=r"users\.lock: cannot write: Not a directory"),
+        shared.prefect_server(case),
+    ):
+        pass
+
+
 WATCHED = """
 import os, time
 from tasks.servers import shared
