@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -40,9 +41,10 @@ MATCHING = Matching(
 FOUND = (Block(0, 0, "identity", "maxpool"), Block(2, 0, "conv3", "avgpool"))
 
 
+@cache
 def made_up(devices: int, edges: int, classes: int = 10) -> Page:
     """The page of a fleet of ``devices`` in ``edges``, the first ones as large as the others or
-    larger by one."""
+    larger by one. Made once: do not change it."""
     random = Random(devices)
     names = [f"class {i}" for i in range(classes)]
     rows = [_device(i, f"edge-{i % edges}", names, random) for i in range(devices)]

@@ -95,7 +95,7 @@ def test_the_picture_of_accuracies_has_a_line_a_device_or_of_many_a_line_an_edge
     picture = overview.accuracy(many.summary["devices"])
     assert "edge-4  (40)" in picture
     assert "device-07" not in picture
-    scattered = overview.accuracy(made_up(200, 200).summary["devices"])
+    scattered = overview.accuracy(made_up(60, 60).summary["devices"])
     height = re.search(r'height="([\d.]+)pt"', scattered)
     assert height
     assert float(height[1]) < 1000
