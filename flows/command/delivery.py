@@ -15,7 +15,7 @@ from tasks.servers.services import environment
 from tasks.settings.case import Case
 from tasks.settings.fleet import Device
 from tasks.settings.params import Settings, device_name, load
-from tasks.tracking.candidates import tracking_uri
+from tasks.tracking.store import tracking_uri
 
 
 def export_device(

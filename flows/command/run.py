@@ -41,6 +41,9 @@ def run_all(params: Path) -> None:
     if done and not waits.exists():
         print("All stages are up to date.")
     else:
+        from tasks.tracking.store import check
+
+        check(case.project)  # before the minutes at whose end it is written to
         if not done:
             with prefect_server(case) as env:
                 if whole:
@@ -183,10 +186,9 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
         DEVICES,
         HEADERS,
         candidates_page,
-        connect,
         experiment_of,
-        tracking_uri,
     )
+    from tasks.tracking.store import connect, tracking_uri
 
     case = Case.here()
     use_registry(case)

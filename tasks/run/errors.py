@@ -8,6 +8,7 @@ AcmeError                    a person can act on it: one clear line, exit code 2
 ├── ArtifactError            a file that an earlier step wrote is missing or damaged
 ├── DeliveryError            a model cannot be delivered to its device as asked
 ├── RegistryError            the registry has no such model or version
+├── TrackingError            MLflow's store cannot be used
 └── StageError               a stage or a service it needs could not finish
 
 ``models.matching.selection.NothingFitsError`` (a fleet that no variant fits) is raised by the pure
@@ -45,6 +46,10 @@ class DeliveryError(AcmeError):
 
 class RegistryError(AcmeError):
     """The registry lacks a model, a champion or a version to go back to."""
+
+
+class TrackingError(AcmeError):
+    """MLflow's store is damaged, another MLflow's, or cannot be written."""
 
 
 class StageError(AcmeError):

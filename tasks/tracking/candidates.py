@@ -1,9 +1,13 @@
-"""Candidates become MLflow runs. (Shipped models become versions: tasks.registry.)
+"""Candidates become MLflow runs. (Shipped models become versions: tasks.tracking.registry.)
 
 Everything is keyed by content. A group of candidates (the variants of a backbone, the headers of
 an edge, the rounds of a device) is one parent run with a child per candidate; logging a group
 again finds its runs and adds what is new to them, so neither a resumed stage nor one that DVC
 restored from its cache leaves a candidate out or logs it twice.
+
+A run is made in several writes, and the last of them ends it: one that is still RUNNING, because
+its writer was killed, is found by its key and completed. Of several with one key, which writers at
+the same time may make, the first counts and the others are deleted.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from urllib.parse import quote, urlencode
 
 from tasks.run.closure import PACKAGES
 from tasks.settings.case import CASES, Case
+from tasks.tracking.patience import DELETED, again
+from tasks.tracking.store import connect, database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +41,6 @@ NOTES = {
     DEVICES: "Refinement on devices: a group a device, a run a round; what was kept is registered.",
 }
 KEY, GROUP = "acme.key", "acme.group"
-LOCAL = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -56,29 +61,6 @@ class Lineage:
     data_id: str
     git_commit: str
     settings_sha256: str
-
-
-def tracking_uri(project: Path) -> str:
-    """MLFLOW_TRACKING_URI, else the project's own store below ``mlflow/store``, for all its cases.
-
-    A queued experiment of DVC's runs in a copy of the project below the ``.dvc`` of a case, which
-    is thrown away; its runs belong to the project.
-    """
-    of_dvc = [folder.parent for folder in project.parents if folder.name == ".dvc"]
-    project = Case.of(of_dvc[0]).project if of_dvc else project
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{LOCAL}{project / 'mlflow/store/mlflow.db'}"
-
-
-def connect(project: Path) -> MlflowClient:
-    """A client of the store, which is also made MLflow's current one."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
-
-    uri = tracking_uri(project)
-    if uri.startswith(LOCAL):
-        Path(uri.removeprefix(LOCAL)).parent.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(uri)
 
 
 def experiment_of(case: Case, name: str) -> str:
@@ -163,32 +145,19 @@ class Tracker:
     def __init__(self, case: Case, lineage: Lineage) -> None:
         self.case, self.lineage = case, lineage
         self.client = connect(case.project)
-        uri = tracking_uri(case.project)
-        store = Path(uri.removeprefix(LOCAL)).parent
-        self._artifacts = (store / "artifacts").as_uri() if uri.startswith(LOCAL) else None
+        file = database(case.project)
+        self._artifacts = (file.parent / "artifacts").as_uri() if file else None
 
     def log_group(self, experiment: str, group: Group) -> str:
-        """Log a parent run and a child per candidate; returns the parent's run id. A group that is
-        already there gets only the metrics that it lacks.
+        """Log a parent run and a child per candidate; returns the parent's run id. What is already
+        there is completed, and gets the metrics that it lacks.
 
         Args:
             experiment: without the case's label, see :func:`experiment_of`.
         """
         experiment_id = self._experiment(experiment)
-        known = self._known(experiment_id, group.key)
-        tags = {**group.tags, GROUP: group.key, "acme.kind": "group"}
-        whole = Candidate("", group.params, group.metrics, tags)
-        parent = self._ensure(experiment_id, known, whole, group.name)
-        if "" not in known:
-            for table, rows in group.tables.items():
-                self.client.log_table(parent, rows, f"{table}.json")
-            for picture, svg in group.pictures.items():
-                self.client.log_text(parent, svg, f"{picture}.svg")
-        below = {GROUP: group.key, "mlflow.parentRunId": parent, "acme.kind": "candidate"}
-        for candidate in group.candidates:
-            child = replace(candidate, tags={**candidate.tags, **below})
-            self._ensure(experiment_id, known, child, candidate.key)
-        return parent
+        # another writer of this group may delete a run of ours that came second
+        return str(again(lambda: self._log(experiment_id, group), DELETED))
 
     def links(self, runs: Mapping[str, str]) -> dict[str, str]:
         """Where MLflow's page shows each run, by the words that lead there."""
@@ -198,42 +167,93 @@ class Tracker:
         }
 
     def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
         whole = experiment_of(self.case, name)
-        found = self.client.get_experiment_by_name(whole)
-        if found is not None:
-            return str(found.experiment_id)
         location = f"{self._artifacts}/{whole}" if self._artifacts else None
         tags = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page for training
         tags |= {"mlflow.note.content": NOTES[name]} if name in NOTES else {}
-        return str(self.client.create_experiment(whole, artifact_location=location, tags=tags))
+        found = self.client.get_experiment_by_name(whole)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(whole, location, tags))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            found = self.client.get_experiment_by_name(whole)
+            assert found is not None
+        if found.lifecycle_stage == "deleted":  # on MLflow's page; its name stays taken
+            self.client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _log(self, experiment_id: str, group: Group) -> str:
+        tags = {**group.tags, "acme.kind": "group", **_table_tag(group.tables)}
+        whole = Candidate("", group.params, group.metrics, tags)
+        runs = self._made(experiment_id, group.key, {"": group.name}, [whole])
+        parent = str(runs[""].info.run_id)
+        below = {"mlflow.parentRunId": parent, "acme.kind": "candidate"}
+        children = [replace(c, tags={**c.tags, **below}) for c in group.candidates]
+        runs = self._made(experiment_id, group.key, {c.key: c.key for c in children}, children)
+        for child in children:
+            run = runs[child.key]
+            if run.data.tags.get("mlflow.parentRunId") != parent:
+                self.client.set_tag(run.info.run_id, "mlflow.parentRunId", parent)
+            self._complete(run, child)
+        self._complete(runs[""], whole, group)
+        return parent
+
+    def _made(
+        self,
+        experiment_id: str,
+        group: str,
+        names: Mapping[str, str],
+        candidates: Sequence[Candidate],
+    ) -> dict[str, Run]:
+        """The group's runs by their candidates' keys, with one for each of ``candidates``."""
+        runs = self._known(experiment_id, group)
+        missing = [candidate for candidate in candidates if candidate.key not in runs]
+        for candidate in missing:
+            tags = {**self.lineage_tags(), **candidate.tags, GROUP: group, KEY: candidate.key}
+            self.client.create_run(experiment_id, run_name=names[candidate.key], tags=tags)
+        # another writer may have made the same meanwhile: both look again, and agree
+        return self._known(experiment_id, group) if missing else runs
 
     def _known(self, experiment_id: str, group: str) -> dict[str, Run]:
-        runs = self.client.search_runs(
-            [experiment_id], filter_string=f"tags.`{GROUP}` = '{group}'", max_results=5000
-        )
-        return {run.data.tags[KEY]: run for run in runs}
+        """The group's runs by their candidates' keys, the first of each; others are deleted."""
+        found: list[Run] = []
+        token = None
+        while token != "":
+            page = self.client.search_runs(
+                [experiment_id], f"tags.`{GROUP}` = '{group}'", max_results=1000, page_token=token
+            )
+            found, token = [*found, *page], page.token or ""
+        runs: dict[str, Run] = {}
+        for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id)):
+            if runs.setdefault(run.data.tags[KEY], run) is not run:
+                self.client.delete_run(run.info.run_id)
+        return runs
 
-    def _ensure(
-        self, experiment_id: str, known: Mapping[str, Run], candidate: Candidate, name: str
-    ) -> str:
+    def _complete(self, run: Run, candidate: Candidate, group: Group | None = None) -> None:
+        """Write what a run lacks, and end it last; ``group`` is that of a parent."""
         from mlflow.entities import Param
 
-        run = known.get(candidate.key)
-        if run is not None:
-            new = {k: v for k, v in candidate.metrics.items() if run.data.metrics.get(k) != v}
+        run_id = run.info.run_id
+        new = {k: v for k, v in candidate.metrics.items() if run.data.metrics.get(k) != v}
+        if run.info.status == "FINISHED":
             if new:
-                self.client.log_batch(run.info.run_id, metrics=metric_list(new))
-            return str(run.info.run_id)
-        tags = {**self.lineage_tags(), **candidate.tags, KEY: candidate.key}
-        run = self.client.create_run(experiment_id, run_name=name, tags=tags)
-        self.client.log_batch(
-            run.info.run_id,
-            metrics=metric_list(candidate.metrics),
-            params=[Param(k, str(v)) for k, v in candidate.params.items()],
-        )
-        self.client.log_inputs(run.info.run_id, datasets=[self._dataset()])
-        self.client.set_terminated(run.info.run_id)
-        return str(run.info.run_id)
+                self.client.log_batch(run_id, metrics=metric_list(new))
+            return
+        have = run.data.params
+        params = [Param(k, str(v)) for k, v in candidate.params.items() if k not in have]
+        self.client.log_batch(run_id, metrics=metric_list(new), params=params)
+        self.client.log_inputs(run_id, datasets=[self._dataset()])
+        for table, rows in group.tables.items() if group else ():
+            # not by log_table, which adds to the rows that are there
+            content = rows.to_json(orient="split", index=False, date_format="iso")
+            self.client.log_text(run_id, content, f"{table}.json")
+        for picture, svg in group.pictures.items() if group else ():
+            self.client.log_text(run_id, svg, f"{picture}.svg")
+        self.client.set_terminated(run_id)
 
     def lineage_tags(self) -> dict[str, str]:
         """Where this run's outcome comes from, as tags."""
@@ -264,8 +284,7 @@ def metric_list(metrics: Mapping[str, float], model_id: str | None = None) -> li
     return [Metric(k, float(v), now, 0, model_id=model_id) for k, v in metrics.items()]
 
 
-def run_of(run_id: str) -> Any:
-    """The run as MLflow's current one, while the block runs."""
-    import mlflow
-
-    return mlflow.start_run(run_id=run_id)
+def _table_tag(tables: Mapping[str, Any]) -> dict[str, str]:
+    """The tag by which MLflow's page knows which artifacts are tables."""
+    listed = [{"path": f"{table}.json", "type": "table"} for table in tables]
+    return {"mlflow.loggedArtifacts": json.dumps(listed)} if listed else {}

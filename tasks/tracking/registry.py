@@ -3,10 +3,15 @@
 One registered model a device (``acme-device-<id>``) and a cluster's backbone
 (``acme-backbone-<edge>``); those of another case than the project's own are called
 ``acme-<case>-...``. What was decided of a version, and why, is in its tags.
+
+A version is made in several writes, each of which finds what a killed writer left: the logged model
+by its state's hash (until it is READY it is completed), then the version, which comes with its tags
+and card at once, then the alias.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.run.errors import RegistryError
 from tasks.settings.case import Case
-from tasks.tracking.candidates import connect, metric_list, run_of
+from tasks.tracking.candidates import metric_list
+from tasks.tracking.store import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
     from torch import Tensor, nn
 
 MODELS = "models:/"
@@ -86,21 +93,25 @@ class Registry:
         Content that is registered already gets no second version, and a champion is not made its
         own challenger.
         """
-        number, tags = self._number_with(name, entry.sha256), {**entry.tags, "sha256": entry.sha256}
+        tags = {**entry.tags, "sha256": entry.sha256}
+        self._named(name, entry.card)
+        number = self._number_with(name, entry.sha256)
         if number is None:
-            model = _log(entry, tags)
-            # not by log_model's registered_model_name, which prints two lines a model
-            if not self.client.search_registered_models(f"name = '{name}'"):
-                self.client.create_registered_model(name)
-            created = self.client.create_model_version(
-                name, model.model_uri, entry.run_id, model_id=model.model_id
+            model = self._logged(entry, tags)
+            self.client.create_model_version(
+                name,
+                f"{MODELS}{model.model_id}",
+                entry.run_id,
+                tags=tags,
+                description=entry.card,
+                model_id=model.model_id,
             )
-            number = str(created.version)
-            metrics = metric_list(entry.metrics, model.model_id)
-            self.client.log_batch(entry.run_id, metrics=metrics)
-        self.tag(name, number, tags)
-        self.client.update_registered_model(name, entry.card)
-        self.client.update_model_version(name, number, entry.card)
+            number = self._number_with(name, entry.sha256)
+            assert number is not None
+        found = self.client.get_model_version(name, number)
+        self.tag(name, number, {k: v for k, v in tags.items() if found.tags.get(k) != v})
+        if found.description != entry.card:
+            self.client.update_model_version(name, number, entry.card)
         champion = self.find(name, CHAMPION)
         if champion is None or champion.number != number:
             self.client.set_registered_model_alias(name, CHALLENGER, number)
@@ -163,11 +174,13 @@ class Registry:
 
     def promote(self, challenger: Version, reason: str) -> None:
         """The challenger becomes champion; the version remembers whom it replaced."""
-        before = self.find(challenger.name, CHAMPION)
-        replaced = before.number if before else ""
-        self.tag(challenger.name, challenger.number, {REASON: reason, REPLACED: replaced})
-        self.client.set_registered_model_alias(challenger.name, CHAMPION, challenger.number)
-        self.client.delete_registered_model_alias(challenger.name, CHALLENGER)
+        name, number = challenger.name, challenger.number
+        before = self.find(name, CHAMPION)
+        if before is None or before.number != number:  # else it is one that a kill left half done
+            replaced = before.number if before else ""
+            self.tag(name, number, {REASON: reason, REPLACED: replaced})
+            self.client.set_registered_model_alias(name, CHAMPION, number)
+        self.client.delete_registered_model_alias(name, CHALLENGER)
 
     def hold(self, challenger: Version, reason: str) -> None:
         """The challenger stays what it is, and says why."""
@@ -190,9 +203,10 @@ class Registry:
             raise RegistryError(
                 f"{name}: version {champion.number} replaced no other; there is none to go back to"
             )
+        # the tags first: a version that was left must not be promoted again, come what may
+        why = {ROLLED_BACK: "true", REASON: f"rolled back to version {before}"}
+        self.tag(name, champion.number, why)
         self.client.set_registered_model_alias(name, CHAMPION, before)
-        self.tag(name, champion.number, {REASON: f"rolled back to version {before}"})
-        self.tag(name, champion.number, {ROLLED_BACK: "true"})
         return champion, self.version(name, before)
 
     def tag(self, name: str, number: str, tags: Mapping[str, str]) -> None:
@@ -200,27 +214,92 @@ class Registry:
         for key, value in tags.items():
             self.client.set_model_version_tag(name, number, key, value)
 
+    def _named(self, name: str, card: str) -> None:
+        """The registered model, made or with its card brought up to date."""
+        from mlflow.exceptions import MlflowException
+
+        try:  # without asking first: two writers may both be told that there is none
+            self.client.create_registered_model(name, description=card)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            if self.client.get_registered_model(name).description != card:
+                self.client.update_registered_model(name, card)
+
     def _number_with(self, name: str, sha256: str) -> str | None:
-        versions = self.client.search_model_versions(f"name = '{name}'")
-        return next((str(v.version) for v in versions if v.tags.get("sha256") == sha256), None)
+        """The version of this content; of several, which writers at the same time made, the first,
+        and the others are deleted."""
+        filtered = f"name = '{name}' and tags.sha256 = '{sha256}'"
+        numbers = sorted(int(v.version) for v in self.client.search_model_versions(filtered))
+        for number in numbers[1:]:
+            self.client.delete_model_version(name, str(number))
+        return str(numbers[0]) if numbers else None
+
+    def _logged(self, entry: Entry, tags: Mapping[str, str]) -> LoggedModel:
+        """The entry as a model of its run: the one that is there, completed, or a new one."""
+        run = self.client.get_run(entry.run_id)
+        model = self._model_of(run, entry.sha256)
+        if model is None:
+            texts = {key: str(value) for key, value in tags.items()}
+            self.client.create_logged_model(
+                run.info.experiment_id, "model", entry.run_id, texts, run.data.params
+            )
+            model = self._model_of(run, entry.sha256)
+            assert model is not None
+        if str(model.status) != "READY":
+            self._complete(model, run, entry)
+        return model
+
+    def _model_of(self, run: Run, sha256: str) -> LoggedModel | None:
+        """The run's model of this content; of several the first, and the others are deleted."""
+        found = self.client.search_logged_models(
+            [run.info.experiment_id],
+            f"source_run_id = '{run.info.run_id}' and tags.sha256 = '{sha256}'",
+        )
+        models = sorted(found, key=lambda model: (model.creation_timestamp, model.model_id))
+        for model in models[1:]:
+            self.client.delete_logged_model(model.model_id)
+        return models[0] if models else None
+
+    def _complete(self, model: LoggedModel, run: Run, entry: Entry) -> None:
+        """Write what a logged model lacks, and make it READY last."""
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        number, run_id = model.model_id, run.info.run_id
+        known = run.outputs.model_outputs if run.outputs else []
+        if number not in [output.model_id for output in known]:
+            self.client.log_outputs(run_id, [LoggedModelOutput(number, step=0)])
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "model"
+            _save(model, entry, folder)
+            self.client.log_model_artifacts(number, str(folder))
+        have = {metric.key for metric in model.metrics or []}
+        metrics = {k: v for k, v in {**run.data.metrics, **entry.metrics}.items() if k not in have}
+        self.client.log_batch(run_id, metrics=metric_list(metrics, number))
+        self.client.finalize_logged_model(number, LoggedModelStatus.READY)
 
 
-def _log(entry: Entry, tags: Mapping[str, str]) -> Any:
+def _save(model: LoggedModel, entry: Entry, folder: Path) -> None:
+    """What :func:`mlflow.pytorch.log_model` uploads."""
     import mlflow.pytorch
-    from mlflow.models import infer_signature
+    from mlflow.models import Model, infer_signature
 
     example = entry.example.numpy()
-    with run_of(entry.run_id):
-        return mlflow.pytorch.log_model(
-            entry.module,
-            name="model",
-            signature=infer_signature(example, entry.module(entry.example).detach().numpy()),
-            input_example=example,
-            pip_requirements=["torch"],
-            extra_files=[str(file) for file in entry.files],
-            serialization_format="pt2",
-            tags=dict(tags),
-        )
+    mlflow.pytorch.save_model(
+        entry.module,
+        str(folder),
+        mlflow_model=Model(
+            artifact_path=model.artifact_location,
+            model_uuid=model.model_id,
+            run_id=entry.run_id,
+            model_id=model.model_id,
+        ),
+        signature=infer_signature(example, entry.module(entry.example).detach().numpy()),
+        input_example=example,
+        pip_requirements=["torch"],
+        extra_files=[str(file) for file in entry.files],
+        serialization_format="pt2",
+    )
 
 
 def _as_version(found: Any) -> Version:

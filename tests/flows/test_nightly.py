@@ -38,7 +38,7 @@ def project(
 
 
 def versions(root: Path) -> dict[str, int]:
-    from tasks.tracking.candidates import connect
+    from tasks.tracking.store import connect
 
     counts: dict[str, int] = {}
     for found in connect(root).search_model_versions():
@@ -105,7 +105,7 @@ def count_trainings(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 def newest(name: str, root: Path) -> Any:
-    from tasks.tracking.candidates import connect
+    from tasks.tracking.store import connect
 
     found = connect(root).search_model_versions(f"name = '{name}'")
     return max(found, key=lambda v: int(v.version))

@@ -18,7 +18,8 @@ from tasks.servers.server import Server
 from tasks.servers.services import environment, free_port, mlflow_command
 from tasks.servers.shared import prefect_on
 from tasks.settings.case import Case
-from tasks.tracking.candidates import candidates_page, connect
+from tasks.tracking.candidates import candidates_page
+from tasks.tracking.store import connect
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

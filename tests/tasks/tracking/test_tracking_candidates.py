@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tasks.settings.case import Case
-from tasks.tracking.candidates import DEVICES, experiment_of, git_commit, tracking_uri
+from tasks.tracking.candidates import DEVICES, experiment_of, git_commit
 from tasks.tracking.registry import backbone_model, device_model
+from tasks.tracking.store import tracking_uri
 
 
 @pytest.fixture
