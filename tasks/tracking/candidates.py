@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode
 
 from tasks.run.closure import PACKAGES
 from tasks.settings.case import CASES, Case
-from tasks.tracking.patience import DELETED, again
+from tasks.tracking.patience import DELETED, again, suppress_code
 from tasks.tracking.store import connect, database
 
 if TYPE_CHECKING:
@@ -167,19 +167,14 @@ class Tracker:
         }
 
     def _experiment(self, name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
         whole = experiment_of(self.case, name)
         location = f"{self._artifacts}/{whole}" if self._artifacts else None
         tags = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page for training
         tags |= {"mlflow.note.content": NOTES[name]} if name in NOTES else {}
         found = self.client.get_experiment_by_name(whole)
         if found is None:
-            try:
-                return str(self.client.create_experiment(whole, location, tags))
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
+            with suppress_code("RESOURCE_ALREADY_EXISTS"):  # by another writer
+                self.client.create_experiment(whole, location, tags)
             found = self.client.get_experiment_by_name(whole)
             assert found is not None
         if found.lifecycle_stage == "deleted":  # on MLflow's page; its name stays taken

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.run.errors import RegistryError
 from tasks.settings.case import Case
 from tasks.tracking.candidates import metric_list
+from tasks.tracking.patience import suppress_code
 from tasks.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -216,15 +217,12 @@ class Registry:
 
     def _named(self, name: str, card: str) -> None:
         """The registered model, made or with its card brought up to date."""
-        from mlflow.exceptions import MlflowException
-
-        try:  # without asking first: two writers may both be told that there is none
+        # without asking first: two writers may both be told that there is none
+        with suppress_code("RESOURCE_ALREADY_EXISTS"):
             self.client.create_registered_model(name, description=card)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            if self.client.get_registered_model(name).description != card:
-                self.client.update_registered_model(name, card)
+            return
+        if self.client.get_registered_model(name).description != card:
+            self.client.update_registered_model(name, card)
 
     def _number_with(self, name: str, sha256: str) -> str | None:
         """The version of this content; of several, which writers at the same time made, the first,
@@ -232,22 +230,21 @@ class Registry:
         filtered = f"name = '{name}' and tags.sha256 = '{sha256}'"
         numbers = sorted(int(v.version) for v in self.client.search_model_versions(filtered))
         for number in numbers[1:]:
-            self.client.delete_model_version(name, str(number))
+            with suppress_code("RESOURCE_DOES_NOT_EXIST"):  # the other writer was quicker
+                self.client.delete_model_version(name, str(number))
         return str(numbers[0]) if numbers else None
 
     def _logged(self, entry: Entry, tags: Mapping[str, str]) -> LoggedModel:
         """The entry as a model of its run: the one that is there, completed, or a new one."""
         run = self.client.get_run(entry.run_id)
-        model = self._model_of(run, entry.sha256)
-        if model is None:
-            texts = {key: str(value) for key, value in tags.items()}
-            self.client.create_logged_model(
-                run.info.experiment_id, "model", entry.run_id, texts, run.data.params
-            )
-            model = self._model_of(run, entry.sha256)
-            assert model is not None
-        if str(model.status) != "READY":
-            self._complete(model, run, entry)
+        texts = {key: str(value) for key, value in tags.items()}
+        while (model := self._model_of(run, entry.sha256)) is None or str(model.status) != "READY":
+            if model is None:
+                self.client.create_logged_model(
+                    run.info.experiment_id, "model", entry.run_id, texts, run.data.params
+                )
+            else:
+                self._complete(model, run, entry)
         return model
 
     def _model_of(self, run: Run, sha256: str) -> LoggedModel | None:

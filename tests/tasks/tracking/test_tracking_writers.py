@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from tasks.servers import postgres, services
+from tasks.servers.server import Server
 from tasks.settings.case import Case
 from tasks.tracking.candidates import DEVICES, GROUP, KEY, Candidate, Group, Lineage, Tracker
 from tasks.tracking.registry import CHALLENGER, Entry, Registry
@@ -178,7 +179,7 @@ def test_parallel_writers_on_postgresql(
         check_many(tmp_path)
         return
     command = [*services.mlflow_command(port, postgresql), *artifacts]
-    with services.serving("MLflow", command, f"{url}/health", tmp_path / "log", dict(os.environ)):
+    with Server("MLflow", command, f"{url}/health", tmp_path / "log", dict(os.environ)):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         check_many(tmp_path)
 
