@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode
 
 from tasks.run.closure import PACKAGES
 from tasks.settings.case import CASES, Case
-from tasks.tracking.patience import DELETED, again, suppress_code
+from tasks.tracking.patience import DELETED, again, tolerated
 from tasks.tracking.store import connect, database
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Tracker:
         tags |= {"mlflow.note.content": NOTES[name]} if name in NOTES else {}
         found = self.client.get_experiment_by_name(whole)
         if found is None:
-            with suppress_code("RESOURCE_ALREADY_EXISTS"):  # by another writer
+            with tolerated("RESOURCE_ALREADY_EXISTS"):  # by another writer
                 self.client.create_experiment(whole, location, tags)
             found = self.client.get_experiment_by_name(whole)
             assert found is not None

@@ -16,11 +16,9 @@ from typing import Any
 
 TRIES = 12
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 2.0
-IN_THE_WAY = re.compile(
-    r"UniqueViolation|UNIQUE constraint failed|DeadlockDetected|SerializationFailure"
-    r"|database is locked|database table is locked"
-)
-DELETED = re.compile(r"must be in the 'active' state")
+THERE = "UniqueViolation|UNIQUE constraint failed"
+BUSY = "DeadlockDetected|SerializationFailure|database is locked|database table is locked"
+DELETED = "must be in the 'active' state"
 
 
 class Patient:
@@ -36,37 +34,42 @@ class Patient:
         found = getattr(self._client, name)
         return _patient(found) if callable(found) else found
 
+    def log_outputs(self, *args: Any, **options: Any) -> None:
+        """MLflow's, which inserts without a look: refused, another writer's is there."""
+        with tolerated(THERE):
+            again(lambda: self._client.log_outputs(*args, **options), BUSY)
+
 
 def _patient(call: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(call)
     def patient(*args: Any, **options: Any) -> Any:
-        return again(lambda: call(*args, **options), IN_THE_WAY)
+        return again(lambda: call(*args, **options), f"{THERE}|{BUSY}")
 
     return patient
 
 
-def again(call: Callable[[], Any], where: re.Pattern[str]) -> Any:
-    """What ``call`` gives; made up to :data:`TRIES` times where MLflow refuses in words that
-    ``where`` finds, with pauses that grow and differ between writers."""
+def again(call: Callable[[], Any], words: str) -> Any:
+    """What ``call`` gives; made up to :data:`TRIES` times where MLflow's refusal says
+    ``words`` (a pattern), with pauses that grow and differ between writers."""
     from mlflow.exceptions import MlflowException
 
     for number in range(TRIES):
         try:
             return call()
         except MlflowException as error:
-            if number == TRIES - 1 or not where.search(str(error)):
+            if number == TRIES - 1 or not re.search(words, str(error)):
                 raise
         time.sleep(random.random() * min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**number))
     raise AssertionError("unreachable")
 
 
 @contextmanager
-def suppress_code(code: str) -> Iterator[None]:
-    """Leave the block quietly where MLflow refuses with this error code."""
+def tolerated(words: str) -> Iterator[None]:
+    """Leave the block quietly where MLflow's refusal, or its code, says ``words`` (a pattern)."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
-        if error.error_code != code:
+        if not re.search(words, f"{error.error_code}: {error}"):
             raise

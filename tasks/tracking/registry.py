@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.run.errors import RegistryError
 from tasks.settings.case import Case
 from tasks.tracking.candidates import metric_list
-from tasks.tracking.patience import suppress_code
+from tasks.tracking.patience import tolerated
 from tasks.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Registry:
     def _named(self, name: str, card: str) -> None:
         """The registered model, made or with its card brought up to date."""
         # without asking first: two writers may both be told that there is none
-        with suppress_code("RESOURCE_ALREADY_EXISTS"):
+        with tolerated("RESOURCE_ALREADY_EXISTS"):
             self.client.create_registered_model(name, description=card)
             return
         if self.client.get_registered_model(name).description != card:
@@ -230,7 +230,7 @@ class Registry:
         filtered = f"name = '{name}' and tags.sha256 = '{sha256}'"
         numbers = sorted(int(v.version) for v in self.client.search_model_versions(filtered))
         for number in numbers[1:]:
-            with suppress_code("RESOURCE_DOES_NOT_EXIST"):  # the other writer was quicker
+            with tolerated("RESOURCE_DOES_NOT_EXIST"):  # the other writer was quicker
                 self.client.delete_model_version(name, str(number))
         return str(numbers[0]) if numbers else None
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from tasks.settings.case import Case
 from tasks.tracking.candidates import DEVICES, Candidate, Group, Lineage, Tracker
-from tasks.tracking.registry import Entry, Registry
+from tasks.tracking.registry import CHALLENGER, CHAMPION, Entry, Registry
 from tasks.tracking.store import connect, database
 
 
@@ -153,8 +153,8 @@ def versions(client: Any, model: Any, names: dict[str, str]) -> list[Any]:
             v.version,
             v.description,
             dict(v.tags),
-            names[v.run_id],
-            names[v.source.removeprefix("models:/")],
+            names.get(v.run_id),
+            names.get(v.source.removeprefix("models:/")),
         ]
         for v in found
     ]
@@ -221,15 +221,45 @@ def register(root: Path) -> None:
     Registry(root).register("acme-device-00", entry)
 
 
+def two_versions(root: Path) -> None:
+    """A champion and its challenger."""
+    client = connect(root)
+    client.create_registered_model("m", description="A card")
+    for number, alias in (("1", CHAMPION), ("2", CHALLENGER)):
+        client.create_model_version("m", str(root), tags={"sha256": number})
+        client.set_registered_model_alias("m", alias, number)
+
+
+def promote(root: Path) -> None:
+    registry = Registry(root)
+    challenger = registry.find("m", CHALLENGER)
+    if challenger:
+        registry.promote(challenger, "it is better")
+
+
+def roll_back(root: Path) -> None:
+    promote(root)
+    registry = Registry(root)
+    champion = registry.find("m", CHAMPION)
+    if champion and champion.number == "2":
+        registry.rollback("m")
+
+
 def killed_everywhere(
-    call: Callable[[Path], Any], fresh: Callable[[int | str], Path], patch: pytest.MonkeyPatch
+    call: Callable[[Path], Any],
+    fresh: Callable[[int | str], Path],
+    patch: pytest.MonkeyPatch,
+    before: Callable[[Path], Any] = str,
 ) -> int:
-    """Kill ``call`` at each of its writes and make it again; returns how many there are."""
+    """Kill ``call`` at each of its writes and make it again; returns how many there are.
+    ``before`` prepares the store."""
     undisturbed = fresh("undisturbed")
+    before(undisturbed)
     call(undisturbed)
     wanted = content(undisturbed)
     for number in count(1):
         root = fresh(number)
+        before(root)
         with killed_at(number, patch) as writes:
             call(root)
         if writes.seen < number:
@@ -243,6 +273,16 @@ def test_a_kill_at_any_write_of_a_group(
     fresh: Callable[[int | str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert killed_everywhere(log, fresh, monkeypatch) >= 18
+
+
+@pytest.mark.parametrize(("call", "writes"), [(promote, 4), (roll_back, 7)])
+def test_a_kill_at_any_write_of_a_decision(
+    call: Callable[[Path], Any],
+    writes: int,
+    fresh: Callable[[int | str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert killed_everywhere(call, fresh, monkeypatch, two_versions) == writes
 
 
 @pytest.mark.slow
