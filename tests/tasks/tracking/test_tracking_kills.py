@@ -47,16 +47,21 @@ class Writes:
 
     def end(self) -> None:
         """What the system does for a process that was killed: its connections are closed."""
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
         for connection in self.connections:
             connection.close()
-        for engine in SqlAlchemyStore._engine_map.values():
-            engine.dispose()
+        no_connections()
 
     def commit(self, connection: Any) -> None:
         if connection.info.pop("written", False):
             self.next()
+
+
+def no_connections() -> None:
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Models
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
+
+    for engine in (*Runs._engine_map.values(), *Models._engine_map.values()):
+        engine.dispose()
 
 
 @contextmanager
@@ -85,6 +90,7 @@ def killed_at(number: int | None, patch: pytest.MonkeyPatch) -> Iterator[Writes]
         ("before_cursor_execute", writes.statement),
         ("commit", writes.commit),
     ]
+    no_connections()
     with patch.context() as inner:
         inner.setattr(Files, "log_artifacts", half)
         inner.setattr(Files, "log_artifact", one)
