@@ -63,8 +63,8 @@ def register_same(root: Path, writer: int) -> None:
 def together(write: Write, root: Path, writers: int) -> None:
     """``write`` in so many processes at the same moment; each must end well. (This process opens no
     store: its connections would be theirs too.)"""
-    import mlflow.pytorch  # noqa: F401 - once, not in every child
-    import mlflow.store.db.utils
+    import mlflow.pytorch  # once, not in every child
+    import mlflow.store.db.utils  # noqa: F401
 
     fork = multiprocessing.get_context("fork")
     ready = fork.Barrier(writers)
