@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 
 from flows.hooks import STAGE_HOOKS
 from flows.job import Job
 from flows.on_device import LocalCarrier
+from flows.shown import show_table
 from tasks.cloud import backbone as cloud
 from tasks.cloud.matching import match
 from tasks.cloud.public import Public
@@ -20,6 +20,7 @@ from tasks.edge.statistics import send_statistics
 from tasks.links.asking import Key, Link
 from tasks.links.records import Match, Variant
 from tasks.report.outputs import Fitted, publish_backbone
+from tasks.run.log import LOG
 from tasks.run.step import run_step
 from tasks.run.store import Ref
 from tasks.settings.case import Case
@@ -43,10 +44,10 @@ def backbone(case: Case, settings: Settings) -> None:
     fitted = [cluster_backbone(job, cluster, elastic, variants) for cluster in settings.fleet]
     matches = [one.match for one in fitted]
     publish_backbone(case.backbone, reference, elastic, variants, fitted)
-    create_table_artifact(
-        key=case.key("front"),
-        table=front_table(variants, matches),
-        description="The grid of variants: on a cluster's front (o), chosen for it (*).",
+    show_table(
+        case.key("front"),
+        front_table(variants, matches),
+        "The grid of variants: on a cluster's front (o), chosen for it (*).",
     )
 
 
@@ -98,6 +99,14 @@ def cluster_backbone(job: Job, cluster: Cluster, elastic: Ref, variants: list[Va
     found = run_step(match, elastic, variants, statistics, rules, seed)
     strategy = job.settings.backbone.depth_strategy
     cut = run_step(cloud.cut, elastic, found.edge, found.width, found.depth, strategy)
+    LOG.info(
+        "%s: width %s and depth %s of %d variants, %d on its front",
+        found.edge,
+        found.width,
+        found.depth,
+        len(variants),
+        len(found.front),
+    )
     return Fitted(found, cut, (*link.sent, statistics))
 
 

@@ -25,6 +25,7 @@ from tasks.links.asking import Answers, Key, Link
 from tasks.links.link import Message, receive
 from tasks.links.records import Coarse, Mixing, Search
 from tasks.report.outputs import Customized, publish_customization, read_cut
+from tasks.run.log import LOG
 from tasks.run.step import run_step, run_steps
 from tasks.run.store import Ref
 from tasks.settings.case import Case
@@ -107,6 +108,8 @@ def search_at_edge(job: Job, cluster: Cluster, cut: Ref, link: Link) -> Found:
     together = recipe.part(JointTraining)
     coarse = run_step(header.settle, search, backbone, own, together, seed, machine)
     messages = (*([public] if public else []), backbone)
+    chosen = search.headers[search.winner]
+    LOG.info("%s: header %s, the best of %d", name, chosen.name, len(search.headers))
     return Found(search, coarse, devices, shared, messages)
 
 
@@ -161,8 +164,16 @@ def refine(recipe: Refinement, link: Link, circle: Circle) -> None:
         present = [device for device in circle.devices if device in trained.messages]
         pruned = link.ask_all(present, "prune", bodies, key, *limits)
         for device, reason in {**mixed.left_out, **trained.failed, **pruned.failed}.items():
-            print(f"{link.edge}, round {t}: {device} is left out: {reason}", file=sys.stderr)
+            words = f"{link.edge}, round {t}: {device} is left out: {reason}"
+            print(words, file=sys.stderr)
+            LOG.warning(words)
         after = {**before, **scores_of(pruned)}
+        LOG.info(
+            "%s, round %d: validation accuracy %s",
+            link.edge,
+            t,
+            ", ".join(f"{device} {after[device][0]:.3f}" for device in present),
+        )
         gains = any(after[device] > before[device] for device in before)
         if not gains and not circle.all_rounds:
             break

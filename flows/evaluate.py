@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.context import get_run_context
 
 from flows.job import Job
+from flows.shown import show_table
 from tasks.data.samples import read_content_id
 from tasks.links.ledger import totals
 from tasks.report import evaluation
@@ -33,6 +34,7 @@ from tasks.report.report import Page, write_report
 from tasks.report.summary import summarise
 from tasks.run.compute import Machine, hardware
 from tasks.run.files import write_json
+from tasks.run.log import LOG
 from tasks.run.step import run_step
 from tasks.run.written import rewriting_in
 from tasks.settings.case import Case
@@ -46,13 +48,15 @@ def evaluate(case: Case, settings: Settings) -> None:
     """Score everything on test data, log and register it, and say what came of it."""
     with rewriting_in(case.artifacts, "evaluate") as new:
         summary = come_to(replace(case, out=new), settings)
-    create_table_artifact(
-        key=case.key("fleet"), table=table(summary), description="One model a device."
-    )
+    rows = table(summary)
+    show_table(case.key("fleet"), rows, "One model a device.")
+    for row in rows:
+        LOG.info(", ".join(f"{name} {value}" for name, value in row.items()))
     report, browse = case.shown(case.report), case.command("ui")
     create_markdown_artifact(
-        key=case.key("front"),
+        key=case.key("report"),
         markdown=f"Front, headers, links: `{report}`. MLflow: `{browse}`.",
+        description="Where to read more of this run.",
     )
 
 

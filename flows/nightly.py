@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 
 from flows import on_device
 from flows.customize import Circle, refine, sketched
 from flows.deployed import in_case, named, run_elsewhere
 from flows.evaluate import digest
-from flows.hooks import HOOKS
+from flows.hooks import HOOKS, tell_held
 from flows.job import Job
 from flows.on_device import LocalCarrier
 from flows.owned import OWNED
+from flows.shown import show_table
 from tasks.data.drift import Thresholds
 from tasks.data.samples import read_content_id, read_info, samples_ref
 from tasks.device.drifted import remember, trained_on
@@ -36,6 +36,7 @@ from tasks.report.outputs import (
     read_trained_on,
 )
 from tasks.run.errors import AcmeError, RegistryError
+from tasks.run.log import LOG
 from tasks.run.step import run_step
 from tasks.run.written import keep_written, rewriting
 from tasks.servers.services import environment
@@ -82,11 +83,13 @@ def check_devices(
     here = Case.here()
     run_step(reproduce, "partition", params, environment(here))
     findings = [look_at(here, device, limits) for device in settings.devices]
-    create_table_artifact(
-        key=Case.here().key("drift"),
-        table=[vars(finding) for finding in findings],
-        description="What the nightly check found.",
+    show_table(
+        here.key("drift"),
+        [vars(finding) for finding in findings],
+        "What the nightly check found.",
     )
+    for finding in findings:
+        LOG.info("%s: %s: %s", finding.device, finding.status, finding.words)
     drifted = [finding.device for finding in findings if finding.status == "drifted"]
     if drifted and refine_by:
         run_elsewhere(refine_by, {"devices": drifted, "params": str(params), "case": case})
@@ -122,7 +125,9 @@ def refine_devices(
             refine_one(here, job, at, device)
             owner = owner_of(here, device)
             decisions.append(run_step(promote, here, owner) if promotion else None)
-    return [decision for decision in decisions if decision is not None]
+    made = [decision for decision in decisions if decision is not None]
+    tell_held(made)
+    return made
 
 
 def look_at(case: Case, device: Device, limits: Thresholds) -> Finding:

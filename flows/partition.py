@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 
+from flows.shown import show_table
 from tasks.data.partitioning import partition_data
+from tasks.run.log import LOG
 from tasks.run.step import run_step
 from tasks.settings.case import Case
 from tasks.settings.params import Settings
@@ -15,8 +16,9 @@ from tasks.settings.params import Settings
 def partition(case: Case, settings: Settings) -> None:
     """Public, private and shared sets, by seed."""
     rows = run_step(partition_data, case, settings)
-    create_table_artifact(
-        key=case.key("partition"),
-        table=[{"tier": tier, "rows of the manifest": count} for tier, count in rows.items()],
-        description="Samples by tier; an edge's rows repeat what its devices share.",
+    show_table(
+        case.key("partition"),
+        [{"tier": tier, "rows of the manifest": count} for tier, count in rows.items()],
+        "Samples by tier; an edge's rows repeat what its devices share.",
     )
+    LOG.info("The manifest is valid; rows by tier: %s", rows)

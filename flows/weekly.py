@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from prefect import flow, pause_flow_run
-from prefect.artifacts import create_table_artifact
 from prefect.input import RunInput
 from pydantic import Field
 
 from flows.deployed import in_case, named, run_elsewhere
-from flows.hooks import HOOKS
+from flows.hooks import HOOKS, tell_held
 from flows.owned import OWNED
+from flows.shown import show_table
 from tasks.run.compute import Machine
 from tasks.run.step import run_step
 from tasks.servers.services import environment
@@ -70,11 +70,12 @@ def customization(
     if approval_s and not approved(approval_s):
         return []
     decisions = [d for owner in models if (d := run_step(promote, here, owner))]
-    create_table_artifact(
-        key=here.key("promotion"),
-        table=[vars(decision) for decision in decisions],
-        description="What became of the challengers.",
+    show_table(
+        here.key("promotion"),
+        [vars(decision) for decision in decisions],
+        "What became of the challengers.",
     )
+    tell_held(decisions)
     return decisions
 
 

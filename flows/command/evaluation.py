@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.command.run import quiet_expected_errors
+from flows.logs import prefect_on_its_page
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.errors import SettingsError
 from tasks.servers.shared import prefect_server, watched
@@ -30,11 +30,16 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
     chosen = [name for name in EXPERIMENTS if not only or name in only]
     with prefect_server(Case.here()) as env, watched(env):
         os.environ.update(env)  # before anything imports Prefect, which reads it once
-        quiet_expected_errors()
-        for number, name in enumerate(chosen, 1):
-            print(f"{name} ({number} of {len(chosen)}, scale {scale})", file=sys.stderr, flush=True)
-            run_experiment(name, scale, seeds, params)
+        with prefect_on_its_page():
+            run_experiments(chosen, scale, seeds, params)
     finish(scale)
+
+
+def run_experiments(chosen: Sequence[str], scale: str, seeds: int | None, params: Path) -> None:
+    """One after the other, each named on the terminal."""
+    for number, name in enumerate(chosen, 1):
+        print(f"{name} ({number} of {len(chosen)}, scale {scale})", file=sys.stderr, flush=True)
+        run_experiment(name, scale, seeds, params)
 
 
 def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> None:
@@ -42,6 +47,7 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     from flows.experiments.bench import Bench
     from flows.experiments.by_name import flow_of
     from flows.owned import OWNED
+    from flows.parent import run_below
     from tasks.experiments import results, world
     from tasks.experiments.scale import load_scale
     from tasks.run.compute import Machine, hardware
@@ -50,7 +56,7 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
     case = Case.here()
     bench = Bench(load_scale(scale, case.experiments.parent), params, seeds)
     start = time.monotonic()
-    rows = flow_of(name).with_options(**OWNED)(bench)
+    rows = run_below(flow_of(name).with_options(**OWNED), {"bench": bench})
     settings = bench.settings(0)
     how = results.Circumstances(
         scale=scale,

@@ -10,7 +10,8 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from tasks.run.errors import StageError, is_ours
+from flows.logs import prefect_on_its_page
+from tasks.run.errors import StageError
 from tasks.run.files import atomic_write
 from tasks.servers.server import Server, mark, until_interrupted
 from tasks.servers.services import environment, mlflow_command, use_environment, use_registry
@@ -44,21 +45,46 @@ def run_all(params: Path) -> None:
         from tasks.tracking.store import check
 
         check(case.project)  # before the minutes at whose end it is written to
-        if not done:
+        if done:
+            decide(case, params, waits)
+        else:
             with prefect_server(case) as env:
-                if whole:
-                    atomic_write(waits, b"")
-                bring_up_to_date(case, params, env, moves)
-        if whole:
-            from flows.command.promotion import promote_fleet
-
-            use_environment(case)
-            promote_fleet(params, ())
-            waits.unlink(missing_ok=True)
+                os.environ.update(env)  # before anything imports Prefect, which reads it once
+                with prefect_on_its_page():
+                    run_stages(case, params, moves, waits)
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(case.summary)
     report, browse = case.shown(case.report), case.command("ui")
     print(f"\nReport: {report}   Browse every candidate and run: {browse}")
+
+
+def run_stages(case: Case, params: Path, moves: bool, waits: Path) -> None:
+    """Every stage that is out of date, then the registry's decisions, as one run on Prefect's page;
+    ``waits`` is there until these are made.
+
+    Raises:
+        StageError: a stage failed.
+    """
+    from flows.parent import as_one_run
+
+    def work(below: dict[str, str]) -> None:
+        if case.reads(params):
+            atomic_write(waits, b"")
+        bring_up_to_date(case, params, {**os.environ, **below}, moves)
+        if case.reads(params):
+            decide(case, params, waits)
+
+    as_one_run(case, work)
+
+
+def decide(case: Case, params: Path, waits: Path) -> None:
+    """Decide on the challengers of a run, so that none waits any more."""
+    from flows.command.promotion import promote_fleet
+    from flows.hooks import tell_held
+
+    use_environment(case)
+    tell_held(promote_fleet(params, ()))
+    waits.unlink(missing_ok=True)
 
 
 def require_project(case: Case) -> None:
@@ -120,7 +146,8 @@ def run_stage(name: str, params: Path) -> None:
         os.environ[TRIAL] = str(params)
     with prefect_server(case) as env, watched(env):
         os.environ.update(env)  # before anything imports Prefect, which reads it once
-        run_flow(case, name, settings)
+        with prefect_on_its_page():
+            run_flow(case, name, settings)
 
 
 def run_flow(case: Case, stage: str, settings: Settings) -> None:
@@ -128,19 +155,19 @@ def run_flow(case: Case, stage: str, settings: Settings) -> None:
     from prefect import tags
 
     from flows.owned import OWNED
+    from flows.parent import run_below
 
     flow = stage_flow(stage).with_options(**OWNED)
     if case.name:
         flow = flow.with_options(flow_run_name=f"{case.name}: {flow.flow_run_name}")
     with tags(*([case.name] if case.name else [])):
-        flow(case, settings)
+        run_below(flow, {"case": case, "settings": settings})
 
 
 def stage_flow(name: str) -> Any:
     """The flow of a stage."""
     from importlib import import_module
 
-    quiet_expected_errors()
     return getattr(import_module(f"flows.{name}"), name)
 
 
@@ -211,18 +238,3 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
 
 def _call(case: Case, env: dict[str, str], command: list[str]) -> int:
     return subprocess.run(command, cwd=case.folder, env=env, check=False).returncode
-
-
-def quiet_expected_errors() -> None:
-    """Leave tracebacks of errors meant for a person out of the console; Prefect's page has them."""
-    import logging
-
-    import prefect.main  # noqa: F401 - sets up the loggers that are filtered here; prefect is lazy
-
-    def unexpected(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return not (isinstance(error, Exception) and is_ours(error))
-
-    for name in ("", "prefect", "prefect.task_runs", "prefect.flow_runs"):
-        for handler in logging.getLogger(name).handlers:
-            handler.addFilter(unexpected)

@@ -8,15 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from models.progress import OnStep
+from tasks.run.log import LOG
 
 LINE_EVERY_S = 10.0
 
 
 @contextmanager
 def progress(title: str) -> Iterator[OnStep]:
-    """An ``on_step`` that draws a bar named ``title`` on standard error while the block runs."""
-    with _bar(title) if sys.stderr.isatty() else _lines(title) as on_step:
+    """An ``on_step`` that draws a bar named ``title`` on standard error while the block runs;
+    the run's log has its end."""
+    start, last = time.monotonic(), ""
+    with _bar(title) if sys.stderr.isatty() else _lines(title) as show:
+
+        def on_step(done: int, total: int, metrics: dict[str, float]) -> None:
+            nonlocal last
+            last = f"{done}/{total} {_words(metrics)}"
+            show(done, total, metrics)
+
         yield on_step
+    LOG.info("%s: %s, %.0f s", title, last.strip(), time.monotonic() - start)
 
 
 @contextmanager

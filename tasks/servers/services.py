@@ -18,7 +18,9 @@ def environment(case: Case) -> dict[str, str]:
         "PREFECT_HOME": str(case.servers / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LEVEL": "INFO",  # on its page; see flows.logs for the terminal
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "acme",  # tasks.run.log
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # else a page for each event that is lost
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_CLIENT_MAX_RETRIES": "2",  # a server that is down is given up in seconds

@@ -7,11 +7,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from tasks.run.cached import retried
 from tasks.run.errors import StageError
 from tasks.settings.stages import stage_command
+
+PARENT = "ACME_PARENT_RUN"
+"""The Prefect flow run that the flow runs of a process belong below."""
 
 LAST_WORDS = 500  # characters of a command's errors that are passed on
 
@@ -39,8 +43,14 @@ def run_acme(words: Sequence[str], environment: Mapping[str, str]) -> None:
     _run([sys.executable, "-m", "flows.command.cli", *words], environment)
 
 
+def below_this() -> dict[str, str]:
+    """The variable that puts another process's flow runs below the present one, if there is one."""
+    return {PARENT: str(flow_run.id)} if flow_run.id else {}
+
+
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    env = {**environment, "PREFECT_API_URL": str(PREFECT_API_URL.value() or "")}
+    api = {"PREFECT_API_URL": str(PREFECT_API_URL.value() or "")}
+    env = {**environment, **api, **below_this()}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     print(done.stdout, end="", flush=True)
     if done.returncode:

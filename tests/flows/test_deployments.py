@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from prefect.runtime import flow_run
 
 from flows import deployed, hooks
 from flows.weekly import approved
+from tasks.run.cached import retried
 from tasks.run.errors import SettingsError, StageError
-from tasks.settings.fields import read_yaml
+from tasks.settings.fields import read_yaml, yaml_text
+from tasks.settings.params import load
 from tasks.settings.stages import STAGES
+from tasks.tracking.promotion import Decision
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = read_yaml(ROOT / "prefect.yaml")["deployments"]
@@ -122,20 +126,20 @@ def test_a_deployment_that_fails_elsewhere_fails_here(
 class Listener(BaseHTTPRequestHandler):
     """Keeps what is posted to it."""
 
-    heard: list[dict[str, Any]] = []  # noqa: RUF012
+    heard: list[str] = []  # noqa: RUF012
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.heard.append(json.loads(body))
+        self.heard.append(json.loads(body)["text"])
         self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None: ...
 
 
-def test_a_webhook_is_told_of_a_failure_and_a_dead_one_hurts_nobody(
-    prefect_home: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def heard(prefect_home: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a webhook on this machine hears."""
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     server = HTTPServer(("127.0.0.1", 0), Listener)
@@ -146,20 +150,57 @@ def test_a_webhook_is_told_of_a_failure_and_a_dead_one_hurts_nobody(
         json_data={"text": "{{subject}}: {{body}}"},
     ).save("ops", overwrite=True)  # type: ignore[unused-coroutine]
     monkeypatch.setenv(hooks.NOTIFY, "custom-webhook/ops")
-
-    @flow(name="breaks", flow_run_name="a run that breaks", **hooks.HOOKS)
-    def breaks() -> None:
-        raise StageError("the disk is full")
-
-    with pytest.raises(StageError):
-        breaks()
+    Listener.heard.clear()
+    yield Listener.heard
     server.shutdown()
     server.server_close()
-    [told] = Listener.heard
-    assert told["text"].startswith("ACME breaks: a run that breaks: Failed")
-    assert "the disk is full" in told["text"]
+
+
+@pytest.mark.parametrize("name", ["customization", "check_devices"])
+def test_a_webhook_is_told_of_a_scheduled_run_that_fails(
+    heard: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import nightly, weekly
+    from tests.tiny import tiny_params
+
+    module = weekly if name == "customization" else nightly
+    words = "acme stage partition failed: acme: the manifest breaks: labels are of the classes"
+
+    @retried("bring {stage} up to date")
+    def gate(stage: str, *_: Any, **__: Any) -> None:
+        raise StageError(words)
+
+    (tmp_path / "params.yaml").write_text(yaml_text(tiny_params()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "reproduce", gate)
+    monkeypatch.setattr(module, "checked", load)
     with pytest.raises(StageError):
-        breaks()
+        getattr(module, name)()
+    [told] = heard
+    assert "Failed" in told
+    assert words in told
+
+
+def test_a_webhook_is_told_whom_the_promotion_gate_holds(heard: list[str]) -> None:
+    better = Decision("acme-device-00", "2", True, "0.9 on validation")
+    worse = Decision("acme-device-01", "3", False, "0.4 on validation, the champion has 0.5")
+    hooks.tell_held([better])
+    assert not heard
+    hooks.tell_held([better, worse])
+    assert heard == [
+        "ACME promotion gate: 1 held as challengers: acme-device-01 version 3: 0.4 on validation, "
+        "the champion has 0.5"
+    ]
+
+
+def test_a_dead_webhook_hurts_nobody(prefect_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hooks.NOTIFY, "custom-webhook/none")
+
+    @flow(name="works", **hooks.HOOKS)
+    def works() -> int:
+        return 1
+
+    assert works() == 1
 
 
 def test_the_cache_report_names_what_was_computed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -109,6 +108,7 @@ def test_challengers_of_a_run_that_was_killed_are_decided_on_by_the_next(
     for name in ("require_project", "fetch_data", "use_environment", "bring_up_to_date"):
         monkeypatch.setattr(run, name, lambda *_: None)
     monkeypatch.setattr(run, "prefect_server", lambda case: nullcontext({}))
+    monkeypatch.setattr("flows.parent.as_one_run", lambda case, work: work({}))
     monkeypatch.setattr("flows.command.table.print_fleet", lambda path: None)
 
     def killed(params: Path, devices: tuple[str, ...]) -> None:
@@ -119,7 +119,9 @@ def test_challengers_of_a_run_that_was_killed_are_decided_on_by_the_next(
     with pytest.raises(KeyboardInterrupt):
         run.run_all(Path("params.yaml"))
     monkeypatch.setattr(run, "up_to_date", lambda case: True)
-    monkeypatch.setattr("flows.command.promotion.promote_fleet", lambda p, _: decided.append(p))
+    monkeypatch.setattr(
+        "flows.command.promotion.promote_fleet", lambda p, _: decided.append(p) or []
+    )
     run.run_all(Path("params.yaml"))
     assert decided == [Path("params.yaml")]
     assert "up to date" not in capsys.readouterr().out
@@ -150,28 +152,6 @@ def test_a_folder_where_dvc_cannot_run_is_named(tmp_path: Path) -> None:
         run.require_project(Case(below))
     (below / "dvc.yaml").touch()
     run.require_project(Case(below))
-
-
-def test_an_expected_error_shows_no_traceback_and_another_does() -> None:
-    code = """
-import logging, sys
-from flows.command.run import quiet_expected_errors
-from tasks.run.errors import DataError
-quiet_expected_errors()
-for error in (DataError("expected"), RuntimeError("unexpected")):
-    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
-        logging.getLogger(name).error("failed", exc_info=error)
-"""
-    quiet = {"PREFECT_LOGGING_TO_API_ENABLED": "false", "PREFECT_LOGGING_LEVEL": "WARNING"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **quiet},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "DataError" not in done.stdout + done.stderr
-    assert "RuntimeError: unexpected" in done.stdout + done.stderr
 
 
 def test_the_command_that_reproduces_names_other_settings(
