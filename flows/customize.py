@@ -75,12 +75,13 @@ def owned(job: Job, cluster: Cluster) -> list[Own]:
 @dataclass(frozen=True)
 class Found:
     """What an edge's search came to, for which devices, the features of its shared set, and the
-    cloud's messages."""
+    cloud's messages: the backbone, and public features if it sent some."""
 
     search: Search
     coarse: Coarse
     devices: tuple[str, ...]
     shared: Ref
+    public: Message | None
     messages: tuple[Message, ...]
 
 
@@ -110,13 +111,13 @@ def search_at_edge(job: Job, cluster: Cluster, cut: Ref, link: Link) -> Found:
     messages = (*([public] if public else []), backbone)
     chosen = search.headers[search.winner]
     LOG.info("%s: header %s, the best of %d", name, chosen.name, len(search.headers))
-    return Found(search, coarse, devices, shared, messages)
+    return Found(search, coarse, devices, shared, public, messages)
 
 
 def refine_on_devices(job: Job, found: Found, link: Link) -> Mixing:
     """The model goes down to every device; then they refine it with their edge. Who listened to
     whom."""
-    calls = [(found.coarse, device, found.shared) for device in found.devices]
+    calls = [(found.coarse, device, found.shared, found.public) for device in found.devices]
     models = {m.receiver: m for m in run_steps(header.send_model, calls)}
     adopted = link.ask_all(found.devices, "adopt", models, Key(link.edge))
     recipe = job.settings.refinement

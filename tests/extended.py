@@ -69,7 +69,8 @@ def test_a_data_source(tmp_path: Path) -> None:
     from flows.command.cli import cli
     from tasks.data import sources
     from tasks.data.dataset import Wanted, content_hashes
-    from tasks.data.partition import DevicePlan, Plan, Source, partition
+    from tasks.data.partition import Source, partition
+    from tasks.data.plan import DevicePlan, Plan
 
     accepted("data", source="digits")
     asked = next(p for p in cli.commands["init"].params if p.name == "source")

@@ -123,14 +123,16 @@ class EdgeSearch:
             train: what weights are trained on.
             val: the shared validation split. The winner is not worse on it than the linear header.
             support: public validation samples that steady the reward and the choice, since the
-                shared split is small.
+                shared split is small, and stand for it where it is empty.
 
         Raises:
             NothingFitsError: not even the linear header is within the budget.
-            ValueError: ``train`` or ``val`` is empty.
+            ValueError: there is nothing to train on, or nothing to validate on.
         """
+        if not len(val.labels) and support is not None:
+            val, support = support, None
         if not len(train.labels) or not len(val.labels):
-            raise ValueError("a header search needs shared train and validation samples")
+            raise ValueError("a header search needs train and validation samples")
         joint = val.join(support)
         controller, shared, sampled = self.alternate(train, joint, on_step)
         configs = {name: replace(self.base, kind=name) for name in ("linear", *self.recipe.fixed)}

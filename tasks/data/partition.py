@@ -3,10 +3,12 @@
 The source's train split gives the public train and val sets and the devices' train and val
 splits; its test split gives all test splits. What the public sets leave is the private pool. It
 is cut, class by class, into ``slots`` equal parts, and the device with id i draws from part i with
-a random stream of its own: adding a device changes nothing for any other.
+a random stream of its own: adding a device changes nothing for any other. Where data are few there
+may be a part for each device that has the class instead (no ``slots``).
 
 A part holds only so much of a class. Where a device should have more, it gets what there is, and
-its train, val and test of that class shrink alike, so that their class shares stay the same.
+its train, val and test of that class shrink alike, so that their class shares stay the same; but of
+each it gets one while there is one, and the public sets leave it (:class:`tasks.data.plan.Needs`).
 """
 
 from __future__ import annotations
@@ -19,51 +21,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.data.pictures import OWN
+from tasks.data.plan import (
+    DEVICE,
+    DevicePlan,
+    Index,
+    Needs,
+    Plan,
+    apportion,
+    needs,
+    part_sizes,
+)
 from tasks.run.errors import DataError, SettingsError
 
-CLASS_FRACTION = {"C1": 0.8, "C2": 0.5, "C3": 0.3}
 COLUMNS = ["sample_id", "sha256", "label", "owner", "tier", "split", "shared_by"]
 SHARED_RANGE = (0.1, 0.2)
-PUBLIC, POOL, GROUP, DEVICE = range(4)  # names of the random streams
+SPLITS = ("train", "val", "test")
+PUBLIC, POOL = 0, 1  # names of random streams, beside those of tasks.data.plan
 
-Index = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class DevicePlan:
-    """What the partition needs to know of a device."""
-
-    id: int
-    name: str
-    edge: str
-    group: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the samples are divided.
-
-    ``heterogeneity``: ``iid``; ``C1``, ``C2``, ``C3``: a device has 80 %, 50 %, 30 % of the classes
-    (at least 2), in equal shares, and devices of a group have the same ones, on whichever edge;
-    ``dirichlet``: each device draws its class shares from Dirichlet(alpha), the smaller the more
-    uneven.
-
-    ``samples_per_device`` is the most a device gets; ``train_fraction`` and ``val_fraction`` of it
-    are train and val, the rest is test. ``shared_fraction`` is of the train split, and
-    ``shared_val_fraction`` of what is shared.
-    """
-
-    heterogeneity: str
-    dirichlet_alpha: float
-    public_train: int
-    public_val: int
-    public_test: int
-    samples_per_device: int
-    train_fraction: float
-    val_fraction: float
-    shared_fraction: float
-    shared_val_fraction: float
-    slots: int
+Parts = dict[tuple[int, int], Index]
+"""Positions by device (or slot) and class."""
 
 
 @dataclass(frozen=True)
@@ -91,24 +68,29 @@ def partition(
     ``own`` holds, by device name, what a device brings itself and never shares.
 
     Raises:
-        DataError: the source is too small for the public sets.
+        DataError: the source is too small for the public sets, or a device has nothing.
         SettingsError: a device id is negative, taken twice or beyond the slots.
     """
     _check(devices, plan.slots)
-    public_train, rest_train = _public(train, plan.public_train + plan.public_val, seed)
-    public_test, rest_test = _public(test, plan.public_test, seed)
+    devices = sorted(devices, key=lambda d: d.id)
+    classes = int(train.labels.max()) + 1
+    need = needs(devices, plan, classes, seed)
+    public_train, rest_train = _public(train, plan.public_train + plan.public_val, need.train, seed)
+    public_test, rest_test = _public(test, plan.public_test, need.test, seed)
     rows = [
         _rows(train, public_train[: plan.public_train], "cloud", "cloud", "train"),
         _rows(train, public_train[plan.public_train :], "cloud", "cloud", "val"),
         _rows(test, public_test, "cloud", "cloud", "test"),
     ]
-    classes = int(train.labels.max()) + 1
+    takers = _takers(devices, need, plan)
     pools = [
-        _slots(s, rest, plan.slots, seed) for s, rest in ((train, rest_train), (test, rest_test))
+        _parts(source, rest, takers, plan, seed)
+        for source, rest in ((train, rest_train), (test, rest_test))
     ]
-    for device in sorted(devices, key=lambda d: d.id):
-        rows += _device_rows((train, test), pools, device, plan, classes, seed)
-        rows += _own_rows(own[device.name], device, plan) if own and device.name in own else []
+    for device, wanted in zip(devices, need.wanted, strict=True):
+        dealt = _device_rows((train, test), pools, device, plan, wanted, seed)
+        brought = own.get(device.name) if own else None
+        rows += dealt + _own_rows(brought, device, plan, dealt[0])
     return pd.concat(rows, ignore_index=True)[COLUMNS]
 
 
@@ -123,7 +105,7 @@ def summary(manifest: pd.DataFrame) -> pd.DataFrame:
     return facts.join(counts).rename_axis(columns=None).reset_index()
 
 
-def _check(devices: Sequence[DevicePlan], slots: int) -> None:
+def _check(devices: Sequence[DevicePlan], slots: int | None) -> None:
     taken = {"id": [str(d.id) for d in devices], "name": [d.name for d in devices]}
     for what, values in taken.items():
         twice = [v for v in values if values.count(v) > 1]
@@ -132,75 +114,67 @@ def _check(devices: Sequence[DevicePlan], slots: int) -> None:
     for device in devices:
         if device.id < 0:
             raise SettingsError(f"{device.name}: id {device.id} is negative")
-        if device.id >= slots:
+        if slots is not None and device.id >= slots:
             raise SettingsError(
                 f"{device.name}: id {device.id} needs partition.slots > {device.id} "
                 f"(it is {slots}; raising it reshuffles every device's data)"
             )
 
 
-def class_shares(device: DevicePlan, plan: Plan, classes: int, seed: int) -> NDArray[np.float64]:
-    """What fraction of a device's samples each class gets ``(classes,)``.
-
-    Raises:
-        SettingsError: unknown heterogeneity.
-    """
-    if plan.heterogeneity == "iid":
-        return np.full(classes, 1 / classes)
-    if plan.heterogeneity == "dirichlet":
-        stream = np.random.default_rng([seed, DEVICE, device.id])
-        return stream.dirichlet(np.full(classes, plan.dirichlet_alpha))
-    if plan.heterogeneity not in CLASS_FRACTION:
-        raise SettingsError(f"partition.heterogeneity: unknown level {plan.heterogeneity!r}")
-    count = max(2, round(CLASS_FRACTION[plan.heterogeneity] * classes))
-    stream = np.random.default_rng([seed, GROUP, device.group])
-    shares = np.zeros(classes)
-    shares[stream.choice(classes, min(count, classes), replace=False)] = 1 / min(count, classes)
-    return shares
-
-
-def _public(source: Source, count: int, seed: int) -> tuple[Index, Index]:
-    """Positions of the public set and of what it leaves."""
+def _public(source: Source, count: int, need: Index, seed: int) -> tuple[Index, Index]:
+    """Positions of the public set and of what it leaves: of each class at least ``need`` where
+    there are so many."""
     stream = np.random.default_rng([seed, PUBLIC, source.split == "test"])
     order = stream.permutation(source.usable)
-    if count >= len(order):
+    labels = source.labels[order]
+    spare = np.clip(np.bincount(labels, minlength=len(need)) - need, 0, None)
+    free = np.flatnonzero(_places(labels) < spare[labels])
+    if count > len(free):
         raise DataError(
-            f"the source's {source.split} split has {len(order):,} distinct images; the public set "
-            f"takes {count:,} and must leave some for the devices. Lower partition.public_*."
+            f"the source's {source.split} split has {len(order):,} distinct images, of which "
+            f"devices need {len(order) - len(free):,}; the public set takes {count:,} of them. "
+            f"Lower partition.public_* to {len(free):,}, or add {count - len(free):,} images"
         )
-    return order[:count], order[count:]
+    public = np.zeros(len(order), dtype=bool)
+    public[free[:count]] = True
+    return order[public], order[~public]
 
 
-def _slots(source: Source, rest: Index, slots: int, seed: int) -> list[dict[int, Index]]:
-    """Per slot, the positions of each class: equal parts of a shuffled pool."""
-    parts: list[dict[int, Index]] = [{} for _ in range(slots)]
-    for label in np.unique(source.labels):
-        stream = np.random.default_rng([seed, POOL, source.split == "test", int(label)])
+def _takers(devices: Sequence[DevicePlan], need: Needs, plan: Plan) -> list[list[int]]:
+    """Of each class, whose part is which: the slots, or the ids of the devices that have it."""
+    if plan.slots is not None:
+        return [list(range(plan.slots)) for _ in need.parts]
+    return [
+        [d.id for d, its in zip(devices, need.wanted, strict=True) if its[:, label].any()]
+        for label in range(len(need.parts))
+    ]
+
+
+def _parts(source: Source, rest: Index, takers: list[list[int]], plan: Plan, seed: int) -> Parts:
+    """A shuffled pool, cut class by class."""
+    parts: Parts = {}
+    for label in map(int, np.unique(source.labels)):
+        stream = np.random.default_rng([seed, POOL, source.split == "test", label])
         members = stream.permutation(np.sort(rest[source.labels[rest] == label]))
-        share = len(members) // slots
-        for slot in range(slots):
-            parts[slot][int(label)] = members[slot * share : (slot + 1) * share]
+        ids = takers[label] if label < len(takers) else []
+        ends = np.cumsum(part_sizes(len(members), len(ids), label, plan))
+        parts |= {(i, label): part for i, part in zip(ids, np.split(members, ends), strict=False)}
     return parts
 
 
 def _device_rows(
     sources: tuple[Source, Source],
-    pools: list[list[dict[int, Index]]],
+    pools: list[Parts],
     device: DevicePlan,
     plan: Plan,
-    classes: int,
+    wanted: Index,
     seed: int,
 ) -> list[pd.DataFrame]:
     train, test = sources
-    shares = class_shares(device, plan, classes, seed)
-    wanted = _split_counts(shares, plan)
-    picked: dict[str, list[Index]] = {"train": [], "val": [], "test": []}
-    for label in np.flatnonzero(shares):
-        n_train, n_val, n_test = (int(n) for n in wanted[:, label])
-        own, own_test = (pool[device.id].get(int(label), np.array([], int)) for pool in pools)
-        stock = ((len(own), n_train + n_val), (len(own_test), n_test))
-        fit = min([1.0, *(have / want for have, want in stock if want)])
-        n_train, n_val, n_test = (int(fit * n) for n in (n_train, n_val, n_test))
+    picked: dict[str, list[Index]] = {name: [np.array([], np.int64)] for name in SPLITS}
+    for label in map(int, np.flatnonzero(wanted.any(0))):
+        own, own_test = (pool.get((device.id, label), np.array([], np.int64)) for pool in pools)
+        n_train, n_val, n_test = of_part(len(own), len(own_test), wanted[:, label])
         picked["train"].append(own[:n_train])
         picked["val"].append(own[n_train : n_train + n_val])
         picked["test"].append(own_test[:n_test])
@@ -213,32 +187,58 @@ def _device_rows(
     return rows + _shared_rows(train, splits["train"], device, plan, stream)
 
 
-def _own_rows(source: Source, device: DevicePlan, plan: Plan) -> list[pd.DataFrame]:
-    """A device's own images, each in the split that its content says."""
+def of_part(stock: int, stock_test: int, wanted: Index) -> tuple[int, int, int]:
+    """What a device gets of a class in train, val and test, of a part that holds so many."""
+    learns, tests = int(wanted[:2].sum()), int(wanted[2])
+    fit = min(
+        [1.0, *(have / want for have, want in ((stock, learns), (stock_test, tests)) if want)]
+    )
+    n_train, n_val, n_test = (max(int(fit * n), min(int(n), 1)) for n in wanted)
+    n_train = min(n_train, stock)
+    return n_train, min(n_val, stock - n_train), min(n_test, stock_test)
+
+
+def _own_rows(
+    source: Source | None, device: DevicePlan, plan: Plan, dealt: pd.DataFrame
+) -> list[pd.DataFrame]:
+    """A device's own images, each in the split that its content says, beside its ``dealt`` train
+    split. A class that it has of nowhere else is trained on, and where nothing was dealt no split
+    stays empty: of the images that can be spared, the one nearest to it by content goes there.
+
+    Raises:
+        DataError: it has too little to train, choose and test.
+    """
+    labels = np.array([], np.int64) if source is None else source.labels[source.usable]
+    needed = len(set(labels.tolist())) + len(SPLITS) - 1
+    if not len(dealt) and len(labels) < max(needed, len(SPLITS)):
+        raise DataError(
+            f"{device.name} has {len(labels)} distinct images of its own and is given none "
+            "(partition.samples_per_device): it needs one to train on of each class, one to choose "
+            f"by and one to test. {max(needed, len(SPLITS))} in {OWN}/{device.name}/<class>/ "
+            "of the data folder would do"
+        )
+    if source is None:
+        return []
     place = np.array([int(sha256[:8], 16) / 16**8 for sha256 in source.sha256[source.usable]])
     ends = [plan.train_fraction, plan.train_fraction + plan.val_fraction]
     split = np.searchsorted(ends, place, side="right")
+    for label in set(labels.tolist()) - set(dealt["label"]):
+        mine = np.flatnonzero(labels == label)
+        split[mine[np.argmin(place[mine])]] = 0
+    for low, high, empty in ((*ends, 1), (ends[1], 1.0, 2)) if not len(dealt) else ():
+        if not (split == empty).any():
+            away = np.maximum(low - place, place - high)
+            split[min(np.flatnonzero(_spared(split, labels)), key=lambda i: away[i])] = empty
     return [
         _rows(source, source.usable[split == i], device.name, "device", name)
-        for i, name in enumerate(("train", "val", "test"))
+        for i, name in enumerate(SPLITS)
     ]
 
 
-def _split_counts(shares: NDArray[np.float64], plan: Plan) -> Index:
-    """Samples of each class in train, val and test ``(3, classes)``."""
-    total = plan.samples_per_device
-    n_train, n_val = round(total * plan.train_fraction), round(total * plan.val_fraction)
-    return np.stack([apportion(shares, n) for n in (n_train, n_val, total - n_train - n_val)])
-
-
-def apportion(shares: NDArray[np.float64], total: int) -> Index:
-    """Whole numbers that add up to ``total`` and are nearest to ``total * shares`` (largest
-    remainders; ties to the lower index)."""
-    exact = np.round(shares / shares.sum() * total, 9)
-    counts = np.floor(exact).astype(np.int64)
-    order = np.argsort(counts - exact, kind="stable")
-    counts[order[: total - counts.sum()]] += 1
-    return counts
+def _spared(split: Index, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which images may leave their split: it keeps one, train one of each class."""
+    kept = np.where(split == 0, labels, -split)  # val and test need no class: -1 and -2
+    return np.array([(kept == of).sum() > 1 for of in kept])
 
 
 def shared_count(fraction: float, total: int) -> int:
@@ -274,12 +274,17 @@ def _stratified(source: Source, index: Index, count: int) -> Index:
     if count == 0:
         return index[:0]
     labels = source.labels[index]
-    sizes = np.bincount(labels)
-    quota = apportion(sizes.astype(float), count)
-    place = np.empty(len(index), np.int64)  # each position's place among those of its class
-    for label in np.flatnonzero(sizes):
-        place[labels == label] = np.arange(sizes[label])
-    return index[place < quota[labels]]
+    quota = apportion(np.bincount(labels).astype(float), count)
+    return index[_places(labels) < quota[labels]]
+
+
+def _places(labels: NDArray[np.int64]) -> Index:
+    """Each position's place among those of its class."""
+    place = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        mine = labels == label
+        place[mine] = np.arange(mine.sum())
+    return place
 
 
 def _rows(

@@ -23,9 +23,12 @@ from tasks.run.store import put_tensors, read_tensors
 
 
 def share(own: Own, info: DataInfo) -> Answer:
-    """The samples that the device's owner agreed to share go up; train before validation."""
+    """The samples that the device's owner agreed to share go up, if there are any; train before
+    validation."""
     tensors, _ = read_tensors(own.data)
     index = torch.cat([tensors["shared_train"], tensors["shared_val"]])
+    if not len(index):
+        return Answer(own, ())
     message = send(
         "shared_samples",
         Route(own.device, own.edge),

@@ -99,9 +99,9 @@ def settle(
     seed: int,
     machine: Machine,
 ) -> Coarse:
-    """The winner with its backbone, frozen or (``unfreeze_steps``) trained together on the shared
-    train samples as the paper has it. The joint result is kept if it is not worse on the shared
-    validation samples."""
+    """The winner with its backbone, frozen or (``unfreeze_steps`` and shared samples to train and
+    to choose by) trained together on the shared train samples as the paper has it. The joint result
+    is kept if it is not worse on the shared validation samples."""
     place, winner = machine.prepare(), search.headers[search.winner]
     state, values = receive(backbone)
     frozen = Coarse(
@@ -111,9 +111,11 @@ def settle(
     )
     if recipe.unfreeze_steps == 0:
         return frozen
+    images = {split: _samples(consented, split) for split in ("train", "val")}
+    if not all(len(labels) for _, labels in images.values()):
+        return frozen
     vit = _backbone(backbone).to(place)
     header = restore_header(HeaderConfig.from_dict(winner.config), read_tensors(winner.state)[0])
-    images = {split: _samples(consented, split) for split in ("train", "val")}
     stream = torch.Generator().manual_seed(seed)
     with progress(f"{search.edge}: training backbone and header together") as on_step:
         train_jointly(vit, header, images["train"], recipe, stream, on_step)
@@ -129,15 +131,20 @@ def settle(
 
 
 @cached("{coarse.edge}: send the model to {device}")
-def send_model(coarse: Coarse, device: str, shared: Ref) -> Message:
-    """The cluster's backbone and header go down, with the scale of its features on shared data:
-    every device standardises its sketch in the same way."""
+def send_model(coarse: Coarse, device: str, shared: Ref, public: Message | None = None) -> Message:
+    """The cluster's backbone and header go down, with the scale of its features on shared data (on
+    public ones where less than two samples are shared): every device standardises its sketch in
+    the same way."""
     weights, backbone = read_tensors(coarse.backbone)
     state, header = read_tensors(coarse.header)
     tokens = read_tensors(shared)[0]["train_features"][:, 0, 0]
+    if len(tokens) < 2 and public is not None:
+        tokens = receive(public)[0]["features"][:, 0, 0].float()
     tensors = {f"backbone.{k}": v for k, v in weights.items()}
     tensors |= {f"header.{k}": v for k, v in state.items()}
-    tensors |= {"scale.mean": tokens.mean(0), "scale.std": tokens.std(0) + 1e-6}
+    mean = tokens.mean(0)
+    std = tokens.std(0) + 1e-6 if len(tokens) > 1 else torch.ones_like(mean)
+    tensors |= {"scale.mean": mean, "scale.std": std}
     configs = {"backbone": backbone, "header": header}
     return send(
         "customized_model",
@@ -153,9 +160,10 @@ def _backbone(message: Message) -> Backbone:
 
 
 def _samples(consented: Consented, split: str) -> tuple[Tensor, Tensor]:
-    """All consented samples of a split: standardised images and labels."""
+    """All consented samples of a split, of which there may be none: standardised images and
+    labels."""
     info = consented.info
-    images, labels = [], []
+    images, labels = [info.example(0)], [torch.empty(0, dtype=torch.int64)]
     for message in consented.messages:
         tensors, values = receive(message)
         cut = values["train_count"]

@@ -44,15 +44,20 @@ class Partition(Frozen):
     public_train: Positive
     public_val: Positive
     public_test: Positive
-    samples_per_device: Annotated[int, Field(ge=10)]
+    samples_per_device: Count
     train_fraction: Annotated[float, Field(gt=0, lt=1)]
     val_fraction: Annotated[float, Field(gt=0, lt=1)]
     shared_fraction: Annotated[float, Field(ge=0.1, le=0.2)]
     shared_val_fraction: Annotated[float, Field(gt=0, lt=1)]
-    slots: Positive
+    slots: Positive | None
 
     @model_validator(mode="after")
-    def _leaves_a_test_split(self) -> Partition:
+    def _fills_each_split(self) -> Partition:
+        if 0 < self.samples_per_device < 10:
+            raise ValueError(
+                f"samples_per_device {self.samples_per_device}: 10 or more, or 0 for devices that "
+                "live on their own images (data/devices/<device>/<class>/)"
+            )
         if self.train_fraction + self.val_fraction >= 1:
             raise ValueError("train_fraction + val_fraction leave nothing for the test split")
         return self
@@ -151,10 +156,19 @@ class Settings(Frozen):
             twice = sorted({v for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"fleet: {what} {', '.join(twice)} appears more than once")
-        if max(ids) >= self.partition.slots:
+        if self.partition.slots is not None and max(ids) >= self.partition.slots:
             raise ValueError(
                 f"fleet: device id {max(ids)} needs partition.slots > {max(ids)} "
                 f"(it is {self.partition.slots}; raising it reshuffles every device's data)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _edges_have_samples(self) -> Settings:
+        if not (self.partition.samples_per_device or self.edge.public_features):
+            raise ValueError(
+                "partition.samples_per_device 0: devices share nothing, and with "
+                "edge.public_features 0 an edge has nothing to search a header with: raise it"
             )
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
 from tasks.cloud.registered import bring, is_registered
 from tasks.data.images import count_images, image_shape, partition_of
+from tasks.data.plan import DevicePlan
+from tasks.links.ends import DEVICE
 from tasks.run.errors import SettingsError
 from tasks.run.store import read_tensors
 from tasks.settings.case import Case
@@ -58,11 +60,12 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
     budget = shipped["matching"]["header_budget"] * max(1, config.dim // 64)
     grid = {**shipped["backbone"], **backbone}
     fleet = of_fleet(wishes, variant_range(config, grid), budget)
-    slots = slots_of(wishes, fleet)
+    devices = devices_of(wishes, fleet)
+    slots = slots_of(devices)
     data = {"source": wishes.source, "folder": str(wishes.data)}
-    partition = {"slots": max(slots, shipped["partition"]["slots"])}
+    partition: Values = {"slots": max(slots, shipped["partition"]["slots"])}
     if images:
-        partition = partition_of(images, slots, shipped)
+        partition = partition_of(images, devices, slots, shipped, wishes.seed)
     return {
         "seed": wishes.seed,
         "data": {**data, "image_size": config.image_size, "channels": config.channels},
@@ -214,8 +217,20 @@ def made_up_fleet(
     return [{"edge": f"edge-{k}", "devices": rows[bounds[k] : bounds[k + 1]]} for k in range(count)]
 
 
-def slots_of(wishes: Wishes, fleet: Any) -> int:
-    """A part of the private data for each device, and a quarter more to be added later."""
+def devices_of(wishes: Wishes, fleet: Any) -> list[DevicePlan]:
+    """The fleet's devices as the partition sees them, by id."""
     clusters = read_fleet(wishes.fleet) if wishes.fleet and isinstance(fleet, str) else fleet
-    most = 1 + max(device["id"] for cluster in clusters for device in cluster["devices"])
+    found = [
+        DevicePlan(
+            device["id"], f"{DEVICE}{device['id']:02d}", cluster["edge"], device.get("group", 0)
+        )
+        for cluster in clusters
+        for device in cluster["devices"]
+    ]
+    return sorted(found, key=lambda device: device.id)
+
+
+def slots_of(devices: Sequence[DevicePlan]) -> int:
+    """A part of the private data for each device, and a quarter more to be added later."""
+    most = 1 + devices[-1].id
     return most + max(1, most // 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from tasks.data.images import LEAST, partition_of
-from tasks.data.partition import DevicePlan, Plan, Source, partition
+from tasks.data.images import partition_of
+from tasks.data.partition import Source, partition
+from tasks.data.plan import DevicePlan, Plan
 from tasks.run.errors import SettingsError
 from tasks.settings.fields import read_yaml
 from tasks.setup.defaults import SHIPPED
@@ -28,6 +30,10 @@ def source(split: str, sizes: list[int]) -> Source:
     return Source(split, labels, names, np.arange(len(labels)))
 
 
+def fleet_of(count: int) -> list[DevicePlan]:
+    return [DevicePlan(i, f"device-{i:02d}", f"edge-{i // 4}", i % 4) for i in range(count)]
+
+
 sizes = st.lists(st.integers(80, 250), min_size=4, max_size=12)
 
 
@@ -38,11 +44,13 @@ def test_every_device_gets_enough_of_each_of_its_classes(
     test = [size // few for size in train]
     images = {"train": folder(train), "test": folder(test)}
     try:
-        found = partition_of(images, devices + 1, SETTINGS)
+        found = partition_of(images, fleet_of(devices), devices + 1, SETTINGS, seed)
     except SettingsError:
         reject()
+    if found["slots"] is None:
+        reject()
     plan = Plan(**{**SETTINGS["partition"], **found})
-    fleet = [DevicePlan(i, f"device-{i}", "edge", i) for i in range(devices)]
+    fleet = fleet_of(devices)
     manifest = partition(source("train", train), source("test", test), fleet, plan, seed)
     own = manifest[manifest["tier"] == "device"]
     counts = own.groupby(["owner", "split", "label"]).size().unstack("split")
@@ -54,6 +62,33 @@ def test_every_device_gets_enough_of_each_of_its_classes(
     assert counts[["val", "test"]].min().min() >= 1
 
 
-def test_too_few_images_of_one_class_are_refused() -> None:
-    with pytest.raises(SettingsError, match=f"of which a device needs {LEAST} in all"):
-        partition_of({"train": folder([500, 500, 12])}, 5, SETTINGS)
+def test_sixty_classes_of_few_images_are_divided_among_six_devices() -> None:
+    counts = np.random.default_rng(0).integers(24, 41, 60).tolist()
+    fleet = fleet_of(6)
+    found = partition_of({"train": folder(counts)}, fleet, 8, SETTINGS)
+    assert found["slots"] is None
+    test = [round(0.2 * n) for n in counts]
+    train = [n - t for n, t in zip(counts, test, strict=True)]
+    plan = Plan(**{**SETTINGS["partition"], **found})
+    manifest = partition(source("train", train), source("test", test), fleet, plan, 0)
+    public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
+    assert public["label"].nunique() == 60
+    own = manifest[manifest["tier"] == "device"]
+    per_class = own.groupby(["owner", "split", "label"]).size().unstack("split", fill_value=0)
+    assert (per_class.groupby("owner").size() == 30).all()
+    assert per_class["train"].min() >= 1
+    assert (own.groupby(["owner", "split"]).size() >= 10).all()
+    assert (manifest[manifest["tier"] == "edge"].groupby("shared_by").size() >= 5).all()
+
+
+def test_too_few_images_of_one_class_are_refused_with_how_many_would_do() -> None:
+    def of(rarest: int) -> dict[str, int | None]:
+        images = {"train": folder([500, 500, rarest, 500]), "test": folder([9] * 4)}
+        return partition_of(images, fleet_of(4), 5, SETTINGS)
+
+    with pytest.raises(SettingsError, match="has 3 distinct images to learn from") as caught:
+        of(3)
+    [would_do] = re.findall(r"(\d+) would do", str(caught.value))
+    assert of(int(would_do))["slots"] is None
+    with pytest.raises(SettingsError):
+        of(int(would_do) - 1)

@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 
 from tasks.data.partition import (
     COLUMNS,
-    DevicePlan,
-    Plan,
     Source,
-    apportion,
-    class_shares,
     partition,
     shared_bounds,
     shared_count,
     summary,
 )
+from tasks.data.partitioning import shortage
+from tasks.data.plan import DevicePlan, Plan, apportion, class_shares
 from tasks.run.errors import DataError, SettingsError
 
 CLASSES = 10
@@ -237,3 +235,90 @@ def test_summary_counts_every_owner(fleet) -> None:
     assert table.loc["edge-0", "test"] == 0
     assert table.loc["device-03", "classes"] == 5
     assert table[["train", "val", "test"]].sum().sum() == len(frame)
+
+
+FEW = replace(PLAN, slots=None, samples_per_device=200)
+
+
+@given(
+    count=st.integers(10, 40),
+    ids=st.sets(st.integers(0, 30), min_size=1, max_size=6),
+    level=st.sampled_from(["iid", "C1", "C2", "C3"]),
+)
+@settings(max_examples=25)
+def test_without_slots_the_fleet_gets_all_that_the_public_sets_leave(
+    count: int, ids: set[int], level: str
+) -> None:
+    """Of each class that it has, a device trains on one sample or more; no split is empty."""
+    train, test = (balanced(split, n) for split, n in (("train", count), ("test", 8)))
+    plan = replace(FEW, heterogeneity=level, public_train=20, public_val=5, public_test=5)
+    fleet = [device(i, i % 3) for i in sorted(ids)]
+    counts = ([count] * CLASSES, [8] * CLASSES)
+    if shortage(fleet, plan, 0, [str(i) for i in range(CLASSES)], counts):
+        assert count < 2 * len(fleet) + 4
+        return
+    own = partition(train, test, fleet, plan, 0).query("tier == 'device'")
+    for who in fleet:
+        mine = own[own["owner"] == who.name]
+        classes = set(np.flatnonzero(class_shares(who, plan, CLASSES, 0)))
+        assert set(mine.loc[mine["split"] == "train", "label"]) == classes
+        assert set(mine["split"]) == {"train", "val", "test"}
+    assert not own["sample_id"].duplicated().any()
+
+
+def balanced(split: str, of_class: int) -> Source:
+    labels = np.repeat(np.arange(CLASSES), of_class)
+    hashes = np.array([f"{split}{i:d}".encode().hex().rjust(64, "0") for i in range(len(labels))])
+    return Source(split, labels, hashes, np.arange(len(labels)))
+
+
+def test_the_public_sets_leave_what_the_devices_need() -> None:
+    train, test = balanced("train", 12), balanced("test", 5)
+    plan = replace(FEW, heterogeneity="iid", public_train=30, public_val=10, public_test=4)
+    fleet = [device(i) for i in range(4)]
+    own = partition(train, test, fleet, plan, 0).query("tier == 'device'")
+    kept = own[own["split"] != "test"].groupby(["owner", "label"]).size()
+    assert len(kept) == 4 * CLASSES  # 40 of 120 are public, drawn at random, and none is missing
+    assert kept.min() >= 2
+    with pytest.raises(DataError, match=r"devices need 80; the public set takes 41 .* to 40"):
+        partition(train, test, fleet, replace(plan, public_val=11), 0)
+
+
+def test_devices_may_live_on_what_they_bring() -> None:
+    plan = replace(PLAN, samples_per_device=0)
+    brought = Source("own00", np.array([3, 3, 7]), balanced("own00", 1).sha256[:3], np.arange(3))
+    with pytest.raises(DataError, match=r"device-00 has 3 .* images .* 4 in devices/device-00"):
+        partition(TRAIN, TEST, [device(0)], plan, 0, {"device-00": brought})
+    with pytest.raises(DataError, match="device-00 has 0 distinct images"):
+        partition(TRAIN, TEST, [device(0)], plan, 0)
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        hashes = np.array([draw.bytes(32).hex() for _ in range(4)])
+        few = replace(brought, labels=np.array([3, 3, 7, 3]), sha256=hashes, usable=np.arange(4))
+        frame = partition(TRAIN, TEST, [device(0)], plan, 0, {"device-00": few})
+        own = frame[frame["tier"] == "device"]
+        assert set(own["split"]) == {"train", "val", "test"}
+        assert set(own.loc[own["split"] == "train", "label"]) == {3, 7}
+        assert not len(frame[frame["tier"] == "edge"])
+
+
+@pytest.mark.parametrize(
+    ("plan", "counts", "words"),
+    [
+        (FEW, ([12] * 9 + [3], [9] * 10), "class 9 has 3 distinct images to learn from"),
+        (PLAN, ([300] * 9 + [9], [90] * 10), "17 would do: two for each of 8"),
+        (PLAN, ([300] * 9 + [9], [90] * 10), "partition.slots: null"),
+        (PLAN, ([30] * 10, [90] * 10), "take 500 of 300 images of the train split"),
+        (PLAN, ([300] * 10, [17] * 10), "public sets take 100 of 170 images of the test split"),
+        (replace(PLAN, public_test=1), ([300] * 10, [1] * 10), "take 1 of 10 images of the test"),
+        (replace(FEW, public_test=0), ([300] * 10, [0] * 10), "no image of the test split"),
+        (replace(PLAN, samples_per_device=0), ([50] * 10, [10] * 10), None),
+        (PLAN, ([300] * 10, [90] * 10), None),
+    ],
+)
+def test_what_is_missing_is_said_with_how_many_would_do(
+    plan: Plan, counts: tuple[list[int], list[int]], words: str | None
+) -> None:
+    fleet = [device(i, i % 3) for i in range(6)]
+    said = shortage(fleet, plan, 0, [str(i) for i in range(CLASSES)], counts)
+    assert said is None if words is None else words in str(said)

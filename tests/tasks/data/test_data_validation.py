@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tasks.data import validation
-from tasks.data.partition import DevicePlan, Plan, Source, partition
+from tasks.data.partition import Source, partition
+from tasks.data.plan import DevicePlan, Plan
 from tasks.data.validation import Rules
 from tasks.run.errors import ValidationError
 
@@ -268,8 +269,9 @@ def test_a_class_or_device_that_is_gone_is_noticed(manifest, tmp_path: Path) -> 
     gone = classes["device-00"][0]
     mine = (manifest["owner"] == "device-00") | (manifest["shared_by"] == "device-00")
     words = broken(manifest[~(mine & (manifest["label"] == gone))], tmp_path, classes=classes)
-    assert f"device-00 has train samples of class {gone}" in words
-    assert "device-09 has train samples of class 3" in words
+    assert f"device-00 has none of class {gone}" in words
+    assert "device-09 has none of class 3" in words
+    assert "2 are missing" in words
     assert f"class {classes['device-00'][1]}" not in words
 
 
