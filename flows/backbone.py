@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from prefect import flow
@@ -13,13 +14,18 @@ from flows.shown import show_table
 from tasks.cloud import backbone as cloud
 from tasks.cloud.matching import match
 from tasks.cloud.public import Public
-from tasks.cloud.reference import check_depth, take_checkpoint, train_reference
+from tasks.cloud.reference import (
+    check_depth,
+    score_reference,
+    take_checkpoint,
+    train_reference,
+)
 from tasks.cloud.registered import bring, is_registered
 from tasks.device.own import Own
 from tasks.edge.statistics import send_statistics
 from tasks.links.asking import Key, Link
 from tasks.links.records import Match, Variant
-from tasks.report.outputs import Fitted, publish_backbone
+from tasks.report.outputs import Fitted, Grown, publish_backbone
 from tasks.run.log import LOG
 from tasks.run.step import run_step
 from tasks.run.store import Ref
@@ -38,12 +44,17 @@ def backbone(case: Case, settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
     job = Job.of(case, settings, devices=())  # the cloud sees no device's data
     reference = trained_reference(job, given_reference(settings))
+    known = run_step(
+        score_reference, reference, Public(job.world.cloud, job.world.info), job.machine
+    )
+    if known.warning:
+        print(f"Warning: {known.warning}", file=sys.stderr)
     elastic = elastic_of(job, reference)
     variants = scored_grid(job, elastic)
 
     fitted = [cluster_backbone(job, cluster, elastic, variants) for cluster in settings.fleet]
     matches = [one.match for one in fitted]
-    publish_backbone(case.backbone, reference, elastic, variants, fitted)
+    publish_backbone(case.backbone, Grown(reference, known, elastic, variants), fitted)
     show_table(
         case.key("front"),
         front_table(variants, matches),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from tasks.report.outputs import (
     read_elastic,
     read_matches,
     read_mixings,
+    read_reference,
     read_reference_model,
     read_rounds,
     read_searches,
@@ -47,7 +48,7 @@ from tasks.tracking.catalogue import Outcome, log_all
 def evaluate(case: Case, settings: Settings) -> None:
     """Score everything on test data, log and register it, and say what came of it."""
     with rewriting_in(case.artifacts, "evaluate") as new:
-        summary = come_to(replace(case, out=new), settings)
+        summary, lineage, outcome = come_to(replace(case, out=new), settings)
     rows = table(summary)
     show_table(case.key("fleet"), rows, "One model a device.")
     for row in rows:
@@ -58,10 +59,12 @@ def evaluate(case: Case, settings: Settings) -> None:
         markdown=f"Front, headers, links: `{report}`. MLflow: `{browse}`.",
         description="Where to read more of this run.",
     )
+    print(f"Report: {report} (MLflow's log and registry follow)", flush=True)
+    run_step(log_all, case, lineage, outcome)  # last: it takes longest, and nothing waits for it
 
 
-def come_to(case: Case, settings: Settings) -> dict[str, Any]:
-    """What the run comes to, written and logged; returns its summary."""
+def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Outcome]:
+    """What the run comes to, written: its summary, and what MLflow is told of it."""
     started, job = datetime.now(UTC), Job.of(case, settings)
     public, info, machine = job.world.cloud, job.world.info, job.machine
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
@@ -101,14 +104,13 @@ def come_to(case: Case, settings: Settings) -> dict[str, Any]:
     devices = [row | reference["devices"][row["device"]] for row in score_devices(case, job)]
     content = read_content_id(case.partition)
     lineage = Lineage(info.source, content, git_commit(case), digest(settings))
-    outcome = Outcome(info, matches, searches, variants, headers, devices)
-    runs = run_step(log_all, case, lineage, outcome)
     link = totals(
         (case.backbone, case.customize),
         evaluation.centralised_bytes(list(job.world.devices.values()), info),
     )
-    run = run_section(started, lineage, runs, machine)
-    summary = summarise(settings.seed, devices, reference, link, run)
+    run = run_section(started, lineage, machine)
+    known = {**reference, **asdict(read_reference(case.backbone))}
+    summary = summarise(settings.seed, devices, known, link, run)
     write_json(case.summary, summary)
     write_plots(case.plots, variants, summary["devices"])
     page = Page(
@@ -121,7 +123,7 @@ def come_to(case: Case, settings: Settings) -> dict[str, Any]:
         settings.matching,
     )
     run_step(write_report, case, page)
-    return summary
+    return summary, lineage, Outcome(info, matches, searches, variants, headers, devices)
 
 
 def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
@@ -147,10 +149,8 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
     return rows
 
 
-def run_section(
-    started: datetime, lineage: Lineage, runs: dict[str, str], machine: Machine
-) -> dict[str, Any]:
-    """What differs from run to run: times, ids, machine."""
+def run_section(started: datetime, lineage: Lineage, machine: Machine) -> dict[str, Any]:
+    """What differs from run to run: times, ids, machine. MLflow's ids come when all is logged."""
     context = get_run_context()
     return {
         "started": started.isoformat(timespec="seconds"),
@@ -160,7 +160,6 @@ def run_section(
         "hardware": hardware(machine),
         "latency_batch": evaluation.LATENCY_BATCH,
         "prefect_flow_run": str(context.flow_run.id),  # type: ignore[union-attr]
-        "mlflow_runs": runs,
     }
 
 

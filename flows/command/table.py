@@ -54,7 +54,9 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
             f"spread {fleet[f'{name}_std']:.3f})"
         )
 
+    warning = (summary.get("reference") or {}).get("warning")
     return [
+        *([f"Warning: {warning}."] if warning else []),
         "Mean accuracy on the devices' own test splits (95 % interval over the devices): "
         f"received {accuracy('accuracy_received')}, "
         f"restricted to own classes {accuracy('accuracy_received_own_classes')}, "

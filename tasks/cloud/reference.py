@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from models.backbone import training
+from models.backbone.chance import above_chance, chance_accuracy
 from models.backbone.config import build, family_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.family import Backbone
 from tasks.cloud.public import Public
 from tasks.data.modality import DataInfo, ImageInfo, of_images
+from tasks.links.records import ReferenceScore
 from tasks.run.cached import cached, retried
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
@@ -63,6 +65,26 @@ def train_reference(
         augment = family_of(vit.config).augment
         training.fit(vit, public.split("train"), recipe, generator, augment, on_step)
     return put_backbone(vit)
+
+
+@cached("cloud: score the reference")
+def score_reference(reference: Ref, public: Public, machine: Machine) -> ReferenceScore:
+    """How the reference does on the public validation split, and a warning where that is chance:
+    nothing that is cut from it can then be good."""
+    inputs, labels = public.split("val")
+    vit = load_backbone(reference).to(machine.prepare())
+    _, accuracy = training.evaluate(vit, inputs, labels)
+    chance, warning = chance_accuracy(labels), None
+    if not above_chance(accuracy, labels):
+        warning = (
+            f"the reference model is at chance: accuracy {accuracy:.3f} on {len(labels):,} public "
+            f"validation samples, where always answering the most frequent of "
+            f"{len(public.info.classes)} classes reaches {chance:.3f}. No model cut from it can be "
+            "good. Try: more public data (partition.public_train), weights that are trained "
+            "already (backbone.reference.name with pretrained, or checkpoint), more epochs "
+            "(backbone.training.epochs)"
+        )
+    return ReferenceScore(accuracy, len(labels), chance, warning)
 
 
 def reference_model(

@@ -27,6 +27,18 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class ReferenceScore:
+    """How the reference model does on the public validation split, of how many ``samples``, beside
+    what always answering their most frequent class reaches (``chance``); a ``warning`` where it
+    does no better."""
+
+    accuracy: float
+    samples: int
+    chance: float
+    warning: str | None
+
+
+@dataclass(frozen=True)
 class Match:
     """The variant that a cluster gets, and what it was chosen among (indices into the grid).
 

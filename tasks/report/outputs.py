@@ -2,7 +2,7 @@
 
 ::
 
-    artifacts/backbone/    variants.json  matches.json  reference.safetensors
+    artifacts/backbone/    reference.json  reference.safetensors  variants.json  matches.json
                            elastic.safetensors  <edge>.safetensors  ledger.parquet
     artifacts/customize/   searches.json  mixings.json  rounds.json  ledger.parquet
                            backbones/<edge>.safetensors  headers/<edge>-<name>.safetensors
@@ -23,7 +23,16 @@ from pydantic import TypeAdapter
 
 from tasks.links.ledger import LEDGER, write_ledger
 from tasks.links.link import Message
-from tasks.links.records import Coarse, DataFacts, Match, Mixing, Search, State, Variant
+from tasks.links.records import (
+    Coarse,
+    DataFacts,
+    Match,
+    Mixing,
+    ReferenceScore,
+    Search,
+    State,
+    Variant,
+)
 from tasks.run.files import write_json
 from tasks.run.store import Ref, publish, take
 from tasks.run.written import read_written_json, rewriting
@@ -40,18 +49,33 @@ class Fitted:
     messages: tuple[Message, ...]
 
 
-def publish_backbone(
-    out: Path, reference: Ref, elastic: Ref, variants: Sequence[Variant], clusters: Sequence[Fitted]
-) -> None:
+@dataclass(frozen=True)
+class Grown:
+    """What the cloud made for all: its reference and how good it is, the elastic backbone, and the
+    scored grid."""
+
+    reference: Ref
+    known: ReferenceScore
+    elastic: Ref
+    variants: Sequence[Variant]
+
+
+def publish_backbone(out: Path, grown: Grown, clusters: Sequence[Fitted]) -> None:
     """Leave the outcome of the cloud's phase, instead of an earlier one."""
     with rewriting(out) as new:
-        publish(reference, new / "reference.safetensors")
-        publish(elastic, new / "elastic.safetensors")
+        publish(grown.reference, new / "reference.safetensors")
+        publish(grown.elastic, new / "elastic.safetensors")
         for cluster in clusters:
             publish(cluster.backbone, new / f"{cluster.match.edge}.safetensors")
-        _write(new / "variants.json", variants)
+        write_json(new / "reference.json", asdict(grown.known))
+        _write(new / "variants.json", grown.variants)
         _write(new / "matches.json", [cluster.match for cluster in clusters])
         write_ledger(new / LEDGER, [m for c in clusters for m in c.messages])
+
+
+def read_reference(out: Path) -> ReferenceScore:
+    """How good the reference is."""
+    return _read(out, "reference.json", ReferenceScore)
 
 
 def read_variants(out: Path) -> list[Variant]:

@@ -1,0 +1,24 @@
+"""Whether a classifier does better than one that has learned nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LEVEL = 0.01
+
+
+def chance_accuracy(labels: Tensor) -> float:
+    """What always answering the most frequent class reaches on labels ``(n,)``: at least 1 over
+    the number of classes."""
+    return float(torch.bincount(labels).max() / len(labels))
+
+
+def above_chance(accuracy: float, labels: Tensor, level: float = LEVEL) -> bool:
+    """Whether an accuracy on labels ``(n,)`` is more than luck: a model that is right with the
+    probability :func:`chance_accuracy` would reach it with a probability below ``level`` (one-sided
+    binomial test)."""
+    from scipy.stats import binom
+
+    right = round(accuracy * len(labels))
+    return bool(binom.sf(right - 1, len(labels), chance_accuracy(labels)) < level)
