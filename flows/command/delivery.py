@@ -79,7 +79,21 @@ def print_manifest(manifest: dict[str, Any], place: Path) -> None:
     print_rows(title, rows, left=("",))
     limit = manifest["limits"]["storage_limit_bytes"]
     print(f"Largest difference of the logits: {measured['max_difference']:.1e}")
+    if manifest["int8"]:
+        print(which_to_take(measured["float_bytes"], measured["delivered"]["bytes"]))
     print(f"{place}: {manifest['file']} fits the device ({limit:,} bytes). Measured here.")
+
+
+def which_to_take(float_bytes: int, int8_bytes: int) -> str:
+    """Whether INT8 is worth it, by both sizes of the file."""
+    sizes = f"INT8 {int8_bytes:,} bytes, float {float_bytes:,}"
+    if int8_bytes < float_bytes:
+        share = 1 - int8_bytes / float_bytes
+        return f"{sizes}: INT8 is {share:.0%} smaller; take it if its accuracy is enough"
+    return (
+        f"{sizes}: take the float one (without --int8). Only matrix products become INT8, and in a "
+        "model this small what describes their scales weighs more than it saves"
+    )
 
 
 def serve_device(device: str, port: int, params: Path) -> None:

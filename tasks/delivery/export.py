@@ -53,11 +53,13 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
         formats.write(name, source.state, inputs[:2], path)
         difference = _compare(source, name, path, inputs)
         measure.require_equal(difference, name)
+        float_bytes = path.stat().st_size
         if int8:
             formats.quantize(name, path)
             difference = _compare(source, name, path, inputs)
         _check_limit(source.device, path, name)
-        measured = _measured(source, name, path, inputs, labels) | {"max_difference": difference}
+        measured = _measured(source, name, path, inputs, labels)
+        measured |= {"max_difference": difference, "float_bytes": float_bytes}
         for file in FORMATS[name].beside:
             shutil.copyfile(TEMPLATES / file, folder / file)
         manifest = _manifest(source, name, int8, folder, measured)

@@ -10,7 +10,35 @@ from tasks.links.records import Match
 from tasks.tracking.candidates import Lineage
 
 Row = Mapping[str, Any]
+USE = """```python
+import mlflow, torch
+
+mlflow.set_tracking_uri({uri!r})
+model = mlflow.pytorch.load_model("models:/{name}@champion")
+pixels = torch.rand(2, {channels}, {size}, {size})  # your images, float32 in 0..1
+with torch.no_grad():
+    logits = model(pixels)
+```
+
+It is a `torch.export` program, which is always in evaluation mode: `model.eval()` and
+`model.train()` raise, and nothing needs them. For a module that has both, where ACME is installed:
+
+```python
+from pathlib import Path
+from mlflow.artifacts import download_artifacts
+from tasks.delivery.shipped import load_shipped
+
+folder = Path(download_artifacts("models:/{name}@champion"))
+module = load_shipped(folder / "extra_files/model.safetensors").eval()
+```
+"""
 INPUT = "float32 pixels in 0..1, `(n, {channels}, {size}, {size})`; the output is logits"
+
+
+def how_to_use(name: str, uri: str, info: DataInfo) -> str:
+    """Code that takes the champion of a device's registered model out of a store and runs it."""
+    image = of_images(info)
+    return USE.format(name=name, uri=uri, channels=image.channels, size=image.image_size)
 
 
 def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo) -> str:

@@ -31,6 +31,7 @@ from tasks.tracking.candidates import (
     Group,
     Lineage,
     Tracker,
+    tracking_uri,
     trial,
 )
 from tasks.tracking.registry import Entry, Registry, backbone_model, device_model
@@ -218,6 +219,7 @@ def log_device(catalogue: Catalogue, runs: Mapping[str, str], device: Row, folde
         "accuracy_received": device["accuracy_received"],
         "accuracy_received_own_classes": device["accuracy_received_own_classes"],
         "parameters": device["params"],
+        "accuracy_per_joule": device["accuracy_refined"] / device["modelled_energy_joule"],
     }
     group = Group(
         _group(name, file, extra=device["samples_sha256"] + _scores(device)),
@@ -232,17 +234,19 @@ def log_device(catalogue: Catalogue, runs: Mapping[str, str], device: Row, folde
     if registry is None:
         return run
     links = {"Header search": runs[cluster], "Backbone candidates": runs["backbone"], "Rounds": run}
+    model, uri = device_model(tracker.case, name), tracking_uri(tracker.case.project)
+    card = cards.device(device, tracker.links(links), tracker.lineage, info)
     entry = Entry(
         module=load_shipped(file),
         example=info.example(2),
         run_id=run,
         sha256=sha256_of(file),
         tags={**tracker.lineage_tags(), **tags},
-        card=cards.device(device, tracker.links(links), tracker.lineage, info),
+        card=f"{cards.how_to_use(model, uri, info)}\n{card}",
         files=[file, config],
         metrics=metrics,
     )
-    registry.register(device_model(tracker.case, name), entry)
+    registry.register(model, entry)
     return run
 
 

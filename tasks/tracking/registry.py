@@ -98,7 +98,7 @@ class Registry:
         self._named(name, entry.card)
         number = self._number_with(name, entry.sha256)
         if number is None:
-            model = self._logged(entry, tags)
+            model = self._logged(name, entry, tags)
             self.client.create_model_version(
                 name,
                 f"{MODELS}{model.model_id}",
@@ -234,14 +234,14 @@ class Registry:
                 self.client.delete_model_version(name, str(number))
         return str(numbers[0]) if numbers else None
 
-    def _logged(self, entry: Entry, tags: Mapping[str, str]) -> LoggedModel:
+    def _logged(self, name: str, entry: Entry, tags: Mapping[str, str]) -> LoggedModel:
         """The entry as a model of its run: the one that is there, completed, or a new one."""
         run = self.client.get_run(entry.run_id)
         texts = {key: str(value) for key, value in tags.items()}
         while (model := self._model_of(run, entry.sha256)) is None or str(model.status) != "READY":
             if model is None:
                 self.client.create_logged_model(
-                    run.info.experiment_id, "model", entry.run_id, texts, run.data.params
+                    run.info.experiment_id, name, entry.run_id, texts, run.data.params
                 )
             else:
                 self._complete(model, run, entry)

@@ -14,7 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from flows.command.delivery import export_device, find_device, serving_device
+from flows.command.delivery import (
+    export_device,
+    find_device,
+    serving_device,
+    which_to_take,
+)
 from tasks.data.modality import pixels_of
 from tasks.data.samples import samples_ref
 from tasks.delivery import formats, measure
@@ -101,10 +106,16 @@ def test_the_runner_needs_only_onnxruntime_and_says_what_is_wrong(project: Path)
     assert "model.onnx is damaged" in run("image.npy").stderr
 
 
-def test_quantised_weights_cost_what_is_measured(project: Path) -> None:
+def test_quantised_weights_cost_what_is_measured(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     raised_limit(10)
+    plain = export_device("1", "onnx", False, None, PARAMS)["measured_here"]["delivered"]["bytes"]
     manifest = export_device("1", "onnx", True, None, PARAMS)
     assert manifest["int8"]
+    quantised = manifest["measured_here"]["delivered"]["bytes"]
+    assert manifest["measured_here"]["float_bytes"] == plain
+    assert which_to_take(plain, quantised) in capsys.readouterr().out
     assert 0 < manifest["measured_here"]["max_difference"] < 1
     with pytest.raises(DeliveryError, match="--int8 is for --format onnx"):
         export_device("1", "pt2", True, None, PARAMS)
@@ -127,6 +138,11 @@ def test_an_unknown_device_or_one_without_champion_is_named(project: Path) -> No
     shutil.rmtree("mlflow")
     with pytest.raises(RegistryError, match="acme-device-01 has no champion"):
         export_device("1", "onnx", False, None, PARAMS)
+
+
+def test_both_sizes_are_said_with_which_to_take() -> None:
+    assert which_to_take(1000, 1500).startswith("INT8 1,500 bytes, float 1,000: take the float one")
+    assert "INT8 is 60% smaller" in which_to_take(1000, 400)
 
 
 @pytest.mark.slow
