@@ -120,7 +120,10 @@ def test_a_timm_model_gives_its_grid_and_a_fleet_that_it_fits(here: Path, name: 
         (["--fleet", "fleet.csv"], r"device 3 holds 25,000 parameters, the smallest variant"),
         (["--fleet", "fleet.csv", "--devices", "2"], "--devices is for a made-up fleet"),
         (["--data", "/elsewhere"], "DVC pins what lies below this folder"),
-        (["--source", "image-folder", "--data", "few"], "images of the rarest class"),
+        (
+            ["--source", "image-folder", "--data", "few"],
+            "class a has . distinct images",
+        ),
         (["--source", "image-folder", "--data", "."], "no images in few|fewer than two"),
     ],
 )
