@@ -104,8 +104,6 @@ def test_devices_that_live_on_their_own_images(pinned: Path, tmp_path: Path, run
             bring(root, f"device-0{device}", str(label), str(label), 2 if label % 2 else 12)
     run(pinned_project(root, params), *STAGES)
     summary = summary_of(root)
-    assert summary["reference"]["warning"] is None
-    assert summary["reference"]["accuracy"] > 0.3
     assert summary["link"]["shared_bytes"] == 0
     assert [d["device"] for d in summary["devices"]] == [f"device-0{i}" for i in range(4)]
     manifest = pd.read_parquet(root / "artifacts/partition/manifest.parquet")
