@@ -31,10 +31,10 @@ from tasks.tracking.candidates import (
     Group,
     Lineage,
     Tracker,
-    tracking_uri,
     trial,
 )
 from tasks.tracking.registry import Entry, Registry, backbone_model, device_model
+from tasks.tracking.store import tracking_uri
 
 Row = dict[str, Any]
 PICTURE = "accuracy-size-energy"

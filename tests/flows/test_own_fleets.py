@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from tasks.settings.fields import read_yaml, yaml_text
-from tasks.tracking.candidates import connect
+from tasks.tracking.store import connect
 from tests.glyphs import write_glyphs
 from tests.tiny import bring, tiny_params
 

@@ -19,9 +19,9 @@ from tasks.delivery.shipped import load_shipped, ship
 from tasks.links.records import State
 from tasks.run.store import put_tensors
 from tasks.settings.params import load
-from tasks.tracking.candidates import tracking_uri
 from tasks.tracking.cards import how_to_use
 from tasks.tracking.registry import CHALLENGER, Entry, Registry
+from tasks.tracking.store import tracking_uri
 from tests.tiny import ROOT
 
 INFO = ImageInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
