@@ -103,7 +103,8 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
     )
     devices = [row | reference["devices"][row["device"]] for row in score_devices(case, job)]
     content = read_content_id(case.partition)
-    lineage = Lineage(info.source, content, git_commit(case), digest(settings))
+    measured_on = evaluation.measured_on(machine)
+    lineage = Lineage(info.source, content, git_commit(case), digest(settings), measured_on)
     link = totals(
         (case.backbone, case.customize),
         evaluation.centralised_bytes(list(job.world.devices.values()), info),

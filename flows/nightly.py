@@ -186,7 +186,8 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
     if champion is None:
         raise RegistryError(f"{device.name} has no champion to refine. Try: acme run")
     content = read_content_id(case.partition)
-    lineage = Lineage(info.source, content, git_commit(case), digest(settings))
+    measured_on = evaluation.measured_on(job.machine)
+    lineage = Lineage(info.source, content, git_commit(case), digest(settings), measured_on)
     runs = {"backbone": champion.tags["backbone_run"], cluster.edge: champion.tags["header_run"]}
     log_device(Catalogue(Tracker(case, lineage), registry, info), runs, row, case.nightly)
 

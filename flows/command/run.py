@@ -212,8 +212,8 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
         BACKBONES,
         DEVICES,
         HEADERS,
+        REGISTRY_PAGE,
         candidates_page,
-        experiment_of,
     )
     from tasks.tracking.store import connect, tracking_uri
 
@@ -231,8 +231,9 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
     ):
         prefect = api.removesuffix("/api")
         print(f"Prefect: {prefect}\nMLflow:  {mlflow}")
-        for name in (experiment_of(case, n) for n in (BACKBONES, HEADERS, DEVICES)):
-            print(f"  {name}, best first: {mlflow}/{candidates_page(client, name)}")
+        print(f"  models: {mlflow}/{REGISTRY_PAGE}")
+        for name in (BACKBONES, HEADERS, DEVICES):
+            print(f"  {name}, best first: {mlflow}/{candidates_page(client, case, name)}")
         until_interrupted(server)
 
 

@@ -33,7 +33,7 @@ from tasks.delivery.shipped import ship
 from tasks.links.records import Match, Search, State, Variant
 from tasks.report.heldout import test_split
 from tasks.run.cached import retried
-from tasks.run.compute import Machine
+from tasks.run.compute import Machine, hardware
 from tasks.run.latency import seconds_a_call
 from tasks.run.modules import load_backbone, load_header
 from tasks.run.store import Ref, read_tensors
@@ -183,6 +183,7 @@ def score_device(
         "round_kept": kept,
         "bytes": file.stat().st_size,
         "storage_limit": device.storage_limit,
+        "classes": [info.classes[int(label)] for label in own_classes],
         "modelled_energy_joule": modelled_energy_joule(
             profile, constants, match.width, match.depth, positions
         ),
@@ -199,6 +200,11 @@ def score_device(
         "confusion": _confusion(header, data, info.classes),
         "rounds": rows,
     }
+
+
+def measured_on(machine: Machine) -> str:
+    """Of what, and on what, latencies are measured, in words."""
+    return f"batches of {LATENCY_BATCH} on {hardware(machine)}"
 
 
 def centralised_bytes(devices: Sequence[Ref], info: DataInfo) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from models.statistics import interval, wilson
 
 Row = dict[str, Any]
-NOT_SUMMED_UP = ("rounds", "samples_sha256", "modelled_energy_joule_reference")
+NOT_SUMMED_UP = ("rounds", "samples_sha256", "classes", "modelled_energy_joule_reference")
 ACCURACIES = (
     "accuracy_received",
     "accuracy_received_own_classes",

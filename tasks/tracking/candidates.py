@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from tasks.run.closure import PACKAGES
 from tasks.settings.case import CASES, Case
@@ -30,7 +29,7 @@ from tasks.tracking.store import connect, database
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 BACKBONES, HEADERS, DEVICES = "1-backbones", "2-headers", "3-devices"
 """Experiments of every case: MLflow knows them by :func:`experiment_of`."""
@@ -40,27 +39,39 @@ NOTES = {
     HEADERS: "Headers that edges compared: a group an edge's search, a run a header.",
     DEVICES: "Refinement on devices: a group a device, a run a round; what was kept is registered.",
 }
+ACCURACY, ENERGY = "metrics.`val_accuracy`", "metrics.`modelled_energy_joule`"
+COLUMNS = {
+    BACKBONES: [ACCURACY, ENERGY, "metrics.`parameters`", "tags.`chosen_by`"],
+    HEADERS: [ACCURACY, ENERGY, "metrics.`parameters`", "tags.`cluster`"],
+    DEVICES: [ACCURACY, ENERGY, "metrics.`parameters`", "tags.`device`"],
+}
+"""What MLflow's page shows of an experiment's candidates."""
+VIEW = "acme"
 KEY, GROUP = "acme.key", "acme.group"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One architecture that was scored. ``key`` is its name within its group."""
+    """One architecture that was scored. ``key`` is its name within its group, ``name`` its run's
+    where another is wanted."""
 
     key: str
     params: Mapping[str, Any]
     metrics: Mapping[str, float]
     tags: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where a candidate comes from: logged as tags and as the run's dataset."""
+    """Where a candidate comes from: logged as tags and as the run's dataset. ``measured_on`` says
+    of what size a batch was and on what machine, where latency was measured."""
 
     source: str
     data_id: str
     git_commit: str
     settings_sha256: str
+    measured_on: str = ""
 
 
 def experiment_of(case: Case, name: str) -> str:
@@ -68,16 +79,38 @@ def experiment_of(case: Case, name: str) -> str:
     return f"{case.label}-{name}"
 
 
-def candidates_page(client: MlflowClient, experiment: str) -> str:
-    """Where MLflow's page lists an experiment's candidates, the most accurate first."""
-    found = client.get_experiment_by_name(experiment)
-    search = {
+def saved_view(name: str) -> dict[str, str]:
+    """The tag of an experiment that MLflow's page takes as a view of its table: which columns, the
+    most accurate candidate first."""
+    view = {
         "searchFilter": "tags.`acme.kind` = 'candidate'",
-        "orderByKey": "metrics.`val_accuracy`",
-        "orderByAsc": "false",
+        "orderByKey": ACCURACY,
+        "orderByAsc": False,
+        "selectedColumns": COLUMNS.get(name),
     }
-    number = found.experiment_id if found else 0
-    return f"#/experiments/{number}/runs?{urlencode(search, quote_via=quote)}"
+    return {f"mlflow.sharedViewState.{VIEW}": json.dumps(view)} if name in COLUMNS else {}
+
+
+TRAINING = "workflowType=machine_learning"
+"""What makes MLflow's page show runs and models; it opens on prompts and traces."""
+REGISTRY_PAGE = f"#/models?{TRAINING}"
+
+
+def keep_view(client: MlflowClient, experiment: Experiment, name: str) -> None:
+    """Give an experiment its :func:`saved_view`, if it lacks it."""
+    for key, value in saved_view(name).items():
+        if experiment.tags.get(key) != value:
+            client.set_experiment_tag(experiment.experiment_id, key, value)
+
+
+def candidates_page(client: MlflowClient, case: Case, name: str) -> str:
+    """Where MLflow's page lists the candidates of a case's experiment as :func:`saved_view` says;
+    the page of all experiments where nothing was logged yet."""
+    found = client.get_experiment_by_name(experiment_of(case, name))
+    if found is None:
+        return f"#/experiments?{TRAINING}"
+    keep_view(client, found, name)
+    return f"#/experiments/{found.experiment_id}/runs?viewStateShareKey={VIEW}&{TRAINING}"
 
 
 LIBRARIES = "constraints.txt"
@@ -177,6 +210,7 @@ class Tracker:
                 self.client.create_experiment(whole, location, tags)
             found = self.client.get_experiment_by_name(whole)
             assert found is not None
+        keep_view(self.client, found, name)
         if found.lifecycle_stage == "deleted":  # on MLflow's page; its name stays taken
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
@@ -188,7 +222,9 @@ class Tracker:
         parent = str(runs[""].info.run_id)
         below = {"mlflow.parentRunId": parent, "acme.kind": "candidate"}
         children = [replace(c, tags={**c.tags, **below}) for c in group.candidates]
-        runs = self._made(experiment_id, group.key, {c.key: c.key for c in children}, children)
+        runs = self._made(
+            experiment_id, group.key, {c.key: c.name or c.key for c in children}, children
+        )
         for child in children:
             run = runs[child.key]
             if run.data.tags.get("mlflow.parentRunId") != parent:
@@ -208,7 +244,8 @@ class Tracker:
         runs = self._known(experiment_id, group)
         missing = [candidate for candidate in candidates if candidate.key not in runs]
         for candidate in missing:
-            tags = {**self.lineage_tags(), **candidate.tags, GROUP: group, KEY: candidate.key}
+            tags = {k: v for k, v in {**self.lineage_tags(), **candidate.tags}.items() if v}
+            tags |= {GROUP: group, KEY: candidate.key}  # a group's own key is empty
             self.client.create_run(experiment_id, run_name=names[candidate.key], tags=tags)
         # another writer may have made the same meanwhile: both look again, and agree
         return self._known(experiment_id, group) if missing else runs
@@ -256,6 +293,7 @@ class Tracker:
             "data_hash": self.lineage.data_id,
             "git_commit": self.lineage.git_commit,
             "settings_sha256": self.lineage.settings_sha256,
+            "latency_measured_on": self.lineage.measured_on,
         }
         return tags | trial()
 

@@ -207,6 +207,7 @@ def log_device(catalogue: Catalogue, runs: Mapping[str, str], device: Row, folde
             {"round": row["round"], "neurons": row["neurons"]},
             _numbers({**common, **row}),
             {**tags, "kept": str(row["kept"])},
+            name=f"{name} round {row['round']}",
         )
         for row in device["rounds"]
     ]

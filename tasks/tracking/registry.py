@@ -94,7 +94,7 @@ class Registry:
         Content that is registered already gets no second version, and a champion is not made its
         own challenger.
         """
-        tags = {**entry.tags, "sha256": entry.sha256}
+        tags = {k: v for k, v in entry.tags.items() if v} | {"sha256": entry.sha256}
         self._named(name, entry.card)
         number = self._number_with(name, entry.sha256)
         if number is None:
@@ -178,8 +178,7 @@ class Registry:
         name, number = challenger.name, challenger.number
         before = self.find(name, CHAMPION)
         if before is None or before.number != number:  # else it is one that a kill left half done
-            replaced = before.number if before else ""
-            self.tag(name, number, {REASON: reason, REPLACED: replaced})
+            self.tag(name, number, {REASON: reason} | ({REPLACED: before.number} if before else {}))
             self.client.set_registered_model_alias(name, CHAMPION, number)
         self.client.delete_registered_model_alias(name, CHALLENGER)
 

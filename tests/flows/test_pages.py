@@ -18,7 +18,7 @@ from tasks.servers.server import Server
 from tasks.servers.services import environment, free_port, mlflow_command
 from tasks.servers.shared import prefect_on
 from tasks.settings.case import Case
-from tasks.tracking.candidates import candidates_page
+from tasks.tracking.candidates import BACKBONES, DEVICES, REGISTRY_PAGE, candidates_page
 from tasks.tracking.store import connect
 
 pytestmark = pytest.mark.slow
@@ -175,11 +175,33 @@ def test_every_candidate_of_an_experiment_can_be_compared(
     for name in ("acme-1-backbones", "acme-2-headers", "acme-3-devices"):
         page.get_by_role("link", name=name).first.wait_for()
     page.screenshot(path=screenshots / "mlflow-experiments.png")
-    page.goto(f"{mlflow_page}/{candidates_page(connect(finished), 'acme-1-backbones')}")
+    client, case = connect(finished), Case(finished)
+    page.goto(f"{mlflow_page}/{candidates_page(client, case, BACKBONES)}")
     for name in ("w0.5-d1", "w0.5-d2", "w1.0-d1", "w1.0-d2"):
         page.get_by_text(name, exact=True).first.wait_for()
     assert page.get_by_text("backbone", exact=False).count()
     page.screenshot(path=screenshots / "mlflow-candidates.png")
+
+
+def test_a_device_s_rounds_are_named_with_accuracy_size_energy_and_device(
+    page: Any, mlflow_page: str, finished: Path, screenshots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    page.goto(f"{mlflow_page}/{candidates_page(connect(finished), Case(finished), DEVICES)}")
+    page.get_by_text("device-00 round 1", exact=True).first.wait_for()
+    page.get_by_role("link", name="Model registry").first.wait_for()
+    for column in ("val_accuracy", "parameters", "modelled_energy_joule", "device"):
+        page.get_by_role("columnheader", name=column).first.wait_for()
+    page.screenshot(path=screenshots / "mlflow-devices.png")
+
+
+def test_the_registry_lists_every_device_s_model(
+    page: Any, mlflow_page: str, screenshots: Path
+) -> None:
+    page.goto(f"{mlflow_page}/{REGISTRY_PAGE}")
+    for device in range(4):
+        page.get_by_role("link", name=f"acme-device-0{device}").first.wait_for()
+    page.screenshot(path=screenshots / "mlflow-registry.png")
 
 
 def test_the_group_of_an_experiment_has_a_chart_to_look_at(
