@@ -259,3 +259,55 @@ def test_prefect_shows_the_deployments_and_their_form(
         page.goto(f"{site}/deployments/deployment/{nightly['id']}/run")
         page.get_by_text("label_kl").first.wait_for(timeout=20_000)
         page.screenshot(path=screenshots / "prefect-form.png")
+
+
+RUN = """
+import os
+from pathlib import Path
+from flows.logs import prefect_on_its_page
+with prefect_on_its_page():
+    from prefect import flow
+    from flows.parent import as_one_run, run_below
+    from flows.shown import show_table
+    from tasks.run.log import LOG
+    from tasks.settings.case import Case
+
+    @flow(name="evaluate", flow_run_name="evaluate, seed 0")
+    def evaluate():
+        LOG.info("device-00 gets a header")
+        row = {"device": "device-00", "header": "searched-3", "refined": "0.9"}
+        show_table("fleet", [row], "One model a device.")
+
+    def work(below):
+        os.environ.update(below)
+        run_below(evaluate, {})
+
+    as_one_run(Case(Path.cwd()), work)
+"""
+
+
+def test_prefect_shows_one_run_over_its_stages_their_logs_and_tables_with_heads(
+    page: Any, screenshots: Path, tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+
+    from tests.tiny import ROOT
+
+    case = Case(tmp_path)
+    with prefect_on(free_port(), case) as api:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("PREFECT_LOGGING_LEVEL", raising=False)  # the tests' is CRITICAL
+            env = {**environment(case), "PREFECT_API_URL": api, "PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, env=env, check=True)
+        runs = {r["name"]: r["id"] for r in httpx.post(f"{api}/flow_runs/filter", json={}).json()}
+        site = api.removesuffix("/api")
+        page.goto(f"{site}/runs/flow-run/{runs['evaluate, seed 0']}")
+        page.get_by_text("device-00 gets a header").first.wait_for()
+        page.get_by_role("link", name="customization").first.wait_for()
+        page.screenshot(path=screenshots / "prefect-run.png")
+        [table] = httpx.post(f"{api}/artifacts/filter", json={}).json()
+        page.goto(f"{site}/artifacts/artifact/{table['id']}")
+        for head in ("device", "its header", "refined"):
+            page.get_by_role("columnheader", name=head, exact=True).first.wait_for()
+        page.screenshot(path=screenshots / "prefect-fleet.png")
