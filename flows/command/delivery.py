@@ -44,8 +44,6 @@ def export_device(
     place = out or case.export / chosen.name / (f"{name}-int8" if int8 else name)
     with tempfile.TemporaryDirectory() as scratch:
         state = registry.state_file(champion, Path(scratch))
-        if state is None:
-            raise RegistryError(f"{model}: version {champion.number} holds no safetensors state")
         samples, info = samples_ref(chosen.name, case.partition), read_info(case.partition)
         source = Source(chosen, model, champion.number, state, samples, info)
         manifest = export(source, name, int8, place)
@@ -110,22 +108,30 @@ def serve_device(device: str, port: int, params: Path) -> None:
 
 @contextmanager
 def serving_device(device: Device, port: int) -> Iterator[Server]:
-    """MLflow's model server on loopback while the block runs.
+    """MLflow's model server on loopback while the block runs. It serves a model rebuilt from the
+    champion's state: MLflow's loader would run what else is in the version.
 
     Raises:
-        RegistryError: the device has no champion.
+        RegistryError: the device has no champion, or it is none of ours.
         StageError: the server does not start; names its log.
     """
-    from tasks.tracking.registry import CHAMPION, HOW_TO_GET_ONE, Registry, device_model
+    from tasks.data.samples import read_info
+    from tasks.delivery.shipped import load_shipped
+    from tasks.tracking.registry import CHAMPION, HOW_TO_GET_ONE, Registry, device_model, save
 
     case = Case.here()
     project, model = case.project, device_model(case, device.name)
-    if Registry(project).find(model, CHAMPION) is None:
+    registry = Registry(project)
+    champion = registry.find(model, CHAMPION)
+    if champion is None:
         raise RegistryError(f"{model} has no champion. {HOW_TO_GET_ONE}")
-    where = ["--host", "127.0.0.1", "--port", str(port), "--env-manager", "local"]
-    command = ["mlflow", "models", "serve", "-m", f"models:/{model}@champion", *where]
-    env = {**environment(case), "MLFLOW_TRACKING_URI": tracking_uri(project)}
-    env |= mark(case.servers, "mlflow")
-    health, log = f"http://127.0.0.1:{port}/ping", case.servers / "model-server.log"
-    with Server("MLflow's model server", command, health, log, env) as server:
-        yield server
+    with tempfile.TemporaryDirectory() as scratch:
+        shipped = load_shipped(registry.state_file(champion, Path(scratch)))
+        folder = save(shipped, read_info(case.partition).example(2), Path(scratch) / "model")
+        where = ["--host", "127.0.0.1", "--port", str(port), "--env-manager", "local"]
+        command = ["mlflow", "models", "serve", "-m", str(folder), *where]
+        env = {**environment(case), "MLFLOW_TRACKING_URI": tracking_uri(project)}
+        env |= mark(case.servers, "mlflow")
+        health, log = f"http://127.0.0.1:{port}/ping", case.servers / "model-server.log"
+        with Server("MLflow's model server", command, health, log, env) as server:
+            yield server

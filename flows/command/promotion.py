@@ -19,7 +19,8 @@ def promote_fleet(params: Path, devices: Sequence[str], force: bool = False) -> 
 
     Raises:
         SettingsError: a device is not of the fleet.
-        RegistryError: a device that was named has no challenger.
+        RegistryError: a device that was named has no challenger; or, once all are decided, a
+            version was refused.
     """
     settings, case = load(params), Case.here()
     Machine.of(settings.compute, settings.threads).prepare()  # scores are computed again
@@ -30,6 +31,9 @@ def promote_fleet(params: Path, devices: Sequence[str], force: bool = False) -> 
             raise RegistryError(f"{owner.model} has no challenger: there is nothing to decide")
     made = [d for d in decisions if d is not None]
     print_decisions(made)
+    refused = [d.reason for d in made if d.refused]
+    if refused:
+        raise RegistryError("; ".join(refused))
     return made
 
 
@@ -59,7 +63,7 @@ def print_decisions(decisions: Sequence[Decision]) -> None:
             "model": d.model,
             "version": d.challenger,
             "now": "champion" if d.promoted else "challenger",
-            "because": d.reason,
+            "because": "refused" if d.refused else d.reason,
         }
         for d in decisions
     ]

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from models.backbone.families import vit
@@ -45,9 +46,10 @@ def config_from(values: Mapping[str, Any]) -> BackboneConfig:
     if unknown:
         raise ValueError(f"no configuration of a {name}: unknown {', '.join(sorted(unknown))}")
     try:
-        return kind(**rest)
-    except TypeError as error:  # something is missing
-        raise ValueError(f"no configuration of a {name}: {error}") from None
+        return TypeAdapter(kind).validate_python(rest)
+    except ValidationError as error:  # something is missing or out of its range
+        words = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"no configuration of a {name}: {words}") from None
 
 
 def build(config: BackboneConfig, seed: int = 0) -> Backbone:

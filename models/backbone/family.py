@@ -6,14 +6,20 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from annotated_types import Interval
+from pydantic import Strict
 from torch import Generator, Tensor, nn
 
 from models.backbone.units import Unit
 
 VERSION = 1
 """Of configurations in files and messages."""
+
+Size = Annotated[int, Strict(), Interval(ge=1, le=1 << 16)]
+Layers = Annotated[int, Strict(), Interval(ge=1, le=1 << 10)]
+"""How large and how deep what a file describes may be: it may be anybody's."""
 
 Augment = Callable[[Tensor, Generator], Tensor]
 """A batch of inputs, as it is trained on."""
@@ -27,12 +33,12 @@ class BackboneConfig:
     changes, nor does the embedding dimension ``dim``.
     """
 
-    classes: int
-    dim: int
-    depth: int
-    heads: int
-    head_dim: int
-    mlp_hidden: int
+    classes: Annotated[int, Strict(), Interval(ge=0, le=1 << 16)]
+    dim: Size
+    depth: Layers
+    heads: Size
+    head_dim: Size
+    mlp_hidden: Size
 
     family: ClassVar[str]
     """Its name in :data:`models.backbone.config.FAMILIES`."""

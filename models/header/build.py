@@ -152,7 +152,8 @@ def restore(config: HeaderConfig, state: Mapping[str, Tensor]) -> nn.Module:
     Raises:
         RuntimeError: the state is not of this configuration.
     """
-    header = build_header(config)
+    with torch.device("meta"):  # memory is taken for what the state holds, not for what it says
+        header = build_header(config)
     for name, layer in header.named_modules():
         if isinstance(layer, Prunable):
             missing = [k for k in _PARTS if f"{name}.{k}" not in state]
@@ -162,5 +163,5 @@ def restore(config: HeaderConfig, state: Mapping[str, Tensor]) -> nn.Module:
                 setattr(layer, part, nn.Parameter(torch.empty_like(state[f"{name}.{part}"])))
             for part in ("out_index", "in_index"):
                 setattr(layer, part, torch.empty_like(state[f"{name}.{part}"]))
-    header.load_state_dict(dict(state))
+    header.to_empty(device="cpu").load_state_dict(dict(state))
     return header

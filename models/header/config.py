@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from models.backbone.family import BackboneConfig
+from pydantic import TypeAdapter
+
+from models.backbone.family import BackboneConfig, Layers, Size
 from models.header.recipe import HeaderSearch
 from models.header.space import Architecture, Block
 from models.versions import readable
@@ -31,12 +33,12 @@ class HeaderConfig:
     """
 
     kind: str
-    dim: int
-    shape: tuple[int, ...]
-    classes: int
-    channels: int
-    hidden: int
-    repeats: int = 1
+    dim: Size
+    shape: tuple[Size, ...]
+    classes: Size
+    channels: Size
+    hidden: Size
+    repeats: Layers = 1
     architecture: Architecture | None = None
 
     @classmethod
@@ -68,13 +70,16 @@ class HeaderConfig:
         """Inverse of :meth:`to_dict`; reads what older versions wrote.
 
         Raises:
-            ValueError: a newer version wrote it.
+            ValueError: a newer version wrote it, or it is none of a header.
         """
         version = readable("a header's configuration", values, VERSION)
         rest = {name: value for name, value in values.items() if name != "version"}
-        if version < 2:
-            side = rest.pop("grid")
-            rest["shape"] = (side, side)
-        blocks = rest["architecture"]
-        architecture = None if blocks is None else tuple(Block(*b) for b in blocks)
-        return cls(**{**rest, "shape": tuple(rest["shape"]), "architecture": architecture})
+        try:
+            if version < 2:
+                side = rest.pop("grid")
+                rest["shape"] = (side, side)
+            blocks = rest["architecture"]
+            rest["architecture"] = blocks and tuple(Block(*b) for b in blocks)
+            return TypeAdapter(cls).validate_python({**rest, "shape": tuple(rest["shape"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no configuration of a header: {error}") from None

@@ -6,17 +6,20 @@ time when the champion was trained would compare two models on two data sets.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import nn
 
 from models.backbone.training import scores
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_info, samples_ref
+from tasks.delivery.shipped import load_registered
 from tasks.run.cached import retried
+from tasks.run.errors import ArtifactError, RegistryError
 from tasks.run.store import Ref, read_tensors
 from tasks.settings.case import Case
 from tasks.settings.fleet import Device
@@ -26,6 +29,7 @@ from tasks.tracking.registry import (
     CHAMPION,
     ROLLED_BACK,
     Registry,
+    Version,
     backbone_model,
     device_model,
 )
@@ -44,12 +48,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a model's challenger, and why."""
+    """What became of a model's challenger, and why. One that is ``refused`` was not opened, or is
+    no model of ours."""
 
     model: str
     challenger: str
     promoted: bool
     reason: str
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ def judge(challenger: Standing, champion: Standing | None, limit: int) -> tuple[
 
 @retried("promote {owner.model}")
 def promote(case: Case, owner: Owner, force: bool = False) -> Decision | None:
-    """Decide on a model's challenger; None where there is none.
+    """Decide on a model's challenger; None where there is none. One that cannot be compared, since
+    it or the champion is none of ours, stays what it is.
 
     Args:
         force: promote whatever the scores say (a limit is kept all the same).
@@ -102,8 +109,12 @@ def promote(case: Case, owner: Owner, force: bool = False) -> Decision | None:
         return None
     champion = registry.find(owner.model, CHAMPION)
     samples, info = samples_ref(owner.samples, case.partition), read_info(case.partition)
-    ours = _standing(registry, challenger, samples, info)
-    theirs = _standing(registry, champion, samples, info) if champion else None
+    try:
+        ours = _standing(registry, challenger, samples, info)
+        theirs = _standing(registry, champion, samples, info) if champion else None
+    except RegistryError as error:
+        registry.hold(challenger, f"refused: {error}")
+        return Decision(owner.model, challenger.number, False, str(error), refused=True)
     promoted, reason = judge(ours, theirs, owner.storage_limit)
     if challenger.tags.get(ROLLED_BACK) and not force:
         promoted, reason = False, "it was rolled back before; promote it by name with --force"
@@ -120,11 +131,21 @@ def any_known(project: Path, models: Iterable[Owner]) -> bool:
     return any(registry.find(o.model, a) for o in models for a in (CHAMPION, CHALLENGER))
 
 
-def _standing(registry: Registry, version: Any, samples: Ref, info: DataInfo) -> Standing:
-    module = registry.load(version)
+def _standing(registry: Registry, version: Version, samples: Ref, info: DataInfo) -> Standing:
+    module = _rebuilt(registry, version, info)
     tensors, _ = read_tensors(samples)
     inputs, labels = info.shipped(tensors[f"val_{info.raw}"]), tensors["val_labels"].long()
     with torch.no_grad():
         logits = torch.cat([module(part) for part in inputs.split(BATCH)])
     size = sum(p.numel() for p in module.parameters())
     return Standing(version.number, size, scores(logits, labels)[1])
+
+
+def _rebuilt(registry: Registry, version: Version, info: DataInfo) -> nn.Module:
+    """A version's model, from its state alone. Raises RegistryError if that is none of ours."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = registry.state_file(version, Path(scratch))
+        try:
+            return load_registered(file, info)
+        except ArtifactError as error:
+            raise RegistryError(f"{version.name} version {version.number}: {error}") from None

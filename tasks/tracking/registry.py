@@ -7,17 +7,23 @@ One registered model a device (``acme-device-<id>``) and a cluster's backbone
 A version is made in several writes, each of which finds what a killed writer left: the logged model
 by its state's hash (until it is READY it is completed), then the version, which comes with its tags
 and card at once, then the alias.
+
+A version may have been registered by anybody, and MLflow's loaders run what is in it (a pickle, a
+module that ``MLmodel`` names, torch.export's archive). Nothing of it is opened here but its
+safetensors state.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.run.errors import RegistryError
+from tasks.run.files import sha256_of
 from tasks.settings.case import Case
 from tasks.tracking.candidates import metric_list
 from tasks.tracking.patience import tolerated
@@ -36,6 +42,11 @@ HOW_TO_GET_ONE = (
 )
 SAMPLES = "samples_sha256"  # the tag of a version: the hash of the device's samples
 REASON, REPLACED, ROLLED_BACK = "acme.reason", "acme.replaced", "acme.rolled_back"
+WRITTEN = re.compile(
+    r"MLmodel|registered_model_meta|[^/]+\.(yaml|txt|json)|data/model\.pt2"
+    r"|extra_files/[^/]+\.(json|safetensors)"
+)
+"""The files of a version that :meth:`Registry.register` makes."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,8 @@ class Registry:
     def register(self, name: str, entry: Entry) -> Version:
         """Make an entry the challenger of the registered model ``name``.
 
-        The model is stored as a ``torch.export`` program (loads without this code or pickle).
+        The model is stored as a ``torch.export`` program, which MLflow loads without this code, and
+        as its safetensors state, the one thing that is loaded here.
         Content that is registered already gets no second version, and a champion is not made its
         own challenger.
         """
@@ -140,12 +152,6 @@ class Registry:
         """One version of a model."""
         return _as_version(self.client.get_model_version(name, number))
 
-    def load(self, version: Version) -> Any:
-        """A version's module: pixels in 0..1 ``(n, channels, size, size)`` to logits."""
-        import mlflow.pytorch
-
-        return mlflow.pytorch.load_model(f"{MODELS}{version.name}/{version.number}")
-
     def named(self, uri: str) -> Version:
         """The version of ``models:/<name>/<number>`` or ``models:/<name>@<alias>``.
 
@@ -164,14 +170,37 @@ class Registry:
             raise RegistryError(f"{uri}: the registry has no such model or alias")
         return found
 
-    def state_file(self, version: Version, folder: Path) -> Path | None:
-        """Bring a version's safetensors state, with its configuration inside, into ``folder``;
-        None where it has none."""
+    def state_file(self, version: Version, folder: Path) -> Path:
+        """Bring a version's safetensors state, with its configuration inside, into ``folder``.
+        Nothing else of the version is brought or opened.
+
+        Raises:
+            RegistryError: it holds what :meth:`register` never writes, or not one state, or another
+                state than the one that was registered.
+        """
         from mlflow.artifacts import download_artifacts
 
-        uri = f"{MODELS}{version.name}/{version.number}"
-        found = Path(download_artifacts(uri, dst_path=str(folder)))
-        return next(iter(sorted(found.rglob("*.safetensors"))), None)
+        where, uri = f"{version.name} version {version.number}", _uri(version)
+        files = sorted(_files(uri))
+        foreign = [name for name in files if not WRITTEN.fullmatch(name)]
+        if foreign:
+            raise RegistryError(
+                f"{where} holds {foreign[0]}, which acme never writes and which may run code: "
+                "it is not opened. Delete the version"
+            )
+        states = [name for name in files if name.endswith(".safetensors")]
+        if len(states) != 1:
+            raise RegistryError(
+                f"{where} holds {len(states)} safetensors states, not one: it is not opened. "
+                "Delete the version, and register models by acme run"
+            )
+        found = Path(download_artifacts(f"{uri}/{states[0]}", dst_path=str(folder)))
+        if sha256_of(found) != version.sha256:
+            raise RegistryError(
+                f"{where}: {states[0]} is not the file that was registered (its tag sha256 is "
+                "another): it is not opened. Delete the version, or roll back"
+            )
+        return found
 
     def promote(self, challenger: Version, reason: str) -> None:
         """The challenger becomes champion; the version remembers whom it replaced."""
@@ -275,12 +304,19 @@ class Registry:
         self.client.finalize_logged_model(number, LoggedModelStatus.READY)
 
 
+def save(module: nn.Module, example: Tensor, folder: Path) -> Path:
+    """A model as MLflow's own in a folder, to be served from there; see :class:`Entry`."""
+    import mlflow.pytorch
+
+    mlflow.pytorch.save_model(module, str(folder), **_form(module, example))
+    return folder
+
+
 def _save(model: LoggedModel, entry: Entry, folder: Path) -> None:
     """What :func:`mlflow.pytorch.log_model` uploads."""
     import mlflow.pytorch
-    from mlflow.models import Model, infer_signature
+    from mlflow.models import Model
 
-    example = entry.example.numpy()
     mlflow.pytorch.save_model(
         entry.module,
         str(folder),
@@ -290,12 +326,37 @@ def _save(model: LoggedModel, entry: Entry, folder: Path) -> None:
             run_id=entry.run_id,
             model_id=model.model_id,
         ),
-        signature=infer_signature(example, entry.module(entry.example).detach().numpy()),
-        input_example=example,
-        pip_requirements=["torch"],
         extra_files=[str(file) for file in entry.files],
-        serialization_format="pt2",
+        **_form(entry.module, entry.example),
     )
+
+
+def _form(module: nn.Module, example: Tensor) -> dict[str, Any]:
+    """How a model is written: as a program of torch.export, which takes any number of inputs."""
+    from mlflow.models import infer_signature
+
+    inputs = example.numpy()
+    return {
+        "signature": infer_signature(inputs, module(example).detach().numpy()),
+        "input_example": inputs,
+        "pip_requirements": ["torch"],
+        "serialization_format": "pt2",
+    }
+
+
+def _uri(version: Version) -> str:
+    return f"{MODELS}{version.name}/{version.number}"
+
+
+def _files(uri: str, below: str = "") -> Iterator[str]:
+    """The names of all files of a version, from its folder on."""
+    from mlflow.artifacts import list_artifacts
+
+    for found in list_artifacts(f"{uri}/{below}" if below else uri):
+        if found.is_dir:
+            yield from _files(uri, found.path)
+        else:
+            yield found.path
 
 
 def _as_version(found: Any) -> Version:

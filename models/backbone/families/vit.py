@@ -6,13 +6,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Interval
 from torch import Tensor, nn
 
-from models.backbone.family import Backbone, BackboneConfig, Family, classifier
+from models.backbone.family import Backbone, BackboneConfig, Family, Size, classifier
 from models.backbone.units import Unit
 
 
@@ -20,12 +21,12 @@ from models.backbone.units import Unit
 class ViTConfig(BackboneConfig):
     """Of a ViT; ``pre_norm`` is a norm before the first layer (then patches have no bias)."""
 
-    image_size: int
-    patch_size: int
-    channels: int
+    image_size: Size
+    patch_size: Size
+    channels: Size
     qkv_bias: bool = True
     pre_norm: bool = False
-    norm_eps: float = 1e-6
+    norm_eps: Annotated[float, Interval(ge=0, le=1)] = 1e-6
 
     family: ClassVar[str] = "vit"
 

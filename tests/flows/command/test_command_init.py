@@ -20,9 +20,8 @@ from models.backbone.elastic import kept, variant_config
 from models.backbone.families.from_timm import config_of
 from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
-from tasks.data.modality import ImageInfo
 from tasks.experiments.second import write_digits
-from tasks.run.errors import AcmeError, RegistryError, SettingsError
+from tasks.run.errors import AcmeError, SettingsError
 from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings, load
 from tasks.setup.defaults import Wishes, reference_config
@@ -195,40 +194,3 @@ def test_a_wheel_holds_all_code_and_the_shipped_settings(tmp_path: Path) -> None
         ["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert set(listed.stdout.split()) <= held
-
-
-def test_a_registered_model_is_the_reference(here: Path) -> None:
-    """A whole timm ViT that somebody logged; an alias that moves is another input."""
-    import mlflow.pytorch
-
-    from tasks.cloud.reference import reference_model
-    from tasks.cloud.registered import bring
-    from tasks.tracking.registry import Registry
-
-    registry = Registry(here)
-    info = ImageInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
-    spec = load(Path(cli.__file__).parents[2] / "params.yaml").backbone.reference
-    refs = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        vit = timm.models.VisionTransformer(8, 2, 1, 5, embed_dim=16, depth=2, num_heads=2)
-        with mlflow.start_run():
-            mlflow.pytorch.log_model(
-                vit,
-                name="model",
-                registered_model_name="my-vit",
-                serialization_format="pickle",
-                pip_requirements=["torch"],
-            )
-        registry.client.set_registered_model_alias("my-vit", "best", str(seed))
-        refs.append(bring.fn("models:/my-vit@best", here))
-        loaded = reference_model(spec, info, 0, refs[-1])
-        assert torch.equal(loaded.blocks[0].attn.qkv.weight, vit.blocks[0].attn.qkv.weight)
-        assert loaded.head.out_features == 3
-    assert refs[0].sha256 != refs[1].sha256
-    assert bring.fn("models:/my-vit/2", here) == refs[1]
-    with pytest.raises(SettingsError, match="takes 1 x 8 x 8 pixels"):
-        reference_model(spec, ImageInfo("test", ("a",), 28, 1, (0.5,), (0.5,)), 0, refs[0])
-    for uri in ("models:/my-vit@worst", "models:/my-vit/9", "models:/yours@best"):
-        with pytest.raises(RegistryError, match=uri.split("/")[1]):
-            bring.fn(uri, here)

@@ -8,16 +8,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from tasks.data.modality import ImageInfo, to_json
+from tasks.delivery.shipped import load_shipped
 from tasks.run.errors import RegistryError
-from tasks.run.files import write_json
+from tasks.run.files import sha256_of, write_json
 from tasks.run.store import encode
 from tasks.run.written import write_sums
 from tasks.settings.case import Case
 from tasks.tracking.promotion import Owner, Standing, any_known, judge, promote
 from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Entry, Registry, Version
+from tests.constant import constant
 
 standings = st.builds(
     Standing, st.just("1"), st.integers(1, 1000), st.floats(0, 1, allow_nan=False)
@@ -49,17 +50,6 @@ def test_the_reason_has_both_numbers() -> None:
     assert judge(worse, Standing("1", 11, 1.0), 10)[0]
 
 
-class Constant(nn.Module):
-    """Answers one class, whatever it is shown."""
-
-    def __init__(self, label: int) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.nn.functional.one_hot(torch.tensor(label), 3).float())
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.logits + 0 * pixels.flatten(1).sum(1, keepdim=True)
-
-
 @pytest.fixture
 def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Owner:
     """A device whose validation split has class 1 in three of four samples."""
@@ -72,20 +62,20 @@ def owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Owner:
     info = ImageInfo("test", ("a", "b", "c"), 2, 1, (0.5,), (0.5,))
     write_json(tmp_path / "artifacts/partition/data.json", to_json(info))
     write_sums(tmp_path / "artifacts/partition")
-    return Owner("acme-device-00", "device-00", 3)
+    return Owner("acme-device-00", "device-00", constant(tmp_path, 0).parameters)
 
 
 def register(root: Path, label: int) -> Version:
     registry = Registry(root)
-    run = registry.client.create_run(experiment_id(registry)).info.run_id
+    model = constant(root, label)
     entry = Entry(
-        module=Constant(label),
+        module=load_shipped(model.file),
         example=torch.zeros(2, 1, 2, 2),
-        run_id=run,
-        sha256=f"state of {label}",
+        run_id=registry.client.create_run(experiment_id(registry)).info.run_id,
+        sha256=sha256_of(model.file),
         tags={"device": "device-00"},
         card="A card",
-        files=[],
+        files=[model.file],
         metrics={"val_accuracy": 0.5},
     )
     return registry.register("acme-device-00", entry)
@@ -146,6 +136,8 @@ def test_a_version_comes_in_as_challenger_and_goes_and_comes_back(
 
 def test_force_keeps_the_limit(tmp_path: Path, owner: Owner) -> None:
     register(tmp_path, 1)
-    decision = promote.fn(Case(tmp_path), Owner(owner.model, owner.samples, 2), force=True)
+    decision = promote.fn(
+        Case(tmp_path), Owner(owner.model, owner.samples, owner.storage_limit - 1), force=True
+    )
     assert decision is not None
     assert not decision.promoted
