@@ -104,7 +104,8 @@ def cluster_backbone(job: Job, cluster: Cluster, elastic: Ref, variants: list[Va
     names, edge = [device.name for device in cluster.devices], cluster.edge
     owns = [Own(edge, device.name, device.id) for device in cluster.devices]
     link = Link(edge, LocalCarrier(job, owns))
-    attributes = link.ask_all(names, "attributes", {}, Key(edge)).of("device_attributes")
+    answers = link.ask_all(names, "attributes", {}, Key(), quorum=job.settings.refinement.quorum)
+    attributes = answers.of("device_attributes")
     statistics = run_step(send_statistics, edge, attributes)
     rules, seed = job.settings.matching, job.settings.seed
     found = run_step(match, elastic, variants, statistics, rules, seed)

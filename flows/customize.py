@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -22,8 +21,8 @@ from tasks.edge import header
 from tasks.edge.kept import kinds
 from tasks.edge.mixing import compare, mix
 from tasks.links.asking import Answers, Key, Link
-from tasks.links.link import Message, receive
-from tasks.links.records import Coarse, Mixing, Search
+from tasks.links.link import Message, leave_out
+from tasks.links.records import Coarse, Mixing, Search, Sent
 from tasks.report.outputs import Customized, publish_customization, read_cut
 from tasks.run.log import LOG
 from tasks.run.step import run_step, run_steps
@@ -59,7 +58,7 @@ def customize_cluster(job: Job, cluster: Cluster, cut: Ref) -> Customized:
     """Coarse header at the edge from the cluster's backbone, then T rounds between the edge and its
     devices."""
     carrier = LocalCarrier(job, owned(job, cluster))
-    link = Link(cluster.edge, carrier)
+    link = Link(cluster.edge, carrier, header.fits(job.world.info))
     found = search_at_edge(job, cluster, cut, link)
     mixing = refine_on_devices(job, found, link)
     rounds = tuple(tuple(states) for states in carrier.rounds.values())
@@ -101,7 +100,8 @@ def search_at_edge(job: Job, cluster: Cluster, cut: Ref, link: Link) -> Found:
             recipe.public_features,
             machine,
         )
-    consented = link.ask_all(devices, "share", {}, Key(name)).of("shared_samples")
+    quorum = job.settings.refinement.quorum
+    consented = link.ask_all(devices, "share", {}, Key(), quorum=quorum).of(header.SHARED)
     own = header.Consented(tuple(consented), info)
     shared = run_step(header.embed_shared, name, backbone, own, machine)
     material = header.Material(name, backbone, public, shared, cluster.storage_limit)
@@ -119,21 +119,22 @@ def refine_on_devices(job: Job, found: Found, link: Link) -> Mixing:
     whom."""
     calls = [(found.coarse, device, found.shared, found.public) for device in found.devices]
     models = {m.receiver: m for m in run_steps(header.send_model, calls)}
-    adopted = link.ask_all(found.devices, "adopt", models, Key(link.edge))
-    recipe = job.settings.refinement
-    sketches = sketched(recipe, link, found.devices)
-    likeness = recipe.part(Likeness)
-    mixing = run_step(compare, link.edge, found.devices, sketches, likeness)
-    circle = Circle(found.devices, mixing, models[found.devices[0]], adopted)
+    recipe, model = job.settings.refinement, models[found.devices[0]]
+    key = Key(model.sha256)
+    adopted = link.ask_all(found.devices, "adopt", models, key, quorum=recipe.quorum)
+    devices = tuple(adopted.messages)
+    sketches = sketched(recipe, link, devices, key)
+    mixing = run_step(compare, link.edge, devices, sketches, recipe.part(Likeness))
+    circle = Circle(devices, mixing, model, adopted)
     refine(recipe, link, circle)
     return mixing
 
 
-def sketched(recipe: Refinement, link: Link, devices: Sequence[str]) -> list[Message]:
+def sketched(recipe: Refinement, link: Link, devices: Sequence[str], key: Key) -> list[Message]:
     """The devices' sketches, where what they exchange is mixed at all."""
     if EXCHANGES[recipe.exchange].up is None:
         return []
-    key, limits = Key(link.edge), (recipe.deadline_s, recipe.quorum)
+    limits = (recipe.deadline_s, recipe.quorum)
     return link.ask_all(devices, "sketch", {}, key, *limits).of("feature_sketch")
 
 
@@ -156,18 +157,17 @@ def refine(recipe: Refinement, link: Link, circle: Circle) -> None:
     of a round is named."""
     before = scores_of(circle.adopted)
     for t in range(1, recipe.rounds + 1):
-        key, limits = Key(link.edge, t), (recipe.deadline_s, recipe.quorum)
+        key, limits = Key(circle.model.sha256, t), (recipe.deadline_s, recipe.quorum)
         trained = link.ask_all(circle.devices, "train", {}, key, *limits)
-        sent = [m for messages in trained.messages.values() for m in messages]
-        sent += circle.kept.get(t, ())
-        mixed = run_step(mix, t, sent, circle.mixing, recipe.exchange, circle.model, recipe.quorum)
+        fresh = tuple(m for messages in trained.messages.values() for m in messages)
+        sent = Sent(t, fresh, tuple(circle.kept.get(t, ())))
+        mixed = run_step(mix, sent, circle.mixing, recipe.exchange, circle.model, recipe.quorum)
+        for device, reason in mixed.left_out.items():
+            if device not in trained.failed:
+                leave_out(link.edge, device, reason, t)
         bodies = {message.receiver: message for message in mixed.messages}
         present = [device for device in circle.devices if device in trained.messages]
         pruned = link.ask_all(present, "prune", bodies, key, *limits)
-        for device, reason in {**mixed.left_out, **trained.failed, **pruned.failed}.items():
-            words = f"{link.edge}, round {t}: {device} is left out: {reason}"
-            print(words, file=sys.stderr)
-            LOG.warning(words)
         after = {**before, **scores_of(pruned)}
         LOG.info(
             "%s, round %d: validation accuracy %s",
@@ -183,5 +183,4 @@ def refine(recipe: Refinement, link: Link, circle: Circle) -> None:
 
 def scores_of(answers: Answers) -> dict[str, tuple[float, float]]:
     """How well the devices say that they do on their validation splits: the larger, the better."""
-    said = {m.sender: receive(m)[1] for m in answers.of("metrics")}
-    return {device: (v["val_accuracy"], -v["val_loss"]) for device, v in said.items()}
+    return {device: (v["val_accuracy"], -v["val_loss"]) for device, v in answers.said.items()}

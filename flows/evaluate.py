@@ -15,6 +15,7 @@ from flows.job import Job
 from flows.shown import show_table
 from tasks.data.samples import read_content_id
 from tasks.links.ledger import totals
+from tasks.links.link import leave_out
 from tasks.report import evaluation
 from tasks.report.columns import table
 from tasks.report.outputs import (
@@ -128,7 +129,7 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
 
 
 def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
-    """Every device's row, in the fleet's order."""
+    """Every device's row, in the fleet's order. One that received no model is left out by name."""
     settings, world, rounds, rows = job.settings, job.world, read_rounds(case.customize), []
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
     for cluster, match, search in zip(settings.fleet, matches, searches, strict=True):
@@ -136,6 +137,9 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
         backbone = read_backbone(case.customize, cluster.edge)
         for device in cluster.devices:
             of_device = [r for r in rounds if r.device == device.name]
+            if not of_device:
+                leave_out(cluster.edge, device.name, "it received no model in the customization")
+                continue
             rows.append(
                 run_step(
                     evaluation.score_device,

@@ -25,7 +25,7 @@ from tasks.edge.kept import kept_for
 from tasks.edge.mixing import compare
 from tasks.links.asking import Key, Link
 from tasks.links.ledger import LEDGER, write_ledger
-from tasks.links.link import Message
+from tasks.links.link import Message, leave_out
 from tasks.links.records import State
 from tasks.report import evaluation
 from tasks.report.outputs import (
@@ -35,7 +35,7 @@ from tasks.report.outputs import (
     read_searches,
     read_trained_on,
 )
-from tasks.run.errors import AcmeError, RegistryError
+from tasks.run.errors import AcmeError, ArtifactError, LinkError, RegistryError, StageError
 from tasks.run.log import LOG
 from tasks.run.step import run_step
 from tasks.run.written import keep_written, rewriting
@@ -116,17 +116,29 @@ def refine_devices(
         params: the settings file.
         promotion: decide on the challengers; else they wait for ``acme promote``.
         case: of cases/; none: the project's own.
+
+    Raises:
+        StageError: devices could not be refined; the others were.
     """
     settings, decisions, here = checked(params), [], Case.here()
+    failed: dict[str, AcmeError] = {}
     job = Job.of(here, settings)
     names = [device_name(settings, device) for device in devices]
     for at, cluster in enumerate(settings.fleet):
         for device in (d for d in cluster.devices if d.name in names):
-            refine_one(here, job, at, device)
+            try:
+                refine_one(here, job, at, device)
+            except (LinkError, ArtifactError) as error:  # of one device, or of what is kept of it
+                failed[device.name] = error
+                leave_out(cluster.edge, device.name, error)
+                continue
             owner = owner_of(here, device)
             decisions.append(run_step(promote, here, owner) if promotion else None)
     made = [decision for decision in decisions if decision is not None]
     tell_held(made)
+    if failed:
+        words = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise StageError(f"not refined: {words}")
     return made
 
 
@@ -201,8 +213,9 @@ def refined_rounds(
     own = Own(edge, name, device.id, job.world.samples[name], model=kept.model)
     carrier = LocalCarrier(job, [own])
     link = Link(edge, carrier)
-    adopted = link.ask_all([name], "adopt", {}, Key(edge))
-    sketches = [*sketched(recipe, link, [name]), *kept.sketches]
+    key = Key(kept.model.sha256)
+    adopted = link.ask_all([name], "adopt", {}, key)
+    sketches = [*sketched(recipe, link, [name], key), *kept.sketches]
     members = (name, *(sketch.sender for sketch in kept.sketches))
     mixing = run_step(compare, edge, members, sketches, recipe.part(Likeness))
     refine(recipe, link, Circle([name], mixing, kept.model, adopted, kept.sent))

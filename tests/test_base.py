@@ -132,7 +132,7 @@ own = features.adopt(own, model, info, machine).own
 turn, steps = rounds.Turn("north", 1, "importance", 0), LocalSteps(3, LocalTraining(8, 0.01, 0.01))
 [trained] = rounds.train([own], turn, steps, machine)
 [said] = trained.messages
-back = send("mixed_importance", Route("north", "device-00", 1), receive(said)[0])
+back = send("mixed_importance", Route("north", "device-00", 1, said.run), receive(said)[0])
 [pruned] = rounds.prune([trained.own], [back], turn, Pruning(0.2, 1), steps, machine)
 state = pruned.own.adopted[2]
 assert 0 < state.neurons < state.neurons_received

@@ -73,7 +73,7 @@ def test_no_pickle_crosses_a_link_or_a_store() -> None:
 
 
 def test_nothing_is_loaded_that_runs_code() -> None:
-    """Loaders that unpickle or import what a file names; see docs/operations.md, what is trusted."""
+    """No loader that unpickles, or imports what a file names (docs/operations.md says why)."""
     runs_code = re.compile(
         r"pickle\.loads?\b|joblib|\btorch\.(?:jit\.|hub\.)?load\(|\bexport\.load\(|\.load_model\("
         r"|allow_pickle=True|weights_only=False|(?:unsafe|full)_load|typ=.unsafe|\b(?:eval|exec)\("

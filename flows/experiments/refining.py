@@ -122,7 +122,7 @@ def rounds(start: Start, carrier: LocalCarrier) -> list[State]:
     mixing = run_step(refining.mixing, c, sketches, recipe.part(Likeness))
     adopted = {answer.own.device: answer.messages for answer in start.adopted}
     model, _, _ = start.adopted[0].own.adopted
-    circle = Circle(c.devices, mixing, model, Answers(adopted, {}), all_rounds=True)
+    circle = Circle(c.devices, mixing, model, Answers.read(adopted), all_rounds=True)
     refine(recipe, Link(EDGE, carrier), circle)
     return [states[-1] for states in carrier.rounds.values()]
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from models.refinement.similarity import Matrix
 
+SUM_TOLERANCE = 1e-2  # a set is shares (Eq. 18): one that is larger would outweigh all others
+
 
 def row_weights(similar: Matrix, temperature: float = 1.0) -> Matrix:
     """Eq. 20: W_bar = sqrt(W * W^T) element-wise, then a softmax of each row.
@@ -58,4 +60,6 @@ def check_set(values: NDArray[np.floating], neurons: int) -> str | None:
         return "has negative values"
     if neurons and not values.any():
         return "is all zero"
+    if neurons and abs(values.sum() - 1) > SUM_TOLERANCE:
+        return f"sums to {values.sum():.3g}, not to 1"
     return None

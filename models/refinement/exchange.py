@@ -6,6 +6,7 @@ device does with what comes back. Pruning is a step apart: an exchange may say b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,13 +21,30 @@ Body = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class TensorSchema:
-    """What one tensor of a message may be: dtype, number of dimensions, and most values. One that
-    is optional may be missing."""
+    """What one tensor of a message may be: dtype, number of dimensions, most values, and the range
+    that they lie in (always a finite one). One that is optional may be missing."""
 
     dtype: torch.dtype
     dims: int
     most: int
     optional: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+
+    def wrong(self, tensor: Tensor) -> str | None:
+        """Why a tensor is none of these, if it is not."""
+        if tensor.dtype != self.dtype or tensor.dim() != self.dims:
+            return (
+                f"is {tensor.dtype} with {tensor.dim()} dimensions, declared {self.dtype} with "
+                f"{self.dims}"
+            )
+        if max(tensor.numel(), *tensor.shape) > self.most:
+            return f"has {tensor.numel():,} values, most {self.most:,}"
+        if tensor.dtype.is_floating_point and not tensor.isfinite().all():
+            return "has values that are not finite"
+        if tensor.numel() and not (self.low <= tensor.min() and tensor.max() <= self.high):
+            return f"has values outside {self.low:g} to {self.high:g}"
+        return None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def _nobody(bodies: Sequence[Body], weights: Matrix) -> list[Body]:
     return []
 
 
-SET = {"importance": TensorSchema(torch.float32, 1, 1 << 17)}
+SET = {"importance": TensorSchema(torch.float32, 1, 1 << 17, low=0, high=1)}
 IMPORTANCE = Exchange(
     up=Parcel("importance_set", SET),
     down=Parcel("mixed_importance", SET),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.choices import chosen
 from models.refinement.aggregation import row_weights
@@ -20,6 +21,8 @@ from models.refinement.similarity import (
     similarity,
     wasserstein,
 )
+
+PROPORTION = 4
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,23 @@ def mixing_weights(recipe: Likeness, samples: Sequence[Samples]) -> tuple[Matrix
     matrix = distances(samples, mixer.distance)
     used = debiased(samples, mixer.distance) if recipe.debias else matrix
     return matrix, mixer.weigh(used, recipe.temperature)
+
+
+def out_of_proportion(recipe: Likeness, samples: Sequence[Samples], matrix: Matrix) -> list[int]:
+    """Which of three or more samples are no measure for the others: a sample's halves, or it and
+    its nearest peer, are :data:`PROPORTION` times farther apart than at the median, or closer.
+
+    Args:
+        matrix: the distances of the samples by :func:`mixing_weights`.
+    """
+    if len(samples) < 3:
+        return []
+    distance = MIXERS[recipe.method].distance
+    halves = np.array([distance(s[0::2], s[1::2]) for s in samples])
+    nearest = np.min(matrix + np.diag(np.full(len(matrix), np.inf)), axis=1)
+    return sorted({i for found in (halves, nearest) for i in _odd(found)})
+
+
+def _odd(values: NDArray[np.float64]) -> Iterable[int]:
+    middle = np.median(values)
+    return np.flatnonzero((values > PROPORTION * middle) | (values * PROPORTION < middle)).tolist()

@@ -26,7 +26,7 @@ def match(
     Raises:
         NothingFitsError: no variant leaves room for the header budget within the cluster's limit.
     """
-    _, values = receive(statistics)
+    _, values = receive(statistics, "cluster_statistics")
     devices = [
         DeviceProfile(watt, latency_s)
         for watt, latency_s in zip(

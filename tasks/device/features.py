@@ -21,6 +21,8 @@ from tasks.links.link import Message, Route, receive, send
 from tasks.run.compute import Machine
 from tasks.run.store import put_tensors, read_tensors
 
+MODEL = "customized_model"
+
 
 def share(own: Own, info: DataInfo) -> Answer:
     """The samples that the device's owner agreed to share go up, if there are any; train before
@@ -31,7 +33,7 @@ def share(own: Own, info: DataInfo) -> Answer:
         return Answer(own, ())
     message = send(
         "shared_samples",
-        Route(own.device, own.edge),
+        own.up(),
         {
             info.raw: tensors[f"train_{info.raw}"][index],
             "labels": tensors["train_labels"][index].to(torch.int16),
@@ -44,7 +46,7 @@ def share(own: Own, info: DataInfo) -> Answer:
 def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
     """The model is received: features of the train and val splits under its frozen backbone are
     computed once, and its header is scored as it came (round 0)."""
-    state, values = receive(model)
+    state, values = receive(model, MODEL, Route(own.edge, own.device))
     backbone = config_from(values["config"]["backbone"])
     vit = restore_backbone(backbone, _part(state, "backbone")).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
@@ -61,11 +63,11 @@ def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
 def sketch(own: Own, samples: int, seed: int) -> Answer:
     """A few standardised [CLS] features of train samples go up, in half precision (Eq. 19)."""
     model, features, _ = own.adopted
-    state, _ = receive(model)
+    state, _ = receive(model, MODEL, Route(own.edge, own.device))
     tokens = read_tensors(features)[0]["train_features"][:, 0, 0]
     chosen = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))[:samples]
     values = (tokens[chosen] - state["scale.mean"]) / state["scale.std"]
-    message = send("feature_sketch", Route(own.device, own.edge), {"features": values.half()})
+    message = send("feature_sketch", own.up(), {"features": values.half()})
     return Answer(own, (message,))
 
 

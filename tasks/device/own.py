@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.links.link import Message
+from tasks.links.link import Message, Route
 from tasks.links.records import State
 from tasks.run.store import Ref
 
@@ -29,6 +29,15 @@ class Own:
         if self.samples is None:
             raise ValueError(f"{self.device} has no samples")
         return self.samples
+
+    @property
+    def run(self) -> str:
+        """What its messages belong to: see :class:`tasks.links.link.Route`."""
+        return self.model.sha256 if self.model else ""
+
+    def up(self, round: int = 0) -> Route:
+        """The way to its edge."""
+        return Route(self.device, self.edge, round, self.run)
 
     @property
     def adopted(self) -> tuple[Message, Ref, State]:

@@ -56,9 +56,8 @@ def train(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machine) -> l
     for own, (header, config), importance in zip(owns, loaded, sets, strict=True):
         state = scored(own.device, turn.round, header, config, own.adopted[1])
         state = replace(state, importance=put_tensors("importance", {"importance": importance}))
-        route = Route(own.device, own.edge, turn.round)
         body = exchange.prepare(DeviceState(header, importance))
-        sent = (send(exchange.up.kind, route, body),) if exchange.up else ()
+        sent = (send(exchange.up.kind, own.up(turn.round), body),) if exchange.up else ()
         answers.append(Answer(replace(own, state=state), sent))
     return answers
 
@@ -92,8 +91,11 @@ def _pruned(own: Own, body: Message | None, turn: Turn, amount: Pruning) -> Ref:
         raise ValueError(f"{own.device} has no importance set in round {turn.round}")
     header, config = load_header(state.header)
     importance = read_tensors(state.importance)[0]["importance"]
-    received = receive(body)[0] if body else None
-    after = EXCHANGES[turn.exchange].apply(DeviceState(header, importance), received)
+    exchange, received = EXCHANGES[turn.exchange], None
+    if body and exchange.down:
+        route = Route(own.edge, own.device, turn.round, own.run)
+        received = receive(body, exchange.down.kind, route)[0]
+    after = exchange.apply(DeviceState(header, importance), received)
     if after.ranking is not None:
         pruning.prune(after.header, after.ranking.numpy(), amount)
     return put_tensors("header", state_of(after.header), config.to_dict())

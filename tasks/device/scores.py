@@ -9,7 +9,7 @@ from models.header.config import HeaderConfig
 from models.refinement import pruning
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks.device.own import Own
-from tasks.links.link import Message, Route, send
+from tasks.links.link import Message, send
 from tasks.links.records import State
 from tasks.run.store import Ref, put_tensors, read_tensors
 
@@ -41,7 +41,7 @@ def metrics(own: Own) -> Message:
         "val_accuracy": state.val_accuracy,
         "parameters": state.parameters,
     }
-    return send("metrics", Route(own.device, own.edge, state.round), values=values)
+    return send("metrics", own.up(state.round), values=values)
 
 
 def split_of(features: Ref, split: str) -> DeviceData:

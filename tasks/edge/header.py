@@ -6,6 +6,7 @@ sets and scalar metrics. It never reads a device's own files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
@@ -23,12 +24,16 @@ from models.header.search import EdgeSearch, SampledHeader, TrainedHeader, evalu
 from models.header.space import describe
 from models.header.split import Split
 from tasks.data.modality import DataInfo
-from tasks.links.link import Message, Route, receive, send
+from tasks.links.asking import Fits
+from tasks.links.ends import CLOUD
+from tasks.links.link import Message, Route, each_readable, receive, send
 from tasks.links.records import Coarse, Header, Search
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
 from tasks.run.progress import progress
 from tasks.run.store import Ref, put_tensors, read_tensors
+
+SHARED = "shared_samples"
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def embed_shared(edge: str, backbone: Message, consented: Consented, machine: Ma
     vit = _backbone(backbone).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     for split in ("train", "val"):
-        images, labels = _samples(consented, split)
+        images, labels = _samples(edge, consented, split)
         tensors |= Split.of(extract(vit, images), labels).named(f"{split}_")
     return put_tensors("features", tensors)
 
@@ -67,10 +72,12 @@ def search_header(material: Material, recipe: HeaderSearch, seed: int, machine: 
     """The header that suits the backbone (Sec. III-C), within what the smallest device has left."""
     machine.prepare()
     edge = material.edge
-    state, values = receive(material.backbone)
+    state, values = receive(material.backbone, "backbone", Route(CLOUD, edge))
     config = config_from(values["config"])
     own = read_tensors(material.shared)[0]
-    extra = receive(material.public)[0] if material.public else {}
+    extra: dict[str, Tensor] = {}
+    if material.public:
+        extra, _ = receive(material.public, "public_features", Route(CLOUD, edge))
     budget = material.storage_limit - backbone_parameters(config)
     cls_head = (state["head.weight"], state["head.bias"])
     search = EdgeSearch(HeaderConfig.linear(config, recipe), recipe, budget, cls_head, seed)
@@ -103,7 +110,7 @@ def settle(
     to choose by) trained together on the shared train samples as the paper has it. The joint result
     is kept if it is not worse on the shared validation samples."""
     place, winner = machine.prepare(), search.headers[search.winner]
-    state, values = receive(backbone)
+    state, values = receive(backbone, "backbone", Route(CLOUD, search.edge))
     frozen = Coarse(
         search.edge,
         put_tensors("backbone", state, values["config"]),
@@ -111,7 +118,7 @@ def settle(
     )
     if recipe.unfreeze_steps == 0:
         return frozen
-    images = {split: _samples(consented, split) for split in ("train", "val")}
+    images = {split: _samples(search.edge, consented, split) for split in ("train", "val")}
     if not all(len(labels) for _, labels in images.values()):
         return frozen
     vit = _backbone(backbone).to(place)
@@ -155,17 +162,33 @@ def send_model(coarse: Coarse, device: str, shared: Ref, public: Message | None 
 
 
 def _backbone(message: Message) -> Backbone:
-    state, values = receive(message)
+    state, values = receive(message, "backbone", Route(CLOUD, message.receiver))
     return restore(config_from(values["config"]), state)
 
 
-def _samples(consented: Consented, split: str) -> tuple[Tensor, Tensor]:
+def fits(info: DataInfo) -> Fits:
+    """Why the edge cannot use shared samples: of another shape, or of no class that there is."""
+    shape, classes = tuple(info.example(1).shape[1:]), len(info.classes)
+
+    def check(kind: str, tensors: Mapping[str, Tensor]) -> str | None:
+        if kind != SHARED:
+            return None
+        found, labels = tuple(tensors[info.raw].shape[1:]), tensors["labels"]
+        if found != shape:
+            return f"has samples of {found}, expected {shape}"
+        if len(labels) and int(labels.max()) >= classes:
+            return f"has label {int(labels.max())}; the classes are 0 to {classes - 1}"
+        return None
+
+    return check
+
+
+def _samples(edge: str, consented: Consented, split: str) -> tuple[Tensor, Tensor]:
     """All consented samples of a split, of which there may be none: standardised images and
     labels."""
     info = consented.info
     images, labels = [info.example(0)], [torch.empty(0, dtype=torch.int64)]
-    for message in consented.messages:
-        tensors, values = receive(message)
+    for _, (tensors, values) in each_readable(consented.messages, SHARED, edge):
         cut = values["train_count"]
         part = slice(None, cut) if split == "train" else slice(cut, None)
         images.append(info.inputs(tensors[info.raw][part]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
 
@@ -13,10 +12,11 @@ from models.header.config import HeaderConfig
 from models.refinement import aggregation, similarity
 from models.refinement.exchange import Body
 from models.refinement.exchanges import EXCHANGES
-from models.refinement.mixers import mixing_weights
+from models.refinement.mixers import mixing_weights, out_of_proportion
 from models.refinement.recipe import Likeness
-from tasks.links.link import Message, Route, receive, send
-from tasks.links.records import Mixed, Mixing
+from tasks.edge.kept import MODEL, SKETCH
+from tasks.links.link import Message, Route, each_readable, in_short, leave_out, receive, send
+from tasks.links.records import Mixed, Mixing, Sent
 from tasks.run.cached import cached, retried
 from tasks.run.errors import LinkError
 
@@ -25,30 +25,40 @@ from tasks.run.errors import LinkError
 def compare(edge: str, devices: Sequence[str], sketches: list[Message], recipe: Likeness) -> Mixing:
     """Similarity of the devices' data (Eq. 19) and who listens to whom (Eq. 20).
 
-    A device whose sketch is malformed or missing listens to itself alone, and nobody to it.
+    A device whose sketch is malformed or missing listens to itself alone, and nobody to it. So does
+    one whose sketch is out of proportion to the others': distances are scaled by their mean, so
+    that it would change what the others are to each other.
     """
-    samples = {}
-    for sketch in sketches:
-        with suppress(LinkError):  # a malformed one is as none
-            samples[sketch.sender] = receive(sketch)[0]["features"].float().numpy()
+    samples = {
+        message.sender: tensors["features"].float().numpy()
+        for message, (tensors, _) in each_readable(sketches, SKETCH, edge)
+        if message.sender in devices
+    }
     width = statistics.mode(sample.shape[-1] for sample in samples.values()) if samples else 0
-    usable = [
-        i
-        for i, device in enumerate(devices)
-        if device in samples and similarity.check_sample(samples[device], width) is None
-    ]
+    usable = []
+    for i, device in enumerate(devices):
+        if device in samples:
+            reason = similarity.check_sample(samples[device], width)
+            if reason is None:
+                usable.append(i)
+            else:
+                leave_out(edge, device, f"its sketch {reason}")
     distances, weights = np.zeros((len(devices),) * 2), np.eye(len(devices))
-    if usable:
-        among = np.ix_(usable, usable)
+    while usable:
         compared = [samples[devices[i]] for i in usable]
-        distances[among], weights[among] = mixing_weights(recipe, compared)
+        among, own = mixing_weights(recipe, compared)
+        odd = out_of_proportion(recipe, compared, among)
+        if not odd:
+            distances[np.ix_(usable, usable)], weights[np.ix_(usable, usable)] = among, own
+            break
+        for i in odd:
+            leave_out(edge, devices[usable[i]], "its sketch is out of proportion to the others'")
+        usable = [at for i, at in enumerate(usable) if i not in odd]
     return Mixing(edge, tuple(devices), _rows(distances), _rows(weights))
 
 
-@retried("{mixing.edge}, round {round}: mix what devices sent")
-def mix(
-    round: int, sent: list[Message], mixing: Mixing, exchange: str, model: Message, quorum: float
-) -> Mixed:
+@retried("{mixing.edge}, round {sent.round}: mix what devices sent")
+def mix(sent: Sent, mixing: Mixing, exchange: str, model: Message, quorum: float) -> Mixed:
     """Eq. 21, or what the exchange has instead, over the devices that sent something well-formed;
     the others are left out and named. ``model`` is what all of them received.
 
@@ -56,27 +66,43 @@ def mix(
         LinkError: fewer devices than the quorum sent something usable.
     """
     how, count = EXCHANGES[exchange], neurons_of(model)
-    if how.down is None:
+    if how.up is None or how.down is None:
         return Mixed((), {})
     usable: dict[str, Body] = {}
     left_out = {device: "sent nothing" for device in mixing.devices}
-    for message in sent:
-        body, reason = _read(message, exchange, count)
-        if body is not None:
-            usable[message.sender] = body
-            left_out.pop(message.sender, None)
-        else:
-            left_out[message.sender] = reason
+    for message in (*sent.fresh, *sent.kept):
+        name = in_short(message.sender)
+        if message.sender in usable:
+            continue  # it has sent its own: this one is in its name, or twice
+        round = message.round if message in sent.kept else sent.round
+        try:
+            if message.sender not in mixing.devices:
+                raise LinkError("is none of the cluster's devices")
+            if round > sent.round:
+                raise LinkError(f"kept of round {round}")
+            route = Route(message.sender, mixing.edge, round, model.sha256)
+            body, _ = receive(message, how.up.kind, route)
+            if reason := how.check(body, count):
+                raise LinkError(reason)
+        except LinkError as error:
+            left_out[name] = str(error)
+            continue
+        usable[message.sender] = body
+        left_out.pop(message.sender, None)
     if len(usable) < quorum * len(mixing.devices):
         raise LinkError(
-            f"{mixing.edge}, round {round}: {len(usable)} of {len(mixing.devices)} devices sent "
-            f"what can be mixed, quorum is {quorum:.0%}. Left out: {left_out}"
+            f"{mixing.edge}, round {sent.round}: {len(usable)} of {len(mixing.devices)} devices "
+            f"sent what can be mixed, quorum is {quorum:.0%}. Left out: {left_out}"
         )
     present = [i for i, device in enumerate(mixing.devices) if device in usable]
     weights = aggregation.restrict(np.array(mixing.weights), present)
     mixed = how.combine([usable[mixing.devices[i]] for i in present], weights)
     messages = tuple(
-        send(how.down.kind, Route(mixing.edge, mixing.devices[i], round), body)
+        send(
+            how.down.kind,
+            Route(mixing.edge, mixing.devices[i], sent.round, model.sha256),
+            body,
+        )
         for i, body in zip(present, mixed, strict=True)
     )
     return Mixed(messages, left_out)
@@ -84,21 +110,11 @@ def mix(
 
 def neurons_of(model: Message) -> int:
     """How many neurons the header has that was sent down."""
-    tensors, values = receive(model)
+    tensors, values = receive(model, MODEL)
     prefix = "header."
     state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     header = restore(HeaderConfig.from_dict(values["config"]["header"]), state)
     return sum(neurons(header).values())
-
-
-def _read(message: Message, exchange: str, neurons: int) -> tuple[Body | None, str]:
-    """What a device sent, or why it cannot be used."""
-    try:
-        body = receive(message)[0]
-        reason = EXCHANGES[exchange].check(body, neurons)
-    except (LinkError, KeyError) as error:
-        return None, str(error)
-    return (body, "") if reason is None else (None, reason)
 
 
 def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:

@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tasks.links.ends import CLOUD
-from tasks.links.link import Message, Route, receive, send
+from tasks.links.link import Message, Route, each_readable, send
 from tasks.run.cached import retried
+from tasks.run.errors import LinkError
 
 
 @retried("{edge}: send statistics")
 def send_statistics(edge: str, attributes: Sequence[Message]) -> Message:
-    """The cluster's statistics go up: min C_n, and G_n and L_n of its devices."""
-    values = [receive(message)[1] for message in attributes]
+    """The cluster's statistics go up: min C_n, and G_n and L_n of its devices.
+
+    Raises:
+        LinkError: no device's attributes can be read.
+    """
+    said = {m.sender: v for m, (_, v) in each_readable(attributes, "device_attributes", edge)}
+    if not said:
+        raise LinkError(f"{edge}: no device's attributes can be read")
     return send(
         "cluster_statistics",
         Route(edge, CLOUD),
         values={
-            "devices": [message.sender for message in attributes],
-            "storage_limit": min(v["storage_limit"] for v in values),
-            "gpu_capacity_watt": [v["gpu_capacity_watt"] for v in values],
-            "base_latency_s": [v["base_latency_s"] for v in values],
+            "devices": list(said),
+            "storage_limit": min(v["storage_limit"] for v in said.values()),
+            "gpu_capacity_watt": [v["gpu_capacity_watt"] for v in said.values()],
+            "base_latency_s": [v["base_latency_s"] for v in said.values()],
         },
     )

@@ -6,20 +6,23 @@ its devices are files of this machine or hosts of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from tasks.links.kinds import questions
-from tasks.links.link import Message, receive
+from tasks.links.link import Content, Message, Route, in_short, leave_out, receive
 from tasks.run.errors import LinkError
 
 
 @dataclass(frozen=True)
 class Key:
-    """What a question belongs to: with device and kind it is answered, and counted, once."""
+    """What a question belongs to: with device and kind it is answered, and counted, once. See
+    :class:`tasks.links.link.Route`."""
 
-    run: str
+    run: str = ""
     round: int = 0
 
 
@@ -35,6 +38,9 @@ class Ask:
 
 Reply = tuple[Message, ...] | str
 """A device's messages, or why there are none."""
+Values = Mapping[str, Any]
+Fits = Callable[[str, Mapping[str, Tensor]], str | None]
+"""A kind and the tensors of a message -> why the edge cannot use them, or None."""
 
 
 class Carrier(Protocol):
@@ -49,10 +55,17 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True)
 class Answers:
-    """Who answered, by name and with what; who did not, and why."""
+    """Who answered, by name and with what, and the values in it; who did not, and why."""
 
     messages: Mapping[str, tuple[Message, ...]]
     failed: Mapping[str, str]
+    said: Mapping[str, Values]
+
+    @classmethod
+    def read(cls, messages: Mapping[str, tuple[Message, ...]]) -> Answers:
+        """What devices answered earlier. Raises LinkError if one cannot be read."""
+        said = {device: _values([receive(m) for m in sent]) for device, sent in messages.items()}
+        return cls(messages, {}, said)
 
     def of(self, kind: str) -> list[Message]:
         """All messages of a kind, in the order of the devices."""
@@ -62,10 +75,11 @@ class Answers:
 class Link:
     """An edge's link to its devices. ``sent`` are all messages that went over it, each once."""
 
-    def __init__(self, edge: str, carrier: Carrier) -> None:
-        self.edge, self.carrier = edge, carrier
+    def __init__(self, edge: str, carrier: Carrier, fits: Fits | None = None) -> None:
+        """``fits`` says why the edge cannot use what is otherwise well-formed, or None."""
+        self.edge, self.carrier, self.fits = edge, carrier, fits
         self.sent: list[Message] = []
-        self._answered: dict[tuple[Key, str, str], tuple[Message, ...]] = {}
+        self._answered: dict[tuple[Key, str, str], tuple[tuple[Message, ...], Values]] = {}
 
     def ask_all(
         self,
@@ -79,7 +93,8 @@ class Link:
         """Ask these devices, each with its own of ``bodies`` or without one.
 
         A device that answered the same question of the same key before is not asked again. An
-        answer that holds what was not asked for counts as none.
+        answer that holds what was not asked for, or cannot be read, counts as none; who gave it is
+        named.
 
         Args:
             kind: one of :func:`questions`.
@@ -98,37 +113,47 @@ class Link:
         replies = self.carrier.ask(asks, deadline_s) if asks else []
         failed = {}
         for ask, reply in zip(asks, replies, strict=True):
-            wrong = reply if isinstance(reply, str) else self._wrong(ask, reply)
-            if wrong is not None or isinstance(reply, str):
-                failed[ask.device] = str(wrong)
+            try:
+                sent, said = self._checked(ask, reply)
+            except Exception as error:  # whatever a device does is its own fault
+                failed[ask.device] = in_short(error)
+                leave_out(self.edge, ask.device, error, key.round)
                 continue
-            self._answered[key, ask.device, kind] = reply
-            self.sent += [*([ask.body] if ask.body else []), *reply]
-        found = {d: self._answered.get((key, d, kind)) for d in devices}
-        messages = {device: sent for device, sent in found.items() if sent is not None}
-        if len(messages) < quorum * len(devices):
-            said = "; ".join(f"{device}: {why}" for device, why in failed.items())
+            self._answered[key, ask.device, kind] = sent, said
+            self.sent += [*([ask.body] if ask.body else []), *sent]
+        found = {d: a for d in devices if (a := self._answered.get((key, d, kind))) is not None}
+        if len(found) < quorum * len(devices):
+            why = "; ".join(f"{device}: {why}" for device, why in failed.items())
             raise LinkError(
-                f"{self.edge}, round {key.round}, {kind}: {len(messages)} of {len(devices)} "
-                f"devices answered, quorum is {quorum:.0%}. {said}"
+                f"{self.edge}, round {key.round}, {kind}: {len(found)} of {len(devices)} "
+                f"devices answered, quorum is {quorum:.0%}. {why}"
             )
-        return Answers(messages, failed)
+        messages = {device: sent for device, (sent, _) in found.items()}
+        return Answers(messages, failed, {device: said for device, (_, said) in found.items()})
 
     def _fitting(self, kind: str, body: Message | None) -> Message | None:
         if body is not None and body.kind not in questions()[kind].down:
             raise LinkError(f"{self.edge}: no {body.kind} goes with the question {kind!r}")
         return body
 
-    def _wrong(self, ask: Ask, reply: tuple[Message, ...]) -> str | None:
-        """Why an answer does not count, if it does not."""
+    def _checked(self, ask: Ask, reply: Reply) -> tuple[tuple[Message, ...], Values]:
+        """An answer and the values in it. Raises LinkError if it does not count, and says why."""
+        if isinstance(reply, str):
+            raise LinkError(reply)
+        question, contents, kinds = questions()[ask.kind], [], set[str]()
+        route = Route(ask.device, self.edge, ask.key.round, ask.key.run)
         for message in reply:
-            if message.kind not in questions()[ask.kind].up:
-                return f"answered {ask.kind} with {message.kind}"
-            ends = (message.sender, message.receiver, message.round)
-            if ends != (ask.device, self.edge, ask.key.round):
-                return f"answered for {ends[0]} to {ends[1]}, round {ends[2]}"
-            try:
-                receive(message)
-            except LinkError as error:
-                return str(error)
-        return None
+            if message.kind not in question.up - kinds:
+                raise LinkError(f"answered {ask.kind} with {message.kind}")
+            kinds.add(message.kind)
+            tensors, values = receive(message, message.kind, route)
+            if self.fits and (reason := self.fits(message.kind, tensors)):
+                raise LinkError(f"{message.kind} {reason}")
+            contents.append((tensors, values))
+        if len(kinds) < question.least:
+            raise LinkError(f"answered {ask.kind} with nothing")
+        return reply, _values(contents)
+
+
+def _values(contents: Sequence[Content]) -> Values:
+    return {name: value for _, values in contents for name, value in values.items()}

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 Tier = Literal["cloud", "edge", "device"]
 CLOUD, DEVICE = "cloud", "device-"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""Names are parts of paths and of what people read."""
+
+
+def is_name(name: object) -> bool:
+    """Whether an end may be called so."""
+    return isinstance(name, str) and re.fullmatch(NAME[1:-1], name) is not None
 
 
 def tier_of(name: str) -> Tier:

@@ -1,35 +1,50 @@
 """One way across a tier: :func:`send` checks a message's ends and its content against the declared
-schema of its kind, keeps it as one content and counts its bytes; :func:`receive` reads it back."""
+schema of its kind, keeps it as one content and counts its bytes; :func:`receive` reads it back, as
+what anybody may have written."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
-from collections.abc import Mapping
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from pydantic import ValidationError
 from torch import Tensor
 
 from models.versions import readable
-from tasks.links.ends import tier_of
+from tasks.links.ends import is_name, tier_of
 from tasks.links.kinds import Direction, Kind, declared
-from tasks.run.errors import ArtifactError, LinkError
-from tasks.run.store import Ref, decode, encode, put, read
+from tasks.run.errors import LinkError
+from tasks.run.log import LOG
+from tasks.run.store import Ref, Store, decode, encode, put
+
+Content = tuple[dict[str, Tensor], dict[str, Any]]
+"""A message's tensors and values."""
 
 VERSION = "version"
 """Under this name every message says by which version of its kind it was written."""
 
 
+SHA256 = re.compile("[0-9a-f]{64}")
+LONGEST = 300  # characters of a reason: some of them are a stranger's
+
+
 @dataclass(frozen=True)
 class Route:
-    """Who sends to whom, in which round; 0 is before the first."""
+    """Who sends to whom, in which round (0 is before the first) of which run: the hash of the model
+    that its devices received, or none before."""
 
     sender: str
     receiver: str
     round: int = 0
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,12 @@ class Message:
     round: int
     bytes: int
     sha256: str
+    run: str = ""
+
+    @property
+    def route(self) -> Route:
+        """Its ends, round and run."""
+        return Route(self.sender, self.receiver, self.round, self.run)
 
     @property
     def content(self) -> Ref:
@@ -75,80 +96,160 @@ def send(
         raise LinkError(
             f"{route.sender} -> {route.receiver}: message kind {kind!r} is not declared in KINDS"
         )
-    where = f"{kind} from {route.sender} to {route.receiver}"
-    _check_ends(where, of_kind, route)
-    _check_values(where, of_kind, values or {})
-    _check_tensors(where, of_kind, tensors or {})
-    written = {**(values or {}), VERSION: of_kind.version}
-    payload = encode(tensors, written) if tensors else json.dumps(written, sort_keys=True).encode()
+    tensors, values = tensors or {}, values or {}
+    try:
+        _check_route(of_kind, route)
+        _check_values(of_kind, values)
+        _check_tensors(of_kind, tensors, values)
+        written = {**values, VERSION: of_kind.version}
+        payload = (
+            encode(tensors, written) if tensors else json.dumps(written, sort_keys=True).encode()
+        )
+        if len(payload) > of_kind.most_bytes:
+            raise ValueError(f"{len(payload):,} bytes, most {of_kind.most_bytes:,}")
+    except (ValueError, TypeError) as error:
+        raise LinkError(f"{_called(kind, route)}: {in_short(error)}") from None
     sha256 = put(kind, payload).sha256
     ends = (route.sender, route.receiver)
-    return Message(kind, *ends, of_kind.direction, route.round, len(payload), sha256)
+    return Message(kind, *ends, of_kind.direction, route.round, len(payload), sha256, route.run)
 
 
 def receive(
-    message: Message, kinds: Mapping[str, Kind] | None = None
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a message back: its tensors and its values.
+    message: Message,
+    kind: str | None = None,
+    route: Route | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+) -> Content:
+    """Read a message back: its tensors and its values. All of it may be anybody's.
+
+    Args:
+        kind: the one that is expected; any.
+        route: its ends, round and run, as expected; any that its kind may have.
 
     Raises:
-        LinkError: the content is missing, damaged or not what was sent; it breaks its kind's
-            schema; or it is of a newer version than this reader knows.
+        LinkError: it is not what is expected; its content is missing, damaged, no plain file or not
+            what was sent; it breaks its kind's schema; or it is of a newer version than this reader
+            knows.
     """
-    where = f"{message.kind} from {message.sender} to {message.receiver}"
-    of_kind = (declared() if kinds is None else kinds).get(message.kind)
-    if of_kind is None:
-        raise LinkError(f"{where}: {message.receiver} knows no such kind of message")
+    known = declared() if kinds is None else kinds
     try:
-        payload = read(message.content)
+        if message.kind not in known:
+            raise ValueError(f"{message.receiver} knows no such kind of message")
+        if kind is not None and message.kind != kind:
+            raise ValueError(f"a {kind} is expected")
+        of_kind = known[message.kind]
+        if message.direction != of_kind.direction:
+            raise ValueError(f"goes {message.direction}, declared {of_kind.direction}")
+        _check_route(of_kind, message.route)
+        if route is not None and message.route != route:
+            raise ValueError(
+                f"answered for {message.sender} to {message.receiver}, round {message.round}"
+                f"{'' if message.run == route.run else ', of another run'}"
+            )
+        payload = _payload(message, of_kind.most_bytes)
         tensors, values = ({}, json.loads(payload)) if payload[:1] == b"{" else decode(payload)
         readable("it", values, of_kind.version)
         values.pop(VERSION, None)
-    except (ArtifactError, SafetensorError, ValueError, AttributeError, TypeError) as error:
-        raise LinkError(f"{where}: {error}") from None
-    _check_ends(where, of_kind, Route(message.sender, message.receiver))
-    _check_values(where, of_kind, values)
-    _check_tensors(where, of_kind, tensors)
+        _check_values(of_kind, values)
+        _check_tensors(of_kind, tensors, values)
+    except Exception as error:  # a parser may raise anything for what a stranger wrote
+        raise LinkError(f"{_called(message.kind, message)}: {in_short(error)}") from None
     return tensors, values
 
 
-def _check_ends(where: str, kind: Kind, route: Route) -> None:
+def each_readable(
+    messages: Sequence[Message], kind: str, receiver: str
+) -> Iterator[tuple[Message, Content]]:
+    """Those of the messages to a receiver that can be read, of each sender one; who sent the others
+    is named, and left out."""
+    seen = set[str]()
+    for message in messages:
+        route = Route(message.sender, receiver, message.round, message.run)
+        try:
+            if message.sender in seen:
+                raise LinkError(f"{in_short(message.sender)} sent more than one")
+            content = receive(message, kind, route)
+        except LinkError as error:
+            leave_out(receiver, message.sender, error)
+            continue
+        seen.add(message.sender)
+        yield message, content
+
+
+def leave_out(receiver: str, sender: str, why: object, round: int = 0) -> None:
+    """Say who is left out, and why: to who looks on, and to who asks later."""
+    when = f"{receiver}, round {round}" if round else receiver
+    words = f"{when}: {in_short(sender)} is left out: {in_short(why)}"
+    print(words, file=sys.stderr)
+    LOG.warning(words)
+
+
+def in_short(words: object) -> str:
+    """On one line, printable, and not too long: some of it may be a stranger's."""
+    if isinstance(words, ValidationError):
+        words = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in words.errors())
+    if isinstance(words, OSError):
+        words = words.strerror
+    text = "".join(c if c.isprintable() else " " for c in str(words)[: 4 * LONGEST])
+    return " ".join(text.split())[:LONGEST]
+
+
+def _called(kind: object, ends: Route | Message) -> str:
+    return in_short(f"{kind} from {ends.sender} to {ends.receiver}")
+
+
+def _payload(message: Message, most: int) -> bytes:
+    """A message's content, of which no more is read than the message says. A link or a pipe in its
+    place is not followed, nor waited for."""
+    size = message.bytes
+    if not SHA256.fullmatch(message.sha256) or type(size) is not int or not 0 < size <= most:
+        raise ValueError(f"no content of at most {most:,} bytes")
+    path = Store.here().path(message.content)
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path}: no plain file")
+        payload = file.read(size + 1)
+    if len(payload) != size or hashlib.sha256(payload).hexdigest() != message.sha256:
+        raise ValueError(f"{path}: content changed since it was written")
+    return payload
+
+
+def _check_route(kind: Kind, route: Route) -> None:
+    for name in (route.sender, route.receiver):
+        if not is_name(name):
+            raise ValueError(f"{name!r} is no name: 1 to 64 letters, digits, - and _")
     ends = (tier_of(route.sender), tier_of(route.receiver))
     if ends != (kind.sender, kind.receiver):
-        raise LinkError(
-            f"{where}: goes from {ends[0]} to {ends[1]}, declared from {kind.sender} to "
-            f"{kind.receiver}"
+        raise ValueError(
+            f"goes from {ends[0]} to {ends[1]}, declared from {kind.sender} to {kind.receiver}"
         )
+    if type(route.round) is not int or not 0 <= route.round < 1 << 31:
+        raise ValueError(f"{route.round!r} is no round")
+    if not isinstance(route.run, str) or (route.run and not SHA256.fullmatch(route.run)):
+        raise ValueError(f"{route.run!r} is no run")
 
 
-def _check_values(where: str, kind: Kind, values: Mapping[str, Any]) -> None:
+def _check_values(kind: Kind, values: Mapping[str, Any]) -> None:
     if set(values) != set(kind.values):
-        raise LinkError(f"{where}: values {sorted(values)}, declared {sorted(kind.values)}")
-    if kind.tensors is None:
-        return  # a model's configuration: weights travel the same way
-    for name, value in values.items():
-        items = value if isinstance(value, list) else [value]
-        if len(items) > 1024 or not all(isinstance(i, int | float | str) for i in items):
-            raise LinkError(f"{where}: {name} must be a number, a text, or a short list of them")
-        if any(isinstance(i, float) and not math.isfinite(i) for i in items):
-            raise LinkError(f"{where}: {name} is not finite")
+        raise ValueError(f"values {sorted(values)}, declared {sorted(kind.values)}")
+    kind.record.model_validate(values)
 
 
-def _check_tensors(where: str, kind: Kind, tensors: Mapping[str, Tensor]) -> None:
+def _check_tensors(kind: Kind, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     if kind.tensors is None:
-        raw = [n for n, t in tensors.items() if t.dtype in (torch.uint8, torch.int8)]
-        if raw:
-            raise LinkError(f"{where}: {raw[0]} looks like raw data; weights are floating point")
+        for name, tensor in tensors.items():
+            if len(name) > 256:
+                raise ValueError(f"a tensor's name has {len(name)} characters")
+            if tensor.dtype in (torch.uint8, torch.int8):
+                raise ValueError(f"{name} looks like raw data; weights are floating point")
+            if tensor.dtype.is_floating_point and not tensor.isfinite().all():
+                raise ValueError(f"{name} has values that are not finite")
         return
     needed = {name for name, schema in kind.tensors.items() if not schema.optional}
     if not needed <= set(tensors) <= set(kind.tensors):
-        raise LinkError(f"{where}: tensors {sorted(tensors)}, declared {sorted(kind.tensors)}")
+        raise ValueError(f"tensors {sorted(tensors)}, declared {sorted(kind.tensors)}")
     for name, tensor in tensors.items():
-        schema = kind.tensors[name]
-        if tensor.dtype != schema.dtype or tensor.dim() != schema.dims:
-            raise LinkError(
-                f"{where}: {name} is {tensor.dtype} with {tensor.dim()} dimensions, "
-                f"declared {schema.dtype} with {schema.dims}"
-            )
-        if tensor.numel() > schema.most:
-            raise LinkError(f"{where}: {name} has {tensor.numel():,} values, most {schema.most:,}")
+        if reason := kind.tensors[name].wrong(tensor):
+            raise ValueError(f"{name} {reason}")
+    if kind.agree and (reason := kind.agree(tensors, values)):
+        raise ValueError(reason)

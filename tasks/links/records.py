@@ -107,6 +107,15 @@ class Mixing:
 
 
 @dataclass(frozen=True)
+class Sent:
+    """What devices sent in a round, and what an edge kept of peers that do not take part."""
+
+    round: int
+    fresh: tuple[Message, ...]
+    kept: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
 class Mixed:
     """One round's outcome at the edge: a message a device present, a reason a device left out."""
 

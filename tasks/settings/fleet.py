@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter
 
-from tasks.links.ends import DEVICE, tier_of
+from tasks.links.ends import DEVICE, NAME, tier_of
 from tasks.settings.fields import Count, Frozen, Positive, PositiveFloat
 
 BYTES_PER_PARAMETER = 4  # float32; the one place that turns bytes into parameters
@@ -55,7 +55,7 @@ def no_other(edge: str) -> str:
 class Cluster(Frozen):
     """The devices of one edge server, which carries the cluster's name."""
 
-    edge: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"), AfterValidator(no_other)]
+    edge: Annotated[str, Field(pattern=NAME), AfterValidator(no_other)]
     devices: Annotated[tuple[Device, ...], Field(min_length=1)]
 
     @property

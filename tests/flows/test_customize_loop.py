@@ -80,7 +80,7 @@ def of(recipe: Settings) -> tuple[Link, Circle]:
         owns.append(Own("north", name, number, None, model, features, first))
         adopted[name] = (metrics(owns[-1]),)
     job = Job(recipe, World(SHIPPED_INFO, {}), Machine("cpu", 1))
-    circle = Circle(NAMES, Mixing("north", NAMES, WEIGHTS, WEIGHTS), model, Answers(adopted, {}))
+    circle = Circle(NAMES, Mixing("north", NAMES, WEIGHTS, WEIGHTS), model, Answers.read(adopted))
     return Link("north", LocalCarrier(job, owns)), circle
 
 

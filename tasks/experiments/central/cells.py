@@ -85,7 +85,7 @@ def pool(public: Ref, uploads: list[Message], info: DataInfo) -> Pooled:
     raw: dict[str, list[Tensor]] = {s: [mine[f"{s}_{info.raw}"]] for s in TRAINED_ON}
     labels: dict[str, list[Tensor]] = {s: [mine[f"{s}_labels"]] for s in TRAINED_ON}
     for message in uploads:
-        tensors, values = receive(message, KINDS)
+        tensors, values = receive(message, UPLOAD, kinds=KINDS)
         cut = values["train_count"]
         for split, part in (("train", slice(None, cut)), ("val", slice(cut, None))):
             raw[split].append(tensors[info.raw][part])

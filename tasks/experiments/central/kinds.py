@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.links.kinds import RAW, Kind
+from tasks.links.kinds import RAW, TRAIN_COUNT, Kind, samples_agree
 
 UPLOAD = "central_upload"
-KINDS = {UPLOAD: Kind("device", "cloud", RAW, values=frozenset({"train_count"}), raw=True)}
+KINDS = {UPLOAD: Kind("device", "cloud", RAW, TRAIN_COUNT, samples_agree, raw=True)}

@@ -154,7 +154,7 @@ def at_random(body: Message, seed: int) -> Message:
     """What came back to a device, with numbers that say nothing in place of its content."""
     count = len(receive(body)[0]["importance"])
     drawn = torch.from_numpy(np.random.default_rng(seed).random(count)).float()
-    return send(body.kind, Route(body.sender, body.receiver, body.round), {"importance": drawn})
+    return send(body.kind, body.route, {"importance": drawn})
 
 
 @cached("accuracy of the devices on their test splits")

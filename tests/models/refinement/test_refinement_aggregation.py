@@ -100,8 +100,9 @@ def test_who_listened_to_absent_devices_only_is_alone():
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (np.ones(3), None),
-        (np.array([0, 0, 1e-30], np.float32), None),
+        (np.full(3, 1 / 3), None),
+        (np.array([1e-30, 0, 1], np.float32), None),
+        (np.ones(3), "sums to 3, not to 1"),
         (np.ones(4), "has shape (4,), expected (3,)"),
         (np.ones((1, 3)), "has shape (1, 3), expected (3,)"),
         (np.array(1.0), "has shape (), expected (3,)"),

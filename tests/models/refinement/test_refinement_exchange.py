@@ -19,7 +19,8 @@ CONFIG = HeaderConfig("mlp", dim=4, shape=(2, 2), classes=3, channels=2, hidden=
 def state(seed: int = 0) -> DeviceState:
     header = build_header(CONFIG, seed)
     count = sum(neurons(header).values())
-    return DeviceState(header, torch.rand(count, generator=torch.Generator().manual_seed(seed)))
+    importance = torch.rand(count, generator=torch.Generator().manual_seed(seed))
+    return DeviceState(header, importance / importance.sum())
 
 
 @pytest.mark.parametrize("name", EXCHANGES)

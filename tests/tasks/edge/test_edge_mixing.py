@@ -15,7 +15,7 @@ from models.header.config import HeaderConfig
 from tasks.edge.mixing import compare, mix
 from tasks.edge.statistics import send_statistics
 from tasks.links.link import Message, Route, receive, send
-from tasks.links.records import Mixed, Mixing
+from tasks.links.records import Mixed, Mixing, Sent
 from tasks.run.errors import LinkError
 from tasks.run.store import Store, put
 from tasks.settings import params as settings
@@ -31,7 +31,15 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def importance(device: str, values: torch.Tensor) -> Message:
-    return send("importance_set", Route(device, "edge-0", 1), {"importance": values})
+    return send(
+        "importance_set", Route(device, "edge-0", 1, model().sha256), {"importance": values}
+    )
+
+
+def forged(message: Message, tensors: dict[str, torch.Tensor]) -> Message:
+    """The message with a content that :func:`send` would refuse."""
+    payload = save(tensors)
+    return replace(message, sha256=put(message.kind, payload).sha256, bytes=len(payload))
 
 
 def model() -> Message:
@@ -43,12 +51,12 @@ def model() -> Message:
 
 
 def mixed_of(sent: list[Message], exchange: str = "importance") -> Mixed:
-    return mix.fn(1, sent, mixing(), exchange, model(), 0.5)
+    return mix.fn(Sent(1, tuple(sent)), mixing(), exchange, model(), 0.5)
 
 
 def sets() -> list[Message]:
     stream = torch.Generator().manual_seed(0)
-    return [importance(d, torch.rand(NEURONS, generator=stream)) for d in DEVICES]
+    return [importance(d, torch.rand(NEURONS, generator=stream).softmax(0)) for d in DEVICES]
 
 
 def mixing() -> Mixing:
@@ -76,16 +84,18 @@ def test_every_device_gets_its_weighted_sum() -> None:
         (torch.rand(NEURONS + 1), "shape"),
         (torch.full((NEURONS,), float("nan")), "finite"),
         (torch.full((NEURONS,), float("inf")), "finite"),
-        (-torch.rand(NEURONS), "negative"),
+        (-torch.rand(NEURONS), "outside 0 to 1"),
+        (torch.full((NEURONS,), 1e30), "outside 0 to 1"),
+        (torch.ones(NEURONS), "sums to 6, not to 1"),
     ],
 )
 def test_a_malformed_set_is_left_out_and_named(bad: torch.Tensor, reason: str) -> None:
     sent = sets()
-    sent[2] = importance(DEVICES[2], bad)
+    sent[2] = forged(sent[2], {"importance": bad})
     mixed = mixed_of(sent)
     assert reason in mixed.left_out[DEVICES[2]]
     assert set(mixed_values(mixed)) == set(DEVICES) - {DEVICES[2]}
-    own = {m.sender: receive(m)[0]["importance"].numpy() for m in sent}
+    own = {m.sender: receive(m)[0]["importance"].numpy() for m in sent if m != sent[2]}
     expected = (0.4 * own[DEVICES[0]] + 0.3 * own[DEVICES[1]] + 0.1 * own[DEVICES[3]]) / 0.8
     np.testing.assert_allclose(mixed_values(mixed)[DEVICES[0]], expected, rtol=1e-5)
 
@@ -138,7 +148,7 @@ def test_alike_devices_listen_to_each_other() -> None:
 
 def test_a_device_with_a_malformed_sketch_listens_to_itself() -> None:
     sent = sketches()
-    sent[1] = sketch(DEVICES[1], torch.full((32, 16), float("nan")))
+    sent[1] = forged(sent[1], {"features": torch.full((32, 16), float("nan")).half()})
     weights = np.array(compare.fn("edge-0", DEVICES, sent, recipe()).weights)
     assert weights[1].tolist() == [0, 1, 0, 0]
     assert weights[[0, 2, 3], 1].tolist() == [0, 0, 0]
@@ -148,7 +158,7 @@ def test_a_device_with_a_malformed_sketch_listens_to_itself() -> None:
 @pytest.mark.parametrize("payload", [b"zzzzzzzzzzzzzzzz", b"[]", save({"other": torch.rand(2)})])
 def test_a_device_whose_sketch_is_no_sketch_listens_to_itself(payload: bytes) -> None:
     sent = sketches()
-    sent[1] = replace(sent[1], sha256=put("feature_sketch", payload).sha256)
+    sent[1] = replace(sent[1], sha256=put("feature_sketch", payload).sha256, bytes=len(payload))
     weights = np.array(compare.fn("edge-0", DEVICES, sent, recipe()).weights)
     assert weights[1].tolist() == [0, 1, 0, 0]
     assert weights[0, 0] < 1 or weights[2, 3] > 0
@@ -176,3 +186,50 @@ def test_statistics_go_up_without_the_devices_own_files() -> None:
     assert message.direction == "up"
     with pytest.raises(LinkError):
         receive(replace(message, sha256="0"))
+
+
+@pytest.mark.parametrize("value", [65_504.0, 100.0, 0.0])
+def test_one_device_cannot_change_what_the_others_are_to_each_other(
+    value: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a cluster of five: with a sketch that is out of proportion as without one."""
+    devices, sent = (*DEVICES, "device-04"), sketches()
+    without = np.array(compare.fn("edge-0", devices, sent, recipe()).weights)
+    bad = sketch("device-04", torch.zeros(32, 16))
+    bad = forged(bad, {"features": torch.full((32, 16), value).half()})
+    weights = np.array(compare.fn("edge-0", devices, [*sent, bad], recipe()).weights)
+    assert weights.tolist() == without.tolist()
+    assert weights[4].tolist() == [0, 0, 0, 0, 1]
+    said = capsys.readouterr().err
+    assert "edge-0: device-04 is left out: " in said
+    assert ("outside -100 to 100" if value > 100 else "out of proportion") in said
+
+
+def test_sets_of_another_round_edge_run_or_of_strangers_count_for_nobody() -> None:
+    """Nor does a second one in a device's name, and they do not fill the quorum."""
+    sent = sets()[:2]
+    others = [
+        replace(importance(DEVICES[2], UNIFORM), round=2),
+        replace(importance(DEVICES[2], UNIFORM), receiver="edge-1"),
+        replace(importance(DEVICES[2], UNIFORM), run="f" * 64),
+        importance("device-07", UNIFORM),
+        importance(DEVICES[0], UNIFORM),
+        sketch(DEVICES[2], torch.rand(4, 4)),
+    ]
+    mixed = mixed_of([*sent, *others])
+    assert mixed_values(mixed).keys() == set(DEVICES[:2])
+    own = [receive(m)[0]["importance"].numpy() for m in sent]
+    expected = (0.4 * own[0] + 0.3 * own[1]) / 0.7
+    np.testing.assert_allclose(mixed_values(mixed)[DEVICES[0]], expected, rtol=1e-5)
+    assert set(mixed.left_out) == {*DEVICES[2:], "device-07"}
+    with pytest.raises(LinkError, match="1 of 4 devices"):
+        mixed_of([sent[0], *others])
+
+
+def test_what_is_kept_of_absent_peers_may_be_of_a_round_before() -> None:
+    kept = [replace(importance(d, UNIFORM), round=t) for t, d in enumerate(DEVICES[1:])]
+    mixed = mix.fn(Sent(1, (sets()[0],), tuple(kept)), mixing(), "importance", model(), 0.5)
+    assert mixed_values(mixed).keys() == set(DEVICES[:3])
+
+
+UNIFORM = torch.full((NEURONS,), 1 / NEURONS)

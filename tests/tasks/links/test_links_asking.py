@@ -12,6 +12,7 @@ from tasks.links.asking import Ask, Key, Link, Reply
 from tasks.links.link import Message, Route, send
 from tasks.run.errors import LinkError
 
+RUN = "0" * 64
 DEVICES = ["device-00", "device-01", "device-02"]
 
 
@@ -21,7 +22,9 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def importance(device: str, round: int = 1) -> Message:
-    return send("importance_set", Route(device, "edge-0", round), {"importance": torch.rand(3)})
+    return send(
+        "importance_set", Route(device, "edge-0", round, RUN), {"importance": torch.rand(3)}
+    )
 
 
 class Devices:
@@ -42,7 +45,7 @@ def link_to(answer: Callable[[Ask], Reply]) -> tuple[Link, Devices]:
 
 def test_everybody_s_answers_come_back_in_order_and_are_counted() -> None:
     link, _ = link_to(lambda ask: (importance(ask.device),))
-    answers = link.ask_all(DEVICES, "train", {}, Key("edge-0", 1))
+    answers = link.ask_all(DEVICES, "train", {}, Key(RUN, 1))
     assert [m.sender for m in answers.of("importance_set")] == DEVICES
     assert answers.failed == {}
     assert link.sent == answers.of("importance_set")
@@ -54,17 +57,17 @@ def test_who_failed_and_why_comes_back_by_name() -> None:
             "its battery is empty" if ask.device == DEVICES[1] else (importance(ask.device),)
         )
     )
-    answers = link.ask_all(DEVICES, "train", {}, Key("edge-0", 1), quorum=0.5)
+    answers = link.ask_all(DEVICES, "train", {}, Key(RUN, 1), quorum=0.5)
     assert answers.failed == {DEVICES[1]: "its battery is empty"}
     assert set(answers.messages) == {DEVICES[0], DEVICES[2]}
     with pytest.raises(LinkError, match=r"2 of 3 devices.*device-01: its battery is empty"):
-        link.ask_all(DEVICES, "train", {}, Key("edge-0", 1))
+        link.ask_all(DEVICES, "train", {}, Key(RUN, 1))
 
 
 def test_an_answer_is_given_and_counted_once() -> None:
     link, devices = link_to(lambda ask: (importance(ask.device),))
-    first = link.ask_all(DEVICES[:2], "train", {}, Key("edge-0", 1))
-    again = link.ask_all(DEVICES, "train", {}, Key("edge-0", 1))
+    first = link.ask_all(DEVICES[:2], "train", {}, Key(RUN, 1))
+    again = link.ask_all(DEVICES, "train", {}, Key(RUN, 1))
     assert devices.asked == [DEVICES[:2], DEVICES[2:]]
     assert again.messages[DEVICES[0]] == first.messages[DEVICES[0]]
     assert len(link.sent) == 3
@@ -76,14 +79,14 @@ def test_an_answer_is_given_and_counted_once() -> None:
         (lambda: (importance("device-02"),), "answered for device-02"),
         (lambda: (importance("device-00", round=2),), "round 2"),
         (
-            lambda: (send("feature_sketch", Route("device-00", "edge-0", 1), SKETCH),),
+            lambda: (send("feature_sketch", Route("device-00", "edge-0", 1, RUN), SKETCH),),
             "answered train with feature_sketch",
         ),
     ],
 )
 def test_what_was_not_asked_for_counts_as_no_answer(reply: Callable[[], Reply], why: str) -> None:
     link, _ = link_to(lambda ask: reply())
-    answers = link.ask_all(DEVICES[:1], "train", {}, Key("edge-0", 1), quorum=0.0)
+    answers = link.ask_all(DEVICES[:1], "train", {}, Key(RUN, 1), quorum=0.0)
     assert why in answers.failed[DEVICES[0]]
     assert link.sent == []
 
@@ -94,5 +97,5 @@ SKETCH = {"features": torch.rand(2, 3).half()}
 def test_a_body_that_does_not_go_with_a_question_is_refused() -> None:
     link, devices = link_to(lambda ask: ())
     with pytest.raises(LinkError, match="no importance_set goes with the question 'prune'"):
-        link.ask_all(DEVICES[:1], "prune", {DEVICES[0]: importance(DEVICES[0])}, Key("edge-0", 1))
+        link.ask_all(DEVICES[:1], "prune", {DEVICES[0]: importance(DEVICES[0])}, Key(RUN, 1))
     assert devices.asked == []

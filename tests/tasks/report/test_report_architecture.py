@@ -45,7 +45,7 @@ def test_every_room_of_the_picture_is_there() -> None:
 
 
 def test_a_kind_that_is_added_is_drawn_on_its_link_without_a_size() -> None:
-    kinds = {**declared(), "class_statistics": Kind("device", "edge", values=frozenset({"count"}))}
+    kinds = {**declared(), "class_statistics": Kind("device", "edge", values={"count": int})}
     words = words_of(architecture.svg(architecture.draw(kinds, {})))
     assert words.index("edge") < words.index("class statistics") < words.index("device")
     assert "| `class_statistics` | device | edge | not in this run | `count` |" in (
