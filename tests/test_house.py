@@ -88,6 +88,13 @@ def test_nothing_is_loaded_that_runs_code() -> None:
         assert not runs_code.search(text), f"{name}: {runs_code.search(text)}"
 
 
+def test_whoever_receives_says_what_it_expects() -> None:
+    for path in SOURCES:
+        calls = re.findall(r"(?<!def )\breceive\(([^)]*)\)", path.read_text())
+        anything = [c for c in calls if "," not in c and path.name != "asking.py"]
+        assert not anything, f"{path}: {anything}"
+
+
 def test_help_answers_without_loading_the_heavy_libraries() -> None:
     code = (
         "import sys; from flows.command import cli\n"

@@ -152,7 +152,7 @@ def mixing(cluster: Cluster, samples: int, recipe: Likeness) -> Mixing:
 
 def at_random(body: Message, seed: int) -> Message:
     """What came back to a device, with numbers that say nothing in place of its content."""
-    count = len(receive(body)[0]["importance"])
+    count = len(receive(body, body.kind)[0]["importance"])
     drawn = torch.from_numpy(np.random.default_rng(seed).random(count)).float()
     return send(body.kind, body.route, {"importance": drawn})
 
