@@ -131,11 +131,14 @@ def encode(tensors: Mapping[str, Tensor], config: Mapping[str, Any] | None = Non
 
 
 def decode(payload: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What :func:`encode` encoded."""
-    tensors = load_tensors(payload)
-    length = int.from_bytes(payload[:8], "little")  # of the JSON header that follows
-    metadata = json.loads(payload[8 : 8 + length]).get("__metadata__", {})
-    return tensors, json.loads(metadata.get("config", "{}"))
+    """What :func:`encode` encoded. Raises SafetensorError or ValueError for anything else."""
+    try:
+        tensors = load_tensors(payload)
+        length = int.from_bytes(payload[:8], "little")  # of the JSON header that follows
+        metadata = json.loads(payload[8 : 8 + length]).get("__metadata__", {})
+        return tensors, dict(json.loads(metadata.get("config", "{}")))
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"no header of ours: {type(error).__name__}: {error}") from None
 
 
 def put_tensors(

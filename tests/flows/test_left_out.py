@@ -1,5 +1,5 @@
-"""A device all of whose messages are damaged on their way: it is left out of every step by name, and
-the run ends with the models of the others."""
+"""A device whose messages are damaged on their way is left out of every step by name, and the run
+ends with the models of the others."""
 
 from __future__ import annotations
 
