@@ -1,5 +1,5 @@
-"""A device whose messages are damaged on their way is left out of every step by name, and the run
-ends with the models of the others."""
+"""A device whose messages are damaged on their way is left out of every step by name; the run ends
+with the models of the others, and with what it received, if it did."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ BAD = "device-01"
 
 
 def damaging(kinds: tuple[str, ...]) -> Callable[[LocalCarrier, Ask, Outcome], Reply]:
-    """What the carrier brings of a device's outcome: of one device, half of every file."""
+    """What the carrier brings of a device's outcome: of one device, half of every file; and that it
+    could not adopt its model, where that is among the kinds."""
     whole = LocalCarrier._kept
 
     def kept(carrier: LocalCarrier, ask: Ask, outcome: Outcome) -> Reply:
+        hit = ask.device == BAD and ask.kind in kinds
+        if hit and ask.kind == "adopt":
+            return "its disk is full"
         reply = whole(carrier, ask, outcome)
-        if ask.device != BAD or ask.kind not in kinds or isinstance(reply, str):
+        if not hit or isinstance(reply, str):
             return reply
         halves = [Store.here().read(m.content)[: m.bytes // 2] for m in reply]
         return tuple(
@@ -60,4 +64,5 @@ def test_it_is_left_out_by_name_and_the_others_end(
     summary: dict[str, Any] = json.loads((root / "artifacts/summary.json").read_text())
     names = [device["device"] for device in summary["devices"]]
     assert names == [n for n in (f"device-0{i}" for i in range(4)) if models == 4 or n != BAD]
-    assert all(device["params"] <= device["storage_limit"] for device in summary["devices"])
+    kept = {device["device"]: device["round_kept"] for device in summary["devices"]}
+    assert kept.get(BAD, 0) == 0, "it has what it received"

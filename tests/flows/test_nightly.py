@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from tasks.data import pin
 from tasks.data.samples import samples_ref
-from tasks.run.errors import StageError
+from tasks.run.errors import LinkError, StageError
 from tasks.settings.fields import read_yaml, yaml_text
 from tests.tiny import ROOT, bring
 
@@ -87,6 +87,24 @@ def test_changed_data_lead_to_a_challenger_for_that_device_alone(
     again = {f.device: f.status for f in check_devices(refine_by=None)}
     assert set(again.values()) == {"unchanged"}
     assert versions(project)["acme-device-01"] == before["acme-device-01"] + 1
+
+
+def test_a_device_that_cannot_be_refined_stops_no_other(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import nightly
+
+    refined = []
+
+    def refine_one(case: Any, job: Any, at: int, device: Any) -> None:
+        if device.name == "device-00":
+            raise LinkError("its message is damaged")
+        refined.append(device.name)
+
+    monkeypatch.setattr(nightly, "refine_one", refine_one)
+    with pytest.raises(StageError, match=r"not refined: device-00: its message is damaged"):
+        nightly.refine_devices(["0", "2"], promotion=False)
+    assert refined == ["device-02"]
 
 
 def count_trainings(monkeypatch: pytest.MonkeyPatch) -> set[int]:
