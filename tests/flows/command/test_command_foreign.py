@@ -20,6 +20,7 @@ from tasks.delivery.shipped import load_shipped
 from tasks.run.errors import AcmeError, RegistryError, SettingsError
 from tasks.run.files import sha256_of, write_json
 from tasks.run.store import encode
+from tasks.run.written import write_sums
 from tasks.settings.fields import yaml_text
 from tasks.settings.params import load
 from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Entry, Registry
@@ -66,6 +67,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     samples.write_bytes(encode({"val_images": images, "val_labels": torch.tensor([1, 1, 1, 2])}))
     info = ImageInfo("test", ("a", "b", "c"), 2, 1, (0.5,), (0.5,))
     write_json(Path("artifacts/partition/data.json"), to_json(info))
+    write_sums(Path("artifacts/partition"))
     return Registry(tmp_path)
 
 
