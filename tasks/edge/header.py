@@ -146,7 +146,8 @@ def send_model(coarse: Coarse, device: str, shared: Ref, public: Message | None 
     state, header = read_tensors(coarse.header)
     tokens = read_tensors(shared)[0]["train_features"][:, 0, 0]
     if len(tokens) < 2 and public is not None:
-        tokens = receive(public)[0]["features"][:, 0, 0].float()
+        of_public, _ = receive(public, "public_features", Route(CLOUD, coarse.edge))
+        tokens = of_public["features"][:, 0, 0].float()
     tensors = {f"backbone.{k}": v for k, v in weights.items()}
     tensors |= {f"header.{k}": v for k, v in state.items()}
     mean = tokens.mean(0)
