@@ -18,9 +18,9 @@ from tasks.run.step import run_step
 from tasks.servers.services import environment
 from tasks.servers.shell import reproduce, run_acme
 from tasks.settings.case import SETTINGS, Case
-from tasks.settings.declared import checked
 from tasks.settings.params import Settings
 from tasks.settings.stages import STAGES
+from tasks.setup.check import check
 from tasks.tracking.promotion import Decision, any_known, owners, promote
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def customization(
             changes by itself.
         case: of cases/; none: the project's own.
     """
-    settings = checked(params)
+    settings = check(params).settings
     Machine.of(settings.compute, settings.threads).prepare()  # the registry's decisions too
     here = Case.here()
     for name, its in STAGES.items():
@@ -90,9 +90,8 @@ def approved(timeout_s: int) -> bool:
 @in_case
 def stage(name: StageName, params: Path = Path(SETTINGS), case: str | None = None) -> None:
     """One stage of a case's dvc.yaml, and what it depends on, where this queue's worker runs."""
-    run_step(
-        reproduce, name, params, environment(Case.here()), again=is_again(name, checked(params))
-    )
+    again = is_again(name, check(params).settings)
+    run_step(reproduce, name, params, environment(Case.here()), again=again)
 
 
 def is_again(stage: StageName, settings: Settings) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from tasks.delivery.formats import FORMATS
 from tasks.experiments.registry import SCALES
-from tasks.run.errors import SettingsError
+from tasks.run.errors import SettingsError, said
 from tasks.settings.case import SETTINGS, Case
 from tasks.settings.sources import SOURCES
 from tasks.settings.stages import STAGES
@@ -32,26 +33,33 @@ params_option = click.option(
 @click.pass_context
 def cli(context: click.Context, name: str | None) -> None:
     """Give every device of a fleet its own model, cut from one large Transformer."""
-    if name:
-        enter(name, new=context.invoked_subcommand == "init")
+    if name and context.invoked_subcommand == "init":
+        enter_new(name, context)
+    elif name:
+        os.chdir(Case.here().existing(name).folder)
 
 
-def enter(name: str, new: bool = False) -> None:
-    """Make a case's folder the working folder (made first, if it is to be ``new``): relative paths,
-    DVC and the pin are the case's.
+def enter_new(name: str, context: click.Context) -> None:
+    """Make a case's folder, and the working folder of it: relative paths, DVC and the pin are the
+    case's. If the command leaves nothing in it, it is gone again.
 
     Raises:
-        SettingsError: there is no such case, or cannot be.
+        SettingsError: there cannot be such a case.
     """
     here = Case.here()
-    if not new:
-        os.chdir(here.existing(name).folder)
-        return
     if not (here.project / ".dvc").is_dir():
         raise SettingsError(f"{here.project} is no DVC project. Try: git init && dvc init")
     folder = here.sibling(name).folder
+    made = [place for place in (folder, folder.parent) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
+
+    @context.call_on_close
+    def _remove_if_empty() -> None:
+        for place in made:
+            if not any(place.iterdir()):
+                os.chdir(here.project)
+                place.rmdir()
 
 
 @cli.command()
@@ -204,16 +212,24 @@ def profile(
 @click.option("--fleet", type=click.Path(path_type=Path), help="A YAML or CSV file of devices.")
 @click.option("--devices", type=click.IntRange(1), help="Or make up so many.")
 @click.option("--clusters", type=click.IntRange(1), help="Clusters of the devices.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Write over params.yaml.")
 @click.option("--yes", is_flag=True, help="Ask nothing; take what is usual.")
-def init(name: str | None, channels: str | None, force: bool, yes: bool, **given: Any) -> None:
+@click.pass_context
+def init(
+    context: click.Context,
+    name: str | None,
+    channels: str | None,
+    force: bool,
+    yes: bool,
+    **given: Any,
+) -> None:
     """Write params.yaml for your data, model and fleet."""
     from flows.command.init import asked
     from flows.command.init import init as write
 
     if name:
-        enter(name, new=True)
+        enter_new(name, context)
     wishes = asked({**given, "channels": int(channels) if channels else None}, yes)
     write(Case.here(), wishes, force)
 
@@ -221,12 +237,14 @@ def init(name: str | None, channels: str | None, force: bool, yes: bool, **given
 @cli.command()
 @params_option
 def check(params: Path) -> None:
-    """Validate the settings file."""
-    from tasks.settings.declared import checked
+    """Validate the settings file, and whether the data are enough."""
+    from tasks.setup.check import check as look
 
-    settings = checked(params)
-    devices = sum(len(cluster.devices) for cluster in settings.fleet)
-    print(f"{params}: {len(settings.fleet)} edge servers, {devices} devices, all settings valid")
+    found = look(params)
+    edges, devices = len(found.settings.fleet), len(found.settings.devices)
+    print(f"{params}: {edges} edge servers, {devices} devices, all settings valid")
+    for words in found.unseen:
+        print(f"Not checked: {words}")
 
 
 @cli.command()
@@ -323,8 +341,11 @@ def main() -> None:
     """Run the command line: what a person can act on is one line and exit code 2."""
     for sign in (signal.SIGINT, signal.SIGTERM):  # either stops the servers that we started
         signal.signal(sign, signal.default_int_handler)
+    if isinstance(sys.stdout, TextIOWrapper):  # names that are not UTF-8, terminals that are not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(cli(standalone_mode=False) or 0)
+        code = cli(standalone_mode=False) or 0
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         sys.exit(2)
@@ -332,19 +353,27 @@ def main() -> None:
         fail(f"{error.format_message()} See acme --help.")
     except (click.Abort, KeyboardInterrupt):
         fail("stopped; finished steps are kept, run the same command to go on", 130)
+    except BrokenPipeError:  # who read our output has gone: `acme fleet | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1  # as click has it
     except Exception as error:
-        from tasks.run.errors import is_ours, said
-
-        if not is_ours(error):
+        words = said(error)
+        if words is None:
             raise
-        name = Case.here().name
-        words = Case.here().addressed(said(error))
-        fail(f"case {name}: {words}" if name else words)
+        fail(words)
+    sys.exit(code)
 
 
-def fail(message: str, code: int = 2) -> None:
-    """One line on standard error, and out."""
-    print(f"acme: {' '.join(message.split())}", file=sys.stderr)
+def fail(message: str, code: int = 2) -> NoReturn:
+    """One line on standard error, and out; in a case's folder, it says whose."""
+    words = " ".join(message.split())
+    try:
+        case = Case.here()
+    except FileNotFoundError:
+        words += " (The working folder is gone: cd to another.)"
+    else:
+        words = f"case {case.name}: {case.addressed(words)}" if case.name and code == 2 else words
+    print(f"acme: {words}", file=sys.stderr)
     sys.exit(code)
 
 

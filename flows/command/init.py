@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from flows.command.pipeline import holds_code, is_code, with_code
 from tasks.cloud.registered import is_registered
-from tasks.run.errors import SettingsError
+from tasks.run.errors import AcmeError, SettingsError
 from tasks.run.files import atomic_write
 from tasks.servers.services import use_registry
 from tasks.settings.case import Case
@@ -21,12 +24,31 @@ from tasks.settings.declared import named_files, reads
 from tasks.settings.fields import read_yaml
 from tasks.settings.params import load
 from tasks.settings.sources import SOURCES
+from tasks.setup.check import look
 from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Wishes, changes
 from tasks.setup.subproject import make_subproject
 
 
 def asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
-    """What flags say; what they leave open is asked for, or taken as usual where ``quiet``."""
+    """What flags say; what they leave open is asked for, or taken as usual where ``quiet``.
+
+    Raises:
+        UsageError: nobody is there to answer; names the flags that are missing.
+    """
+    try:
+        return _asked(given, quiet)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise  # Ctrl-C
+    print()  # ends the line of the question
+    needed = ["source", "data", "model", *(["devices", "clusters"] if not given["fleet"] else [])]
+    missing = [f"--{name}" for name in needed if given[name] is None]
+    raise click.UsageError(
+        f"nobody answers here: give {', '.join(missing)}, or --yes for what is usual."
+    )
+
+
+def _asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
     wishes = dict(given)
 
     def ask(name: str, words: str, usual: Any, kind: Any = None) -> None:
@@ -58,11 +80,7 @@ def init(case: Case, wishes: Wishes, force: bool) -> None:
     if path.exists() and not force:
         how = case.command("init --force")
         raise SettingsError(f"{shown} is there already. To write over it: {how}")
-    if not wishes.data.resolve().is_relative_to(case.folder.resolve()):
-        raise SettingsError(
-            f"--data {wishes.data}: DVC pins what lies below this folder ({case.folder}); "
-            "move it in"
-        )
+    wishes = replace(wishes, data=below(wishes.data, case.folder))
     if is_registered(wishes.model):
         use_registry(case)  # MLflow draws a bar a file unless it is told not to
     template = SHIPPED / "settings.yaml"  # in a clone it is the project's own file, as it is now
@@ -74,7 +92,8 @@ def init(case: Case, wishes: Wishes, force: bool) -> None:
     atomic_write(path, written.encode())
     try:
         settings = load(path)
-    except SettingsError:
+        look(settings, path)
+    except AcmeError:
         path.unlink() if kept is None else atomic_write(path, kept)
         raise
     for name, content in (
@@ -88,6 +107,24 @@ def init(case: Case, wishes: Wishes, force: bool) -> None:
     devices = sum(len(cluster.devices) for cluster in settings.fleet)
     print(f"{shown}: {len(settings.fleet)} edge servers, {devices} devices. Next:")
     print("\n".join(f"  {step}" for step in steps(case, wishes)))
+
+
+def below(data: Path, folder: Path) -> Path:
+    """The data's folder as it is called in the case's.
+
+    Raises:
+        SettingsError: it lies elsewhere, or cannot be pinned.
+    """
+    here, place = folder.resolve(), data.resolve()
+    if place == here or not place.is_relative_to(here):
+        raise SettingsError(
+            f"--data {data}: DVC pins what lies below this folder ({folder}); move it in"
+        )
+    if data.exists() and not data.is_dir():
+        raise SettingsError(f"--data {data}: no folder. Name the one that holds the data")
+    if not str(place).isprintable():
+        raise SettingsError(f"--data {str(data)!a}: rename it without the odd characters")
+    return place.relative_to(here)
 
 
 def steps(case: Case, wishes: Wishes) -> list[str]:
@@ -121,7 +158,8 @@ def stages(case: Case, values: Mapping[str, Any]) -> str:
 def ignored(case: Case, data: Path) -> str:
     """What git leaves to DVC, to MLflow and to the next run."""
     servers = [] if case.name else [".acme", "mlflow"]
-    return "".join(f"/{name}/\n" for name in (data.as_posix(), "artifacts", *servers))
+    literal = re.sub(r"([\\*?\[\] ])", r"\\\1", data.as_posix())
+    return "".join(f"/{name}/\n" for name in (literal, "artifacts", *servers))
 
 
 def _yaml() -> YAML:

@@ -3,6 +3,7 @@ code that each stage's flow runs into its dependencies (``make deps``)."""
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 from os.path import normpath, relpath
 
@@ -10,8 +11,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from tasks.run.closure import PACKAGES, ROOT, closure, relative
+from tasks.run.errors import AcmeError
 from tasks.run.files import atomic_write
 from tasks.settings.case import Case
+from tasks.settings.declared import stages_of
 
 VERSIONS = "constraints.txt"
 
@@ -43,7 +46,7 @@ def with_code(case: Case, text: str) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     content = yaml.load(text)
     for name, stage in content["stages"].items():
-        own = [d for d in stage["deps"] if not is_code(d)]
+        own = [d for d in stage.get("deps") or [] if not is_code(d)]
         stage["deps"] = CommentedSeq([*own, *code_of(case, name)])
         stage["deps"].fa.set_flow_style()
     written = StringIO()
@@ -51,7 +54,21 @@ def with_code(case: Case, text: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write every case's.
+
+    Raises:
+        SettingsError: a dvc.yaml is broken.
+    """
     for case in Case(ROOT).all():
         if case.pipeline.is_file():
-            atomic_write(case.pipeline, with_code(case, case.pipeline.read_text()).encode())
+            stages_of(case.pipeline)
+            atomic_write(case.pipeline, with_code(case, case.pipeline.read_text("utf-8")).encode())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AcmeError as error:
+        print(f"acme: {error}", file=sys.stderr)
+        sys.exit(2)

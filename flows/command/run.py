@@ -17,9 +17,9 @@ from tasks.servers.server import Server, mark, until_interrupted
 from tasks.servers.services import environment, mlflow_command, use_environment, use_registry
 from tasks.servers.shared import prefect_on, prefect_server, watched
 from tasks.settings.case import SETTINGS, Case
-from tasks.settings.declared import checked
 from tasks.settings.params import Settings, load
 from tasks.settings.stages import STAGES, stage_command
+from tasks.setup.check import check
 from tasks.tracking.candidates import TRIAL
 
 
@@ -30,21 +30,23 @@ def run_all(params: Path) -> None:
         AcmeError: bad settings or data, or a stage failed (its own message came before).
     """
     from flows.command.table import print_fleet
+    from tasks.data.pin import content_id
 
-    case, moves = Case.here(), checked(params).backbone.reference.moves
+    case, moves = Case.here(), check(params).settings.backbone.reference.moves
     whole = case.reads(params)
     if whole:
         require_project(case)
     fetch_data(params)
+    content_id(_pin())  # says how to pin the data, before anything is started
     start = time.monotonic()
     waits = case.work / "promotion-waits"  # here until the challengers of a run are decided on
     done = whole and not moves and up_to_date(case)
     if done and not waits.exists():
         print("All stages are up to date.")
     else:
-        from tasks.tracking.store import check
+        from tasks.tracking.store import check as check_store
 
-        check(case.project)  # before the minutes at whose end it is written to
+        check_store(case.project)  # before the minutes at whose end it is written to
         if done:
             decide(case, params, waits)
         else:
@@ -141,7 +143,7 @@ def run_stage(name: str, params: Path) -> None:
 
     With other settings than DVC's it is a trial (:func:`tasks.tracking.candidates.trial`).
     """
-    settings, case = checked(params), Case.here()
+    settings, case = check(params).settings, Case.here()
     if not case.reads(params):
         os.environ[TRIAL] = str(params)
     with prefect_server(case) as env, watched(env):

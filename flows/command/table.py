@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.report.columns import points, table
-from tasks.run.files import read_json
+from tasks.run.errors import ArtifactError
+from tasks.run.files import read_json, redo
 from tasks.run.written import read_written_json
 from tasks.settings.case import Case
 
@@ -23,10 +24,15 @@ def print_fleet(path: Path) -> None:
     """
     own = path == Case.here().summary  # a kept copy has no sums beside it
     summary = read_written_json(path.parent, path.name) if own else read_json(path)
-    rows = table(summary)
-    left = ("device", "cluster", "backbone", "found header")
-    console = print_rows(f"The fleet, seed {summary['seed']}", rows, left)
-    for line in closing_lines(summary):
+    try:
+        rows, lines = table(summary), closing_lines(summary)
+        title = f"The fleet, seed {summary['seed']}"
+        rows[0]
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise ArtifactError(f"{path}: no summary of a run ({words}). {redo(path)}") from None
+    console = print_rows(title, rows, left=("device", "cluster", "backbone", "found header"))
+    for line in lines:
         console.print(line, highlight=False)
 
 

@@ -6,11 +6,10 @@ import copy
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Gt
 from torch import Tensor
 
 from models.backbone.config import family_of
@@ -18,6 +17,7 @@ from models.backbone.elastic import ElasticOutput, Grid, forward, layers_of, sta
 from models.backbone.family import Backbone
 from models.backbone.training import device_of
 from models.progress import OnStep, ignore
+from models.ranges import Count, Positive, Rate, Weight
 from models.training import Loop, train
 
 T = TypeVar("T", int, float)
@@ -29,14 +29,14 @@ class Distillation:
     and that of the hidden states, which is 1 there. ``label_weight`` adds cross-entropy with the
     true labels, which Eq. 9 does not have."""
 
-    width_steps: Annotated[int, Ge(0)]
-    depth_steps: Annotated[int, Ge(0)]
-    batch_size: Annotated[int, Ge(1)]
-    lr: Annotated[float, Gt(0)]
-    logits_weight: Annotated[float, Ge(0)]
-    embeddings_weight: Annotated[float, Ge(0)]
-    hidden_weight: Annotated[float, Ge(0)]
-    label_weight: Annotated[float, Ge(0)]
+    width_steps: Count
+    depth_steps: Count
+    batch_size: Positive
+    lr: Rate
+    logits_weight: Weight
+    embeddings_weight: Weight
+    hidden_weight: Weight
+    label_weight: Weight
 
 
 def distillation_loss(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Gt, Le, MinLen
 from torch import Tensor
 from torch.func import functional_call
 
@@ -16,6 +16,7 @@ from models.backbone.config import units_of
 from models.backbone.family import Backbone, BackboneConfig
 from models.backbone.importance import Importance
 from models.backbone.units import layered, narrowed, reordered
+from models.ranges import Few, twice
 
 Strategy = Literal["first", "even"]
 
@@ -25,8 +26,13 @@ class Grid:
     """The variants: every width with every depth, and which layers a depth keeps."""
 
     widths: Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1)]
-    depths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)]
+    depths: Annotated[tuple[Few, ...], MinLen(1)]
     depth_strategy: Strategy
+
+    def __post_init__(self) -> None:
+        for name, values in (("widths", self.widths), ("depths", self.depths)):
+            if again := twice(values):
+                raise ValueError(f"{name}: {again} stands there more than once")
 
 
 def kept(width: float, total: int) -> int:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from models.backbone.family import Augment
 from models.progress import OnStep, ignore
+from models.ranges import Count, Fraction, Positive, Rate
 from models.training import Loop, train
 
 
@@ -19,10 +18,10 @@ from models.training import Loop, train
 class Training:
     """How a whole model is trained on the public train split."""
 
-    epochs: Annotated[int, Ge(0)]
-    batch_size: Annotated[int, Ge(1)]
-    lr: Annotated[float, Gt(0)]
-    weight_decay: Annotated[float, Ge(0)]
+    epochs: Count
+    batch_size: Positive
+    lr: Rate
+    weight_decay: Fraction
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -6,10 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import MinLen
 
-Positive = Annotated[int, Ge(1)]
-PositiveFloat = Annotated[float, Gt(0)]
+from models.ranges import Count, Few, Positive, Rate, Size, twice
 
 
 @dataclass(frozen=True)
@@ -30,27 +29,32 @@ class HeaderSearch:
         lr: of all headers.
     """
 
-    blocks: Positive
-    repeats: Positive
+    blocks: Few
+    repeats: Few
     operations: Annotated[tuple[str, ...], MinLen(1)]
-    channels: Positive
-    hidden: Positive
+    channels: Size
+    hidden: Size
     fixed: tuple[str, ...]
     epochs: Positive
     weight_steps: Positive
     controller_steps: Positive
-    children: Positive
-    finalists: Positive
+    children: Few
+    finalists: Few
     retrain_steps: Positive
     batch_size: Positive
-    lr: PositiveFloat
-    controller_lr: PositiveFloat
+    lr: Rate
+    controller_lr: Rate
+
+    def __post_init__(self) -> None:
+        for name, values in (("operations", self.operations), ("fixed", self.fixed)):
+            if again := twice(values):
+                raise ValueError(f"{name}: {again} stands there more than once")
 
 
 @dataclass(frozen=True)
 class JointTraining:
     """Of backbone and winner, where the backbone is not frozen."""
 
-    unfreeze_steps: Annotated[int, Ge(0)]
-    unfreeze_lr: PositiveFloat
+    unfreeze_steps: Count
+    unfreeze_lr: Rate
     batch_size: Positive

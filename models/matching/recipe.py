@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Interval
+
+from models.ranges import Positive, Weight
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Choice:
     """
 
     method: str
-    performance_window: Annotated[float, Gt(0)]
+    performance_window: Annotated[float, Interval(ge=1e-6, le=1e6)]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class EnergyConstants:
         epochs: k of Eq. 1.
     """
 
-    power_growth: Annotated[float, Ge(0)]
-    batch_power: Annotated[float, Ge(0)]
-    latency_growth: Annotated[float, Ge(0)]
-    epochs: Annotated[int, Ge(1)]
+    power_growth: Weight
+    batch_power: Weight
+    latency_growth: Weight
+    epochs: Positive

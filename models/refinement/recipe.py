@@ -6,16 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Lt
+
+from models.ranges import Fraction, Positive, PositiveFloat, Rate
 
 
 @dataclass(frozen=True)
 class LocalTraining:
     """A device's optimizer: AdamW on batches of its own samples."""
 
-    batch_size: Annotated[int, Ge(1)]
-    lr: Annotated[float, Gt(0)]
-    weight_decay: Annotated[float, Ge(0)]
+    batch_size: Positive
+    lr: Rate
+    weight_decay: Fraction
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Pruning:
     of which so many stay in every layer."""
 
     prune_fraction: Annotated[float, Ge(0), Lt(1)]
-    min_per_layer: Annotated[int, Ge(1)]
+    min_per_layer: Positive
 
 
 @dataclass(frozen=True)
@@ -38,5 +40,5 @@ class Likeness:
     """
 
     method: str
-    temperature: Annotated[float, Gt(0)]
+    temperature: PositiveFloat
     debias: bool

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,6 +13,7 @@ from models.backbone.config import build, family_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.family import Backbone
 from tasks.cloud.public import Public
+from tasks.cloud.weights import named_file, require_of_shape, require_of_timm, state_of
 from tasks.data.modality import DataInfo, ImageInfo, of_images
 from tasks.links.records import ReferenceScore
 from tasks.run.cached import cached, retried
@@ -110,7 +108,7 @@ def reference_model(
         else:
             vit = _by_name(spec, images, seed, checkpoint)
     except (ValueError, TypeError, RuntimeError, OSError, AssertionError) as error:
-        raise SettingsError(f"backbone.reference: {error}") from None
+        raise SettingsError(f"backbone.reference: {str(error)[:400]}") from None
     return vit
 
 
@@ -145,25 +143,11 @@ def _by_registry(registered: Ref, info: ImageInfo, seed: int) -> Backbone:
 def _by_dimensions(
     spec: settings.ReferenceModel, info: ImageInfo, seed: int, checkpoint: Ref | None
 ) -> Backbone:
-    vit = build(
-        ViTConfig(
-            image_size=info.image_size,
-            patch_size=spec.patch_size,
-            channels=info.channels,
-            classes=len(info.classes),
-            dim=spec.dim,
-            depth=spec.depth,
-            heads=spec.heads,
-            head_dim=spec.dim // spec.heads,
-            mlp_hidden=int(spec.dim * spec.mlp_ratio),
-        ),
-        seed,
-    )
+    vit = build(ViTConfig.of(spec, info.image_size, info.channels, len(info.classes)), seed)
     if checkpoint is not None:
-        from timm.models import load_state_dict
-
-        with _file_of(checkpoint) as path:
-            vit.load_state_dict(load_state_dict(str(path)))
+        state = state_of(read(checkpoint))
+        require_of_shape(state, vit.state_dict())
+        vit.load_state_dict(state)
     return vit
 
 
@@ -179,8 +163,13 @@ def _by_name(
     if spec.name not in timm.list_models():
         raise SettingsError(f"backbone.reference.name: timm has no model {spec.name!r}")
     with ExitStack() as stack, torch.random.fork_rng(devices=[]):
-        path = stack.enter_context(_file_of(checkpoint)) if checkpoint else None
-        source = _checkpoint_source(spec.name, path) if path else None
+        source = None
+        if checkpoint is not None:
+            payload = read(checkpoint)
+            state = state_of(payload)
+            require_of_timm(state, spec.name)
+            file = stack.enter_context(named_file(payload))
+            source = {"file": str(file), "num_classes": len(state.get("head.weight", ()))}
         torch.manual_seed(seed)
         vit = timm.create_model(
             spec.name,
@@ -191,32 +180,3 @@ def _by_name(
             num_classes=len(info.classes),
         )
     return from_timm.adopt(vit)
-
-
-@contextmanager
-def _file_of(checkpoint: Ref) -> Iterator[Path]:
-    """The checkpoint as a file whose name says its format, as timm wants it."""
-    payload = read(checkpoint)
-    safe = payload[8:9] == b"{"  # the header of safetensors, behind its length; else torch's
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / f"checkpoint.{'safetensors' if safe else 'pth'}"
-        path.write_bytes(payload)
-        yield path
-
-
-def _checkpoint_source(name: str, path: Path) -> dict[str, Any]:
-    """The file and its number of classes, for timm: which loads what fits and only warns of the
-    rest, so that a file of another model must be refused here."""
-    import timm
-    from timm.models import load_state_dict
-
-    state = load_state_dict(str(path))
-    with torch.device("meta"):
-        needed = timm.create_model(name).state_dict()
-    missing = [k for k in needed if k not in state and not k.startswith("head.")]
-    if missing:
-        raise SettingsError(
-            f"backbone.reference.checkpoint: the file is not of {name}: it has no {missing[0]} "
-            f"({len(missing)} of {len(needed)} tensors are missing)"
-        )
-    return {"file": str(path), "num_classes": len(state.get("head.weight", ()))}

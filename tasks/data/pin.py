@@ -52,14 +52,14 @@ def write_checksums(folder: Path, path: Path) -> None:
     """Write the sha256 of every file of ``folder``, as ``sha256sum --check`` reads it there.
 
     Raises:
-        DataError: there is nothing to pin, or a file's name holds a line break.
+        DataError: there is nothing to pin, or a file's name holds a line break or is not UTF-8.
     """
     files = _files(folder)
     if not files:
         raise DataError(f"{folder}: no files to pin. Try: acme data fetch")
     for name in files:
-        if set(name) & {"\n", "\r", "\\"}:
-            raise DataError(f"{folder}: cannot pin {name!r}: rename it without the odd character")
+        if set(name) & {"\n", "\r", "\\"} or name != name.encode(errors="replace").decode():
+            raise DataError(f"{folder}: cannot pin {name!a}: rename it without the odd character")
     lines = [f"{_digest(file, 'sha256')}  {name}\n" for name, file in files.items()]
     atomic_write(path, "".join(lines).encode())
 

@@ -7,17 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from models.ranges import Count, Fraction, Positive, PositiveFloat, Rate
 from tasks.experiments.registry import SCALES
 from tasks.run.errors import SettingsError
-from tasks.settings.fields import (
-    Count,
-    Fraction,
-    Frozen,
-    Positive,
-    PositiveFloat,
-    in_words,
-    read_yaml,
-)
+from tasks.settings.fields import Frozen, in_words, read_yaml
 from tasks.settings.params import Settings, load, merged
 
 
@@ -69,7 +62,7 @@ class Lightweight(Frozen):
 
     families: tuple[str, ...]
     parameters: Positive
-    lr: PositiveFloat
+    lr: Rate
     pretrained: bool = False
     longer: Count = 0  # times the reference's epochs, in a control that is not at equal training
 

@@ -12,8 +12,13 @@ AcmeError                    a person can act on it: one clear line, exit code 2
 └── StageError               a stage or a service it needs could not finish
 
 ``models.matching.selection.NothingFitsError`` (a fleet that no variant fits) is raised by the pure
-layer, which knows no settings; the command line shows it in the same way.
+layer, which knows no settings; the command line shows it in the same way. So it does what the
+operating system says of a file (:func:`said`), wherever it was read or written.
 """
+
+from __future__ import annotations
+
+import errno
 
 
 class AcmeError(Exception):
@@ -56,37 +61,12 @@ class StageError(AcmeError):
     """A stage, or a service that it needs, could not finish."""
 
 
-def is_ours(error: BaseException) -> bool:
-    """Whether an error is for a person to act on: raised on purpose, or by a server's silence."""
-    from models.matching.selection import NothingFitsError
-    from models.versions import UnreadableError
-
-    return isinstance(error, AcmeError | NothingFitsError | UnreadableError) or is_lost(error)
-
-
 SILENT = {
     "httpx": ("TransportError", "Prefect", "PREFECT_API_URL"),
     "requests": ("RequestException", "MLflow", "MLFLOW_TRACKING_URI"),
 }
 """By the library that asks a server, its error for one that does not answer; which server that is,
 and the variable that names it. (By name: who reads errors need not have these libraries.)"""
-
-
-def said(error: BaseException) -> str:
-    """What a person is told of an error that :func:`is_ours`."""
-    lost = _lost(error)
-    if lost is None:
-        return str(error)
-    _, server, name = SILENT[lost]
-    return (
-        f"{server}'s server does not answer any more: see to it (or mend {name}) and run again; "
-        "finished steps are kept"
-    )
-
-
-def is_lost(error: BaseException) -> bool:
-    """Whether an error is that of a server that does not answer."""
-    return _lost(error) is not None
 
 
 def _lost(error: BaseException | None) -> str | None:
@@ -97,3 +77,59 @@ def _lost(error: BaseException | None) -> str | None:
                 return library
         error = error.__cause__ or error.__context__
     return None
+
+
+AGAIN = "run again: finished steps are kept"
+ROOM, WRITABLE = (
+    f"Make room there, and {AGAIN}",
+    f"Make it a place that can be written, and {AGAIN}",
+)
+RIGHT = f"Give this user the right to it, and {AGAIN}"
+REMEDIES = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EROFS: WRITABLE,
+    errno.EACCES: RIGHT,
+    errno.EPERM: RIGHT,
+    errno.EIO: f"Look after the disk, and {AGAIN}",
+    errno.ENAMETOOLONG: "Give it a shorter name",
+    errno.ENOENT: "Check the path",
+    errno.ENOTDIR: "A file is in the place of a folder: move it away",
+    errno.EISDIR: "A folder is in the place of a file: move it away",
+    errno.EEXIST: "Move away what is in its place",
+    errno.ENOTEMPTY: "Move away what is in its place",
+    errno.ELOOP: "Its links lead in a circle: mend them",
+    errno.EMFILE: f"Allow more open files (ulimit -n), and {AGAIN}",
+    errno.ENFILE: f"Allow more open files (ulimit -n), and {AGAIN}",
+}
+"""What to do about what the operating system says of a file."""
+OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+"""What it also says without naming one."""
+
+
+def said(error: BaseException) -> str | None:
+    """What a person reads of an error that they can act on: what it is about, what is wrong and
+    what to do. None: it is a fault of this program."""
+    from models.matching.selection import NothingFitsError
+    from models.versions import UnreadableError
+
+    if isinstance(error, AcmeError | NothingFitsError | UnreadableError):
+        return str(error)
+    if (library := _lost(error)) is not None:
+        _, server, name = SILENT[library]
+        return f"{server}'s server does not answer any more: see to it (or mend {name}) and {AGAIN}"
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        around = error.object[max(0, error.start - 80) : error.end + 80].splitlines()
+        name = next((line for line in around if not line.isprintable()), error.object[:80])
+        return f"{name.strip()!a}: a name that is not UTF-8. Rename it"
+    if not isinstance(error, OSError) or error.errno not in REMEDIES:
+        return None
+    if error.filename is None and error.errno not in OF_THE_MACHINE:
+        return None
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"{where}{error.strerror}. {REMEDIES[error.errno]}"
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether a person can act on an error, so that its traceback says nothing to them."""
+    return said(error) is not None

@@ -12,7 +12,7 @@ from typing import Any
 
 from boltons.fileutils import atomic_save
 
-from tasks.run.errors import ArtifactError
+from tasks.run.errors import ArtifactError, said
 
 ARTIFACTS = "artifacts"
 """The folder that holds everything that a run makes."""
@@ -40,10 +40,8 @@ def atomic_write(path: Path, payload: bytes) -> None:
     except OSError as error:
         with suppress(OSError):  # a full disk leaves it
             partial.unlink(missing_ok=True)
-        raise ArtifactError(
-            f"{path}: cannot write: {error.strerror}. Make room there, or make it a place that can "
-            "be written, and run again: finished steps are kept."
-        ) from None
+        error.filename = path  # not the temporary name
+        raise ArtifactError(f"cannot write {said(error) or f'{path}: {error}'}") from None
 
 
 def sha256_of(path: Path) -> str:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task
 
-from tasks.run.errors import SettingsError
+from tasks.run.engine import submitted
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-ENGINE = "ACME_ENGINE"
-"""Where steps run: ``here`` (usual: one machine gains nothing by more) or ``submitted``, to the
-task runner that the flow has: threads of this process unless the flow was given another. A task
-that is called directly stays here whatever runner there is. Time-outs of tasks need ``here``."""
 
 
 def run_step(step: Task[P, R], *args: P.args, **options: P.kwargs) -> R:
     """A step's result.
 
     Raises:
-        SettingsError: :data:`ENGINE` is none that there is.
+        SettingsError: ``ACME_ENGINE`` is none that there is.
     """
-    if not _submitted():
+    if not submitted():
         return step(*args, **options)
     return step.submit(*args, **options).result()
 
@@ -45,7 +39,7 @@ def run_steps(step: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> list[
 def try_steps(step: Callable[..., R], calls: Sequence[tuple[Any, ...]]) -> list[R | Exception]:
     """:func:`run_steps`, with what a call raised in place of its result."""
     task: Any = step
-    if _submitted():
+    if submitted():
         futures = [task.submit(*arguments) for arguments in calls]
         return [_outcome(future.result) for future in futures]
     return [_outcome(partial(task, *arguments)) for arguments in calls]
@@ -56,10 +50,3 @@ def _outcome(call: Callable[[], R]) -> R | Exception:
         return call()
     except Exception as error:  # whoever asked says what becomes of it
         return error
-
-
-def _submitted() -> bool:
-    name = os.environ.get(ENGINE, "here")
-    if name not in ("here", "submitted"):
-        raise SettingsError(f"{ENGINE}={name}: choose here or submitted")
-    return name == "submitted"

@@ -22,7 +22,7 @@ from mirakuru import AlreadyRunning, HTTPExecutor, ProcessExitedWithError, Timeo
 from mirakuru.base_env import processes_with_env
 from mirakuru.exceptions import ProcessFinishedWithError
 
-from tasks.run.errors import StageError
+from tasks.run.errors import REMEDIES, WRITABLE, StageError
 from tasks.servers.tied import tied
 
 START_TIMEOUT_S = 120.0
@@ -76,7 +76,8 @@ def locked(path: Path, how: int) -> Iterator[None]:
             file = held.enter_context(path.open("a"))
         except OSError as error:
             raise StageError(
-                f"{path}: cannot write: {error.strerror}. Make it a place that can be written"
+                f"{path}: cannot write: {error.strerror}. "
+                f"{REMEDIES.get(error.errno or 0, WRITABLE)}"
             ) from None
         fcntl.flock(file, how)
         yield

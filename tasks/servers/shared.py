@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import psutil
@@ -30,6 +30,7 @@ from tasks.servers.server import START_TIMEOUT_S, Server, alive, end, locked, ma
 from tasks.servers.services import environment, free_port, prefect_command
 from tasks.settings.case import Case
 
+DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 KIND, USERS = "prefect", "users.lock"
 PAUSE_S, PATIENCE_S = 2.0, 15.0
 """How often a run looks for its server, and for how long it does without."""
@@ -149,8 +150,10 @@ def _answers(api: str) -> bool:
 def _started(port: int, case: Case) -> str:
     home, api = _home(case), f"http://127.0.0.1:{port}/api"
     env = environment(case)
-    if not env.get("PREFECT_API_DATABASE_CONNECTION_URL"):
+    if not env.get(DATABASE):
         check_database(home / "prefect.db")
+        # Prefect does not quote its home, and would take a ? in it for the end of the file's name
+        env[DATABASE] = f"sqlite+aiosqlite:///{quote(str(home / 'prefect.db'))}"
     env |= {ADDRESS: api, **mark(home, KIND)}
     log = case.servers / "prefect-server.log"
     lock = home / USERS

@@ -20,6 +20,7 @@ SETTINGS = "params.yaml"
 """The settings that DVC reads, in a case's folder."""
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+LONGEST = 60
 TAKEN = "backbone"
 """No word of a case's name: the registered models of two cases must not be called alike."""
 
@@ -59,10 +60,10 @@ class Case:
         Raises:
             SettingsError: nothing can be called so.
         """
-        if not NAME.fullmatch(name) or TAKEN in name.split("-"):
+        if not NAME.fullmatch(name) or TAKEN in name.split("-") or len(name) > LONGEST:
             raise SettingsError(
-                f"--case {name}: give small letters and digits, in words joined by -, of which "
-                f"none is {TAKEN}"
+                f"--case {name[: LONGEST + 3]}: give small letters and digits, in words joined by "
+                f"-, of which none is {TAKEN}, {LONGEST} in all at most"
             )
         return Case(self.project, name)
 

@@ -36,18 +36,22 @@ def checked(params: Path) -> Settings:
     if checkpoint is not None and not checkpoint.is_file():
         raise SettingsError(f"{params}: backbone.reference.checkpoint: no file {checkpoint}")
     if (case := Case.here()).reads(params):
-        require_declared(params, [p for p in (case.pipeline, case.experiments) if p.exists()])
+        pipelines = [p for p in (case.pipeline, case.experiments) if p.exists()]
+        if pipelines:
+            require_declared(params, pipelines)
     return settings
 
 
 def require_declared(params: Path, pipelines: Sequence[Path]) -> None:
-    """Raises SettingsError if stages do not depend on a file that their settings name."""
+    """Raises SettingsError if stages do not depend on a file that their settings name, or a file
+    holds no stages."""
+    known = {pipeline: stages_of(pipeline) for pipeline in pipelines}
     for what, file in named_files(read_yaml(params)):
         places = {abspath(place) for place in (Path(file), *Path(file).parents)}
         missing = [
             f"{stage} in {relpath(pipeline)}"
-            for pipeline in pipelines
-            for stage, declared in stages_of(pipeline).items()
+            for pipeline, stages in known.items()
+            for stage, declared in stages.items()
             if reads(stage, what)
             and not places & {abspath(pipeline.parent / d) for d in paths(declared, "deps")}
         ]

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tasks.run.errors import SettingsError
 
 F = TypeVar("F")
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
+
+def nameable(path: Path) -> Path:
+    """Raises ValueError if no file can be called so."""
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r}: no file can be called so")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ValueError(f"{str(path)!r}: no file can be called so") from None
+    return path
+
+
+Place = Annotated[Path, AfterValidator(nameable)]
 
 
 class Parts:
@@ -46,6 +57,11 @@ class Section(Parts):
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
 
+NOT_YAML = (ValueError, RecursionError)
+"""What the parser raises beside its own: of other bytes than UTF-8, of a 13th month, of brackets by
+the thousand."""
+
+
 def read_yaml(path: Path) -> Any:
     """The content of a YAML 1.2 file: ``1e-3`` is a number, ``yes`` a text.
 
@@ -55,10 +71,10 @@ def read_yaml(path: Path) -> Any:
     from ruamel.yaml import YAML, YAMLError  # not above: devices read no files of settings
 
     try:
-        return YAML(typ="safe").load(path.read_text())
+        return YAML(typ="safe").load(path.read_text("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}. Check the path") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, *NOT_YAML) as error:
         raise not_yaml(path, error) from None
 
 
@@ -66,6 +82,18 @@ def not_yaml(path: Path, error: Exception) -> SettingsError:
     """What a parser says of a file, on one line and without its advice to its programmer."""
     words = str(error).partition("To suppress this check")[0]
     return SettingsError(f"{path}: not YAML: {' '.join(words.split())}")
+
+
+def taken_for_numbers(values: Any, read: Any, at: str = "") -> Iterator[str]:
+    """Where a file says true or false and a number was read."""
+    if isinstance(values, Mapping):
+        for name, value in values.items():
+            yield from taken_for_numbers(value, getattr(read, name), f"{at}.{name}".lstrip("."))
+    elif isinstance(values, list):
+        for index, value in enumerate(values):
+            yield from taken_for_numbers(value, read[index], f"{at}.{index}")
+    elif isinstance(values, bool) and not isinstance(read, bool):
+        yield f"{at}: a number is needed, not {str(values).lower()}"
 
 
 def yaml_text(content: Any) -> str:
@@ -77,9 +105,15 @@ def yaml_text(content: Any) -> str:
     return written.getvalue()
 
 
+MOST_NAMED = 5  # complaints of one file; the rest is counted
+
+
 def in_words(error: ValidationError) -> str:
-    """Every complaint on one line: where it is, what is wrong."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+    """What is complained of, on one line: where it is, what is wrong."""
+    found = [
+        f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: "
+        f"{item['msg'].removeprefix('Value error, ')}"
         for item in error.errors()
-    )
+    ]
+    rest = [f"and {len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
+    return "; ".join(found[:MOST_NAMED] + rest)

@@ -6,10 +6,11 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, model_validator
 
+from models.ranges import Count, PositiveFloat
 from tasks.links.ends import DEVICE, NAME, tier_of
-from tasks.settings.fields import Count, Frozen, Positive, PositiveFloat
+from tasks.settings.fields import Frozen
 
 BYTES_PER_PARAMETER = 4  # float32; the one place that turns bytes into parameters
 LIMIT = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([KMG]B)?", re.IGNORECASE)
@@ -36,9 +37,17 @@ class Device(Frozen):
 
     id: Count
     group: Count = 0
-    storage_limit: Annotated[Positive, BeforeValidator(parameters_from)]
+    storage_limit: Annotated[int, Field(ge=1, le=10**12), BeforeValidator(parameters_from)]
     gpu_capacity_watt: PositiveFloat
     base_latency_s: PositiveFloat
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_numbers(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, bool):
+                raise ValueError(f"{name}: a number is needed, not {str(value).lower()}")
+        return values
 
     @property
     def name(self) -> str:

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from models.matching.clustering import clusters
+from models.ranges import twice
 from tasks.run.errors import SettingsError
 from tasks.run.files import atomic_write
-from tasks.settings.fields import in_words, not_yaml
+from tasks.settings.fields import NOT_YAML, in_words, not_yaml
 from tasks.settings.fleet import Device
 
 Row = dict[str, Any]
@@ -104,7 +105,7 @@ def is_csv(path: Path) -> bool:
 
 
 def _clustered(path: Path, devices: Sequence[Device], count: Any) -> list[Row]:
-    if count is not None and not isinstance(count, int):
+    if count is not None and (not isinstance(count, int) or isinstance(count, bool)):
         raise SettingsError(f"{path}: clusters: {count!r} is not a whole number")
     ordered = sorted(devices, key=lambda device: device.id)
     try:
@@ -139,6 +140,8 @@ def _csv_rows(path: Path, text: str) -> Rows:
     reader = csv.DictReader(io.StringIO(text))
     found = []
     try:
+        if again := twice(tuple(reader.fieldnames or ())):
+            raise SettingsError(f"{path}, line 1: column {again} stands there more than once")
         for row in reader:
             if None in row:
                 raise SettingsError(f"{path}, line {reader.line_num}: more values than columns")
@@ -164,7 +167,7 @@ def _csv_with(text: str, row: Row) -> str:
 def _yaml(path: Path, text: str) -> Any:
     try:
         return YAML().load(text)
-    except YAMLError as error:
+    except (YAMLError, *NOT_YAML) as error:
         raise not_yaml(path, error) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,42 +15,45 @@ from models.backbone.elastic import Grid
 from models.backbone.training import Training
 from models.header.recipe import HeaderSearch, JointTraining
 from models.matching.recipe import Choice, EnergyConstants
+from models.ranges import Count, Few, Fraction, Part, Positive, Size, twice
 from models.refinement.recipe import Likeness, LocalTraining, Pruning
 from tasks.run.errors import SettingsError
-from tasks.settings.fields import (
-    Count,
-    Fraction,
-    Frozen,
-    Positive,
-    PositiveFloat,
-    Section,
-    in_words,
-    read_yaml,
-)
+from tasks.settings.fields import Frozen, Place, Section, in_words, read_yaml, taken_for_numbers
 from tasks.settings.fleet import Cluster, Device
+
+MOST_NAMED = 20  # devices that an error lists
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What numpy, pandas and torch all take."""
 
 
 class Data(Frozen):
     source: str
-    folder: Path
-    origin: Path | None = None
-    image_size: Positive
+    folder: Place
+    origin: Place | None = None
+    image_size: Size
     channels: Literal[1, 3]
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test_fraction: Part = 0.2
 
 
 class Partition(Frozen):
     heterogeneity: Literal["iid", "C1", "C2", "C3", "dirichlet"]
-    dirichlet_alpha: PositiveFloat
+    dirichlet_alpha: Annotated[float, Field(ge=1e-3, le=1e6)]
     public_train: Positive
     public_val: Positive
     public_test: Positive
     samples_per_device: Count
-    train_fraction: Annotated[float, Field(gt=0, lt=1)]
-    val_fraction: Annotated[float, Field(gt=0, lt=1)]
+    train_fraction: Part
+    val_fraction: Part
     shared_fraction: Annotated[float, Field(ge=0.1, le=0.2)]
-    shared_val_fraction: Annotated[float, Field(gt=0, lt=1)]
-    slots: Positive | None
+    shared_val_fraction: Part
+    slots: Annotated[int, Field(ge=1, le=100_000)] | None
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """A device's samples in train, val and test."""
+        total = self.samples_per_device
+        train, val = round(total * self.train_fraction), round(total * self.val_fraction)
+        return train, val, total - train - val
 
     @model_validator(mode="after")
     def _fills_each_split(self) -> Partition:
@@ -60,7 +64,17 @@ class Partition(Frozen):
             )
         if self.train_fraction + self.val_fraction >= 1:
             raise ValueError("train_fraction + val_fraction leave nothing for the test split")
+        if self.samples_per_device and not all(self.counts):
+            raise ValueError(
+                f"samples_per_device {self.samples_per_device} leaves "
+                f"{' + '.join(map(str, self.counts))} to train, validate and test: give each split "
+                "one at least"
+            )
         return self
+
+
+REGISTERED = re.compile(r"models:/[^/@]+(@[^/@]+|/[0-9]+)")
+"""How a model of the registry is named."""
 
 
 class ReferenceModel(Frozen):
@@ -68,30 +82,45 @@ class ReferenceModel(Frozen):
 
     name: str | None = None
     pretrained: bool = False
-    patch_size: Positive
-    dim: Positive
-    depth: Positive
-    heads: Positive
-    mlp_ratio: PositiveFloat
+    patch_size: Size
+    dim: Size
+    depth: Few
+    heads: Few
+    mlp_ratio: Annotated[float, Field(gt=0, le=64)]
+
+    @property
+    def registered(self) -> bool:
+        """Whether the name is one of the registry's, e.g. ``models:/my-vit@champion``."""
+        return bool(self.name and self.name.startswith("models:/"))
 
     @property
     def moves(self) -> bool:
         """Whether the name is an alias of the registry's, which may mean another model tomorrow."""
-        return bool(self.name and self.name.startswith("models:/") and "@" in self.name)
+        return self.registered and "@" in str(self.name)
 
     @model_validator(mode="after")
     def _weights_have_a_model(self) -> ReferenceModel:
         if self.pretrained and self.name is None:
             raise ValueError("pretrained needs the `name` of a timm model")
+        if self.registered and not REGISTERED.fullmatch(str(self.name)):
+            raise ValueError(f"name {self.name}: give models:/NAME@ALIAS or models:/NAME/VERSION")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
+        if self.dim * self.mlp_ratio < 1:
+            raise ValueError(f"mlp_ratio {self.mlp_ratio} of dim {self.dim} leaves no neuron")
         return self
 
 
 class Reference(ReferenceModel):
     """And a file of weights. Tasks get its content, not its path."""
 
-    checkpoint: Path | None = None
+    checkpoint: Place | None = None
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Reference:
+        if self.registered and (self.checkpoint or self.pretrained):
+            raise ValueError("a model of the registry has its weights: no checkpoint, no hub's")
+        return self
 
 
 @dataclass(frozen=True)
@@ -102,6 +131,7 @@ class Backbone(Grid, Section):
     distillation: Distillation
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.reference.name is None and max(self.depths) > self.reference.depth:
             raise ValueError(
                 f"depths {list(self.depths)}: the reference has {self.reference.depth} layers"
@@ -125,16 +155,16 @@ class Refinement(Likeness, LocalTraining, Pruning, Section):
     steps: Positive
     tuning_steps: Positive
     joint: Literal["group", "sum"]
-    sketch_samples: Annotated[int, Field(ge=2)]
+    sketch_samples: Annotated[int, Field(ge=2, le=10_000)]
     quorum: Fraction
     exchange: str = "importance"
-    deadline_s: PositiveFloat | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=1e7)] | None = None
 
 
 class Settings(Frozen):
-    seed: Count
+    seed: Seed
     compute: Literal["auto", "cpu", "cuda"]
-    threads: Positive
+    threads: Annotated[int, Field(ge=1, le=1024)]
     data: Data
     partition: Partition
     backbone: Backbone
@@ -150,12 +180,11 @@ class Settings(Frozen):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
-        ids = [device.id for device in self.devices]
-        edges = [cluster.edge for cluster in self.fleet]
-        for what, values in (("device id", list(map(str, ids))), ("edge", edges)):
-            twice = sorted({v for v in values if values.count(v) > 1})
-            if twice:
-                raise ValueError(f"fleet: {what} {', '.join(twice)} appears more than once")
+        ids = tuple(device.id for device in self.devices)
+        edges = tuple(cluster.edge for cluster in self.fleet)
+        for what, values in (("device id", ids), ("edge", edges)):
+            if again := twice(values):
+                raise ValueError(f"fleet: {what} {again} appears more than once")
         if self.partition.slots is not None and max(ids) >= self.partition.slots:
             raise ValueError(
                 f"fleet: device id {max(ids)} needs partition.slots > {max(ids)} "
@@ -188,17 +217,21 @@ def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Settings:
         values["fleet"] = read_fleet(path.parent / values["fleet"])
     values = merged(values, overlay or {})
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(f"{path}: {in_words(error)}") from None
+    if flags := "; ".join(taken_for_numbers(values, settings)):
+        raise SettingsError(f"{path}: {flags}")
+    return settings
 
 
 def device_name(settings: Settings, device: str) -> str:
     """A device's name from its name or id. Raises SettingsError if the fleet has no such device."""
-    names = [d.name for d in settings.devices]
-    name = f"device-{int(device):02d}" if device.isdecimal() else device
-    if name not in names:
-        raise SettingsError(f"{device}: no such device. The fleet has: {', '.join(names)}")
+    names = {str(d.id): d.name for d in settings.devices}
+    name = names.get(device.lstrip("0") or "0", device)
+    if name not in names.values():
+        known = ", ".join([*names.values()][:MOST_NAMED]) + ", ..." * (len(names) > MOST_NAMED)
+        raise SettingsError(f"{device[:80]}: no such device. The fleet has: {known}")
     return name
 
 

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Counts:
+    """Samples of each class in the train and the test split, in the classes' order."""
+
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Source:
     """A data set, which ``tasks/data/sources/<its name, with _ for ->.py`` fetches and reads.
 
@@ -13,15 +21,17 @@ class Source:
         image_size: pixels a side, as new settings have it; None: as the user's images have.
         channels: 1 (grey) or 3 (colour), or None likewise.
         brought: whether the user brings the files, a folder a class, so that none is fetched.
+        counts: of its samples, where they are always the same.
     """
 
     image_size: int | None = None
     channels: int | None = None
     brought: bool = False
+    counts: Counts | None = None
 
 
 SOURCES: dict[str, Source] = {
     "image-folder": Source(brought=True),
-    "fashion-mnist": Source(image_size=28, channels=1),
-    "cifar100": Source(image_size=32, channels=3),
+    "fashion-mnist": Source(28, 1, counts=Counts(10 * (6000,), 10 * (1000,))),
+    "cifar100": Source(32, 3, counts=Counts(100 * (500,), 100 * (100,))),
 }

@@ -26,9 +26,9 @@ from tasks.links.asking import Answers, Link
 from tasks.links.link import Message, Route, receive, send
 from tasks.links.records import Mixing, State
 from tasks.run.compute import Machine
+from tasks.run.engine import ENGINE
 from tasks.run.errors import LinkError
 from tasks.run.modules import load_header
-from tasks.run.step import ENGINE
 from tasks.run.store import Ref, put_tensors
 from tasks.settings.params import LocalTraining, Settings, load
 from tests.tiny import ROOT

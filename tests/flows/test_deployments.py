@@ -22,7 +22,6 @@ from flows.weekly import approved
 from tasks.run.cached import retried
 from tasks.run.errors import SettingsError, StageError
 from tasks.settings.fields import read_yaml, yaml_text
-from tasks.settings.params import load
 from tasks.settings.stages import STAGES
 from tasks.tracking.promotion import Decision
 
@@ -173,7 +172,6 @@ def test_a_webhook_is_told_of_a_scheduled_run_that_fails(
     (tmp_path / "params.yaml").write_text(yaml_text(tiny_params()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "reproduce", gate)
-    monkeypatch.setattr(module, "checked", load)
     with pytest.raises(StageError):
         getattr(module, name)()
     [told] = heard

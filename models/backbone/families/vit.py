@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,21 @@ from torch import Tensor, nn
 
 from models.backbone.family import Backbone, BackboneConfig, Family, Size, classifier
 from models.backbone.units import Unit
+
+
+class Dimensions(Protocol):
+    """What a ViT of one's own is made by."""
+
+    @property
+    def patch_size(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def mlp_ratio(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +44,21 @@ class ViTConfig(BackboneConfig):
     norm_eps: Annotated[float, Interval(ge=0, le=1)] = 1e-6
 
     family: ClassVar[str] = "vit"
+
+    @classmethod
+    def of(cls, spec: Dimensions, image_size: int, channels: int, classes: int) -> ViTConfig:
+        """A ViT of these dimensions, for such images."""
+        return cls(
+            image_size=image_size,
+            patch_size=spec.patch_size,
+            channels=channels,
+            classes=classes,
+            dim=spec.dim,
+            depth=spec.depth,
+            heads=spec.heads,
+            head_dim=spec.dim // spec.heads,
+            mlp_hidden=int(spec.dim * spec.mlp_ratio),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """Data sets behind one small interface: :func:`fetch` brings files, :func:`load` reads them.
 
 A source of :data:`tasks.settings.sources.SOURCES` is a file here with two functions:
-``fetch(folder, origin)`` and ``read(folder, wanted)``, which gives a :class:`Dataset`.
+``fetch(folder, origin)`` and ``read(folder, wanted)``, which gives a :class:`Dataset`; and
+``count(folder, test_fraction)``, where that can be told without reading.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from models.choices import chosen
 from tasks.data.dataset import Dataset, Wanted
 from tasks.data.pictures import fitted
 from tasks.run.errors import SettingsError
-from tasks.settings.sources import SOURCES
+from tasks.settings.sources import SOURCES, Counts
 
 
 def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
@@ -42,6 +43,22 @@ def load(source: str, folder: Path, wanted: Wanted) -> Dataset:
         train_images=fitted(data.train_images, wanted.image_size, wanted.channels),
         test_images=fitted(data.test_images, wanted.image_size, wanted.channels),
     )
+
+
+def count(source: str, folder: Path, test_fraction: float) -> Counts | None:
+    """How many samples each class has, without reading one; None where nobody knows yet.
+
+    Raises:
+        DataError: what lies there is not this data set.
+        SettingsError: unknown source.
+    """
+    module = _module(source)
+    if known := SOURCES[source].counts:
+        return known
+    if not folder.exists() or not hasattr(module, "count"):
+        return None
+    found: Counts = module.count(folder, test_fraction)
+    return found
 
 
 def _module(source: str) -> ModuleType:

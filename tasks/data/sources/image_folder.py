@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.data.dataset import Dataset, Images, Labels, Wanted, content_hashes
 from tasks.data.pictures import class_folders, image_files, read_image, subfolders
 from tasks.run.errors import DataError
+from tasks.settings.sources import Counts
 
 
 def fetch(folder: Path, origin: Path | None = None) -> None:
@@ -25,9 +26,37 @@ def fetch(folder: Path, origin: Path | None = None) -> None:
         )
 
 
+def count(folder: Path, test_fraction: float) -> Counts:
+    """How many images each class has, by the names of the files alone. See :func:`read`."""
+    roots, classes = _splits(folder)
+    train, *test = ([len(image_files(root / name)) for name in classes] for root in roots)
+    if not test:
+        test = [[_tested(total, test_fraction) for total in train]]
+        train = [total - tested for total, tested in zip(train, test[0], strict=True)]
+    return Counts(tuple(train), tuple(test[0]))
+
+
 def read(folder: Path, wanted: Wanted) -> Dataset:
     """A folder a class, below ``train`` and ``test`` where both (or ``train`` alone) hold such
-    folders; without a test folder each class is split by content and seed."""
+    folders; without a test folder each class is split by content and seed.
+
+    Raises:
+        DataError: the folders are others, or an image is damaged; it is named.
+    """
+    roots, classes = _splits(folder)
+    parts = [_read_classes(root, classes, wanted) for root in roots]
+    if len(parts) == 1:
+        images, labels = parts[0]
+        for label, total in enumerate(np.bincount(labels)):
+            if total < 2:
+                raise DataError(f"{roots[0] / classes[label]}: 1 image; a split needs 2 or more")
+        test = _seeded_test(images, labels, wanted)
+        parts = [(images[~test], labels[~test]), (images[test], labels[test])]
+    return Dataset(*parts[0], *parts[1], classes=classes)
+
+
+def _splits(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """The folders of the train and, where there is one, the test split, and the classes."""
     has_train, has_test = (bool(subfolders(folder / name)) for name in ("train", "test"))
     if has_test and not has_train:
         raise DataError(f"{folder / 'test'} has class folders but {folder / 'train'} has none")
@@ -44,15 +73,12 @@ def read(folder: Path, wanted: Wanted) -> Dataset:
         raise DataError(f"{roots[0]}: {len(classes)} class folders; at least 2 are needed")
     for extra in (p for root in roots for p in class_folders(root) if p.name not in classes):
         raise DataError(f"{extra}: a class that {roots[0]} does not have")
-    parts = [_read_classes(root, classes, wanted) for root in roots]
-    if not has_test:
-        images, labels = parts[0]
-        for label, count in enumerate(np.bincount(labels)):
-            if count < 2:
-                raise DataError(f"{roots[0] / classes[label]}: 1 image; a split needs 2 or more")
-        test = _seeded_test(images, labels, wanted)
-        parts = [(images[~test], labels[~test]), (images[test], labels[test])]
-    return Dataset(*parts[0], *parts[1], classes=classes)
+    return roots, classes
+
+
+def _tested(total: int, fraction: float) -> int:
+    """How many images of a class are for the test."""
+    return min(max(1, round(fraction * total)), total - 1)
 
 
 def _read_classes(root: Path, classes: tuple[str, ...], wanted: Wanted) -> tuple[Images, Labels]:
@@ -71,6 +97,5 @@ def _seeded_test(images: Images, labels: Labels, wanted: Wanted) -> NDArray[np.b
     for label in np.unique(labels):
         members = order[labels[order] == label]
         shuffled = np.random.default_rng([wanted.seed, int(label)]).permutation(members)
-        count = min(max(1, round(wanted.test_fraction * len(members))), len(members) - 1)
-        chosen[shuffled[:count]] = True
+        chosen[shuffled[: _tested(len(members), wanted.test_fraction)]] = True
     return chosen

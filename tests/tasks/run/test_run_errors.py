@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 import requests
 
-from tasks.run.errors import StageError, is_ours, said
+from tasks.run.errors import REMEDIES, StageError, is_ours, said
 from tasks.servers.services import free_port
 
 
@@ -29,8 +32,8 @@ def test_a_server_that_answers_no_more_is_told_by_the_variable_that_names_it() -
     for ask, name in ((httpx.get, "PREFECT_API_URL"), (requests.get, "MLFLOW_TRACKING_URI")):
         error = raised(ask)
         assert is_ours(error)
-        assert name in said(error)
-        assert "\n" not in said(error)
+        assert name in str(said(error))
+        assert "\n" not in str(said(error))
 
 
 def test_what_was_raised_on_purpose_says_what_it_says() -> None:
@@ -41,3 +44,15 @@ def test_what_was_raised_on_purpose_says_what_it_says() -> None:
 
 def test_a_programming_error_is_nobody_s_to_act_on() -> None:
     assert not is_ours(ValueError("a bug"))
+
+
+def test_what_the_system_says_of_a_file_names_it_and_the_remedy() -> None:
+    for number, remedy in REMEDIES.items():
+        error = OSError(number, os.strerror(number), "x/y")
+        assert said(error) == f"x/y: {os.strerror(number)}. {remedy}"
+    assert not is_ours(OSError(errno.ECONNREFUSED, "refused"))
+    assert not is_ours(OSError(errno.ENOENT, "of no file"))
+    assert is_ours(OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(UnicodeEncodeError) as caught:
+        os.fsdecode(b"data/\xff.png").encode()
+    assert said(caught.value) == "'data/\\udcff.png': a name that is not UTF-8. Rename it"

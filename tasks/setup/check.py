@@ -1,0 +1,190 @@
+"""Whether settings can be run, told before anything is: what `acme check` looks at beyond the
+settings themselves, and every command that runs something too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from models.backbone.config import on_meta
+from models.backbone.elastic import variant_config
+from models.backbone.families.vit import ViTConfig
+from models.backbone.size import backbone_parameters
+from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
+from tasks.data import sources
+from tasks.run.engine import submitted
+from tasks.run.errors import SettingsError
+from tasks.run.files import read_bytes
+from tasks.settings.case import Case
+from tasks.settings.declared import checked
+from tasks.settings.params import Reference, Settings
+from tasks.settings.sources import Counts
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Settings that can be run, and what could not be looked at yet, in words."""
+
+    settings: Settings
+    unseen: tuple[str, ...]
+
+
+def check(params: Path) -> Checked:
+    """The settings of a file with which every stage can do its work.
+
+    Raises:
+        SettingsError: they are impossible by themselves (see :func:`checked`), no model of theirs
+            fits the devices or the images, or the data are too few.
+        DataError: what lies in the data's folder is not the data set.
+    """
+    settings = checked(params)
+    return Checked(settings, look(settings, params))
+
+
+def look(settings: Settings, params: Path) -> tuple[str, ...]:
+    """What could not be looked at yet, in words. Raises as :func:`check`."""
+    unseen = []
+    submitted()  # whether the environment says where steps run
+    try:
+        counts = count(settings)
+        config = reference(settings, len(counts.train) if counts else 1)
+        if config is None:
+            unseen.append(
+                f"the size of {settings.backbone.reference.name}, which is the registry's"
+            )
+        else:
+            require_whole_images(config)
+            require_room(settings, config)
+            require_weights(settings.backbone.reference, config, known=counts is not None)
+        if counts is None:
+            unseen.append(f"whether the data are enough: {settings.data.folder} is not there yet")
+        else:
+            require_samples(settings, counts)
+    except SettingsError as error:
+        raise SettingsError(f"{params}: {error}") from None
+    return tuple(unseen)
+
+
+def count(settings: Settings) -> Counts | None:
+    """Samples of each class, where they can be told by now.
+
+    Raises:
+        SettingsError: the data's folder is that of the project, or no folder.
+        DataError: what lies there is not the data set.
+    """
+    spec, here = settings.data, Case.here().folder.resolve()
+    if here.is_relative_to(spec.folder.resolve()):
+        raise SettingsError(
+            f"data.folder: {spec.folder} holds the project itself, and all of it is pinned: give "
+            "the data a folder of their own"
+        )
+    if spec.folder.exists() and not spec.folder.is_dir():
+        raise SettingsError(f"data.folder: {spec.folder} is no folder: name the data's own")
+    return sources.count(spec.source, spec.folder, spec.test_fraction)
+
+
+def reference(settings: Settings, classes: int) -> ViTConfig | None:
+    """What the reference model will be like; None for one of the registry's.
+
+    Raises:
+        SettingsError: there is no such model, or it cannot be sliced.
+    """
+    spec, data = settings.backbone.reference, settings.data
+    if spec.registered:
+        return None
+    if spec.name is None:
+        return ViTConfig.of(spec, data.image_size, data.channels, classes)
+    config = of_timm(spec.name, (data.image_size, data.channels, classes))
+    if max(settings.backbone.depths) > config.depth:
+        raise SettingsError(
+            f"backbone.depths: {max(settings.backbone.depths)}, but {spec.name} has {config.depth} "
+            "layers"
+        )
+    return config
+
+
+def of_timm(name: str, task: tuple[int, int, int]) -> ViTConfig:
+    """A model of timm's for images of a size with channels, and a number of classes."""
+    import timm
+
+    from models.backbone.families.from_timm import config_of
+
+    where = "backbone.reference.name"
+    if name not in timm.list_models():
+        raise SettingsError(f"{where}: timm has no model {name!r}; null makes one of your own")
+    try:
+        with torch.device("meta"):
+            size, channels, classes = task
+            return config_of(
+                timm.create_model(name, img_size=size, in_chans=channels, num_classes=classes)
+            )
+    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise SettingsError(f"{where}: {name} cannot be used: {error}") from None
+
+
+def require_whole_images(config: ViTConfig) -> None:
+    """Raises SettingsError if patches leave a rim of the images that the model never sees."""
+    size, patch = config.image_size, config.patch_size
+    if rim := size % patch:
+        sizes = " or ".join(str(s) for s in (size - rim, size - rim + patch) if s)
+        raise SettingsError(
+            f"data.image_size: {size} is no multiple of the patches' {patch} pixels, so that {rim} "
+            f"on a side would never be seen: give {sizes}, or another "
+            "backbone.reference.patch_size"
+        )
+
+
+def require_weights(spec: Reference, config: ViTConfig, known: bool) -> None:
+    """Raises SettingsError if a file of weights is of another model; the classifier counts where
+    the number of classes is ``known``."""
+    if spec.checkpoint is None:
+        return
+    state, needed = state_of(read_bytes(spec.checkpoint)), on_meta(config).state_dict()
+    if not known:
+        state, needed = ({k: v for k, v in s.items() if "head." not in k} for s in (state, needed))
+    if spec.name is None:
+        require_of_shape(state, needed)
+    else:
+        require_of_timm(state, spec.name)
+
+
+def require_room(settings: Settings, config: ViTConfig) -> None:
+    """Raises SettingsError if the smallest variant and its header do not fit a cluster."""
+    grid, budget = settings.backbone, settings.matching.header_budget
+    linear = (config.dim + 1) * config.classes
+    if budget < linear:
+        raise SettingsError(
+            f"matching.header_budget: {budget:,} parameters, of which the smallest header, for "
+            f"{config.classes} classes, takes {linear:,}: raise it"
+        )
+    smallest = backbone_parameters(variant_config(config, min(grid.widths), min(grid.depths)))
+    for cluster in settings.fleet:
+        if cluster.storage_limit < smallest + budget:
+            raise SettingsError(
+                f"fleet: {cluster.edge}: its smallest device holds {cluster.storage_limit:,} "
+                f"parameters; the smallest variant ({smallest:,}) and matching.header_budget "
+                f"({budget:,}) need {smallest + budget:,}: raise its storage_limit, lower the "
+                "budget, or add smaller backbone.widths or backbone.depths"
+            )
+
+
+def require_samples(settings: Settings, counts: Counts) -> None:
+    """Raises SettingsError if the data are too few for what they are to be divided into."""
+    spec, train, test = settings.partition, sum(counts.train), sum(counts.test)
+    for names, taken, there, what in (
+        ("public_train + public_val", spec.public_train + spec.public_val, train, "train samples"),
+        ("public_test", spec.public_test, test, "test samples"),
+    ):
+        if taken >= there:
+            raise SettingsError(
+                f"partition.{names}: {taken:,} of {there:,} {what} leave none for the devices: "
+                "lower it"
+            )
+    left = train + test - spec.public_train - spec.public_val - spec.public_test
+    if spec.samples_per_device > left:
+        raise SettingsError(
+            f"partition.samples_per_device: {spec.samples_per_device:,}, but the public sets leave "
+            f"{left:,} samples for all devices: lower it"
+        )
