@@ -8,7 +8,7 @@ run: $(VENV)/installed
 	$(ACME) run
 
 test: $(VENV)/installed
-	$(VENV)/bin/pytest -m "not slow"
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not slow"
 
 test-models: $(VENV)/installed
 	$(VENV)/bin/pytest -m "not slow" tests/models
