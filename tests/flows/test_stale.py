@@ -150,7 +150,8 @@ def stale_stages(case: Case) -> set[str]:
 READ_BY: dict[str, set[str]] = {
     "seed": {"train_reference", "distil", "search_header", "settle", "sketch", "train"} | {"prune"},
     "compute": set(),  # auto and cpu are the same here: the key holds what was found
-    "threads": {"train_reference", "rank", "distil", "score", "send_public_features"}
+    "threads": {"train_reference", "score_reference", "rank", "distil", "score"}
+    | {"send_public_features"}
     | {"embed_shared", "search_header", "settle", "adopt", "train", "prune"},
     "data": set(),  # by the partition stage, which caches nothing
     "partition": set(),
@@ -297,21 +298,28 @@ class Replay:
         """The keys of all cached tasks of both phases."""
         from flows.backbone import (
             cluster_backbone,
-            elastic_backbone,
+            elastic_of,
             given_reference,
             scored_grid,
+            trained_reference,
         )
         from flows.customize import customize_cluster
         from flows.job import Job
+        from tasks.cloud.public import Public
+        from tasks.cloud.reference import score_reference
         from tasks.data.samples import read_world
         from tasks.run.compute import Machine
+        from tasks.run.step import run_step
         from tasks.settings.case import Case
 
         self.keys = {}
         world = read_world(Case.here().partition, [f"device-0{i}" for i in range(4)])
         world.samples["device-04"] = world.samples["device-00"]  # another name: the data stay
         job = Job(settings, world, Machine.of(settings.compute, settings.threads))
-        elastic = elastic_backbone(job, given_reference(settings))
+        reference = trained_reference(job, given_reference(settings))
+        public = Public(world.cloud, world.info)
+        run_step(score_reference, reference, public, job.machine)
+        elastic = elastic_of(job, reference)
         variants = scored_grid(job, elastic)
         for cluster in settings.fleet[:1]:
             fitted = cluster_backbone(job, cluster, elastic, variants)
