@@ -47,6 +47,7 @@ def test_the_comparison_sees_what_is_lost_doubled_or_half_done(
     root = tmp_path / "project"
     shutil.copytree(finished, root)
     client = mlflow.MlflowClient(f"sqlite:///{root / 'mlflow/store/mlflow.db'}")
+    mlflow.set_tracking_uri(client.tracking_uri)  # where a version looks for its model
     assert outcome.differences(before, outcome.read(root)) == []
     experiment = client.get_experiment_by_name("acme-3-devices").experiment_id
     client.create_run(experiment)

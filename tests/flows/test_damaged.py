@@ -37,7 +37,8 @@ def read_cloud_s(case: Case) -> object:
     out = case.backbone
     cuts = [outputs.read_cut(out, edge) for edge in ("north", "south")]
     found = outputs.read_elastic(out), outputs.read_variants(out), outputs.read_matches(out)
-    return cuts, found, read_ledger(out).to_json()
+    reference = outputs.read_reference(out), outputs.read_reference_model(out)
+    return cuts, found, reference, read_ledger(out).to_json()
 
 
 def read_edges(case: Case) -> object:

@@ -104,6 +104,7 @@ def test_challengers_of_a_run_that_was_killed_are_decided_on_by_the_next(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(ROOT / "data.dvc", tmp_path)
     case, decided = Case(tmp_path), list[Path]()
     for name in ("require_project", "fetch_data", "use_environment", "bring_up_to_date"):
         monkeypatch.setattr(run, name, lambda *_: None)

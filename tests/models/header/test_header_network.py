@@ -130,7 +130,7 @@ def test_entropy_lowers_the_loss() -> None:
 
 def test_a_search_without_samples_is_refused() -> None:
     nothing = Split(torch.empty(0, 2, 1 + GRID**2, DIM), torch.empty(0, dtype=torch.long))
-    with pytest.raises(ValueError, match="shared train and validation"):
+    with pytest.raises(ValueError, match="train and validation samples"):
         searcher().run(nothing, nothing, None)
 
 

@@ -278,7 +278,8 @@ def killed_everywhere(
 def test_a_kill_at_any_write_of_a_group(
     fresh: Callable[[int | str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert killed_everywhere(log, fresh, monkeypatch) >= 18
+    # 17 or 18: the first client of a process looks for one thing more
+    assert killed_everywhere(log, fresh, monkeypatch) >= 17
 
 
 @pytest.mark.parametrize(("call", "writes"), [(promote, 4), (roll_back, 7)])

@@ -3,7 +3,6 @@ do where it cannot be used."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -18,6 +17,7 @@ import pytest
 
 from tasks.run.errors import TrackingError
 from tasks.tracking.store import check, connect
+from tests.together import together
 
 MAKE = "import sys; from pathlib import Path; from tasks.tracking.store import connect;"
 MAKE += "connect(Path(sys.argv[1]))"
@@ -187,15 +187,7 @@ def test_a_journal_that_a_kill_left_is_taken_back(file: Path, tmp_path: Path) ->
 
 def test_several_at_once_make_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    import mlflow  # noqa: F401 - once, not in every child
-
-    fork = multiprocessing.get_context("fork")
-    writers = [fork.Process(target=connect, args=(tmp_path,)) for _ in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert [writer.exitcode for writer in writers] == [0] * 4
+    assert together(connect, *[(tmp_path,)] * 4) == [0] * 4
     check(tmp_path)
 
 

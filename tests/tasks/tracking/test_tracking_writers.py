@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import secrets
 from collections import Counter
@@ -20,6 +19,7 @@ from tasks.settings.case import Case
 from tasks.tracking.candidates import DEVICES, GROUP, KEY, Candidate, Group, Lineage, Tracker
 from tasks.tracking.registry import CHALLENGER, Entry, Registry
 from tasks.tracking.store import connect
+from tests.together import together
 
 SHARED = "one outcome of all writers"
 Write = Callable[[Path, int], None]
@@ -60,26 +60,9 @@ def register_same(root: Path, writer: int) -> None:
     Registry(root).register("acme-device-00", entry)
 
 
-def together(write: Write, root: Path, writers: int) -> None:
-    """``write`` in so many processes at the same moment; each must end well. (This process opens no
-    store: its connections would be theirs too.)"""
-    import mlflow.pytorch  # once, not in every child
-    import mlflow.store.db.utils  # noqa: F401
-
-    fork = multiprocessing.get_context("fork")
-    ready = fork.Barrier(writers)
-
-    def start(writer: int) -> None:
-        torch.set_num_threads(1)
-        ready.wait()
-        write(root, writer)
-
-    processes = [fork.Process(target=start, args=(number,)) for number in range(writers)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * writers
+def at_once(write: Write, root: Path, writers: int) -> None:
+    """``write`` in so many processes at the same moment; each must end well."""
+    assert together(write, *((root, number) for number in range(writers))) == [0] * writers
 
 
 def runs(root: Path) -> list[Any]:
@@ -133,8 +116,8 @@ def check_all(root: Path, writers: int) -> None:
     """Writers of their own, then writers of the same."""
     (root / "writers").write_text(str(writers))
     for write, check in ((log, check_runs), (log_same, check_same)):
-        together(write, root, writers)
-        together(check, root, 1)
+        at_once(write, root, writers)
+        at_once(check, root, 1)
 
 
 def test_parallel_writers_on_a_fresh_sqlite_store(
@@ -150,8 +133,8 @@ def test_many_parallel_writers_on_a_fresh_sqlite_store(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     check_all(tmp_path, 8)
-    together(register_same, tmp_path, 4)
-    together(check_version, tmp_path, 1)
+    at_once(register_same, tmp_path, 4)
+    at_once(check_version, tmp_path, 1)
 
 
 @pytest.fixture
@@ -187,5 +170,5 @@ def test_parallel_writers_on_postgresql(
 
 def check_many(root: Path) -> None:
     check_all(root, 20)
-    together(register_same, root, 4)
-    together(check_version, root, 1)
+    at_once(register_same, root, 4)
+    at_once(check_version, root, 1)
