@@ -51,12 +51,12 @@ def test_an_expected_error_is_one_line_here_and_a_traceback_on_the_page(
     root = tmp_path / "project"
     shutil.copytree(pinned, root)
     params = read_yaml(root / "params.yaml")
-    params["partition"]["public_train"] = 1_000_000
+    params["partition"]["slots"] = 200  # found when the data are divided
     (root / "params.yaml").write_text(yaml_text(params))
     done = acme(root, "stage", "partition")
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert line.startswith("acme: the source's train split has")
+    assert line.startswith("acme: class ")
     assert done.stdout == ""
     said = logged(last_run("partition"))
     assert any("Traceback" in words and "DataError" in words for words in said)
