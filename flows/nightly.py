@@ -42,7 +42,7 @@ from tasks.run.written import keep_written, rewriting
 from tasks.servers.services import environment
 from tasks.servers.shell import reproduce
 from tasks.settings.case import SETTINGS, Case
-from tasks.settings.declared import checked
+from tasks.setup.check import check
 from tasks.settings.fleet import Cluster, Device
 from tasks.settings.params import Likeness, device_name
 from tasks.tracking.candidates import Lineage, Tracker, git_commit
@@ -79,7 +79,7 @@ def check_devices(
         refine_by: the deployment that refines; without one, this run does it itself.
         case: of cases/; none: the project's own.
     """
-    settings = checked(params)
+    settings = check(params).settings
     here = Case.here()
     run_step(reproduce, "partition", params, environment(here))
     findings = [look_at(here, device, limits) for device in settings.devices]
@@ -120,7 +120,7 @@ def refine_devices(
     Raises:
         StageError: devices could not be refined; the others were.
     """
-    settings, decisions, here = checked(params), [], Case.here()
+    settings, decisions, here = check(params).settings, [], Case.here()
     failed: dict[str, AcmeError] = {}
     job = Job.of(here, settings)
     names = [device_name(settings, device) for device in devices]

@@ -136,6 +136,10 @@ SETTINGS: dict[str, Bad] = {
         "leaves 60 + 0 + 40|give each split one", partition__val_fraction=0.001
     ),
     "no test split": check("nothing for the test split", partition__train_fraction=0.9),
+    "more parts than there are images": check(
+        "class 0 has 6,000 distinct images|20,001 would do|slots: null",
+        partition__slots=10_000,
+    ),
     "a billion parts": check("partition.slots|less than", partition__slots=10**9),
     "no width": check("backbone.widths|at least 1", backbone__widths=[]),
     "a width beyond 1": check("backbone.widths.0|less than or equal to 1", backbone__widths=[2]),

@@ -239,8 +239,10 @@ def init(
 def check(params: Path) -> None:
     """Validate the settings file, and whether the data are enough."""
     from tasks.setup.check import check as look
+    from tasks.tracking.store import check as check_store
 
     found = look(params)
+    check_store(Case.here().project)
     edges, devices = len(found.settings.fleet), len(found.settings.devices)
     print(f"{params}: {edges} edge servers, {devices} devices, all settings valid")
     for words in found.unseen:

@@ -14,7 +14,7 @@ from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.errors import SettingsError
 from tasks.servers.shared import prefect_server, watched
 from tasks.settings.case import Case
-from tasks.settings.declared import checked
+from tasks.setup.check import check
 
 
 def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: Path) -> None:
@@ -26,7 +26,7 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
     unknown = sorted(set(only) - set(EXPERIMENTS))
     if unknown:
         raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
-    checked(params)
+    check(params)
     chosen = [name for name in EXPERIMENTS if not only or name in only]
     with prefect_server(Case.here()) as env, watched(env):
         os.environ.update(env)  # before anything imports Prefect, which reads it once

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.data.partitioning import shortage
+from tasks.data.enough import shortage
 from tasks.data.pictures import class_folders, image_files
 from tasks.data.plan import CLASS_FRACTION, DevicePlan, Plan, needs
 from tasks.data.sources import fetch

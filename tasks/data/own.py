@@ -45,6 +45,12 @@ def load(
     return found
 
 
+def count(folder: Path, device: str) -> tuple[int, int]:
+    """How many images a device brings, of how many classes, by the names of the files alone."""
+    of_classes = [len(image_files(place)) for place in subfolders(folder / OWN / device)]
+    return sum(of_classes), sum(bool(images) for images in of_classes)
+
+
 def source_name(device_id: int) -> str:
     """What the ids of a device's own samples begin with."""
     return f"own{device_id:02d}"

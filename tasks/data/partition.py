@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.data.pictures import OWN
+from tasks.data.enough import require_own
 from tasks.data.plan import (
     DEVICE,
     DevicePlan,
@@ -209,14 +209,8 @@ def _own_rows(
         DataError: it has too little to train, choose and test.
     """
     labels = np.array([], np.int64) if source is None else source.labels[source.usable]
-    needed = len(set(labels.tolist())) + len(SPLITS) - 1
-    if not len(dealt) and len(labels) < max(needed, len(SPLITS)):
-        raise DataError(
-            f"{device.name} has {len(labels)} distinct images of its own and is given none "
-            "(partition.samples_per_device): it needs one to train on of each class, one to choose "
-            f"by and one to test. {max(needed, len(SPLITS))} in {OWN}/{device.name}/<class>/ "
-            "of the data folder would do"
-        )
+    if not len(dealt):
+        require_own(device.name, len(labels), len(set(labels.tolist())))
     if source is None:
         return []
     place = np.array([int(sha256[:8], 16) / 16**8 for sha256 in source.sha256[source.usable]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,12 @@ import torch
 
 from tasks.data import own, pin, sources, validation
 from tasks.data.dataset import Dataset, Wanted, content_hashes, first_occurrences
+from tasks.data.enough import require_enough
 from tasks.data.modality import VERSION, ImageInfo, to_json
 from tasks.data.partition import Source, of_part, partition
-from tasks.data.plan import DevicePlan, Index, Needs, Plan, needs, part_sizes
+from tasks.data.plan import devices_of, needs, plan_of
 from tasks.data.samples import CLOUD, SPLITS, as_tensors, samples_name
 from tasks.run.cached import retried
-from tasks.run.errors import DataError
 from tasks.run.files import atomic_write, write_json
 from tasks.run.store import encode
 from tasks.run.written import rewriting, write_sums
@@ -46,11 +45,10 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     spec = settings.data
     wanted = Wanted(spec.image_size, spec.channels, settings.seed, spec.test_fraction)
     data = sources.load(spec.source, spec.folder, wanted)
-    ids = {d.name: d.id for d in _devices(settings)}
+    ids = {d.name: d.id for d in devices_of(settings)}
     brought = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
     source = _sources(data)
-    counts = [np.bincount(s.labels[s.usable], minlength=len(data.classes)) for s in source]
-    require_enough(settings, data.classes, counts[0].tolist(), counts[1].tolist())
+    require_enough(settings, data.classes, *(_usable(of, len(data.classes)) for of in source))
     manifest = _manifest(settings, source, brought)
     images, labels = _arrays(data, brought)
     rules = validation.Rules(
@@ -79,13 +77,13 @@ def _manifest(
 ) -> pd.DataFrame:
     train, test = source
     known = {*train.sha256, *test.sha256}
-    devices = _devices(settings)
+    devices = devices_of(settings)
     own_sources = {
         d.name: own.as_source(name, *brought[name], known)
         for d, name in ((d, own.source_name(d.id)) for d in devices)
         if name in brought
     }
-    return partition(train, test, devices, _plan(settings), settings.seed, own_sources)
+    return partition(train, test, devices, plan_of(settings), settings.seed, own_sources)
 
 
 def _arrays(data: Dataset, brought: own.Brought) -> tuple[Arrays, Arrays]:
@@ -108,93 +106,15 @@ def _sources(data: Dataset) -> tuple[Source, Source]:
     )
 
 
-def _devices(settings: Settings) -> list[DevicePlan]:
-    return [
-        DevicePlan(d.id, d.name, cluster.edge, d.group)
-        for cluster in settings.fleet
-        for d in cluster.devices
-    ]
-
-
-def require_enough(
-    settings: Settings, names: Sequence[str], train: Sequence[int], test: Sequence[int]
-) -> None:
-    """Raises DataError if the data are too few for the public sets and the fleet, with how many
-    would do.
-
-    Args:
-        names: of the classes.
-        train, test: samples of each class in the source's two splits.
-    """
-    fleet = sorted(_devices(settings), key=lambda d: d.id)
-    short = shortage(fleet, _plan(settings), settings.seed, names, (train, test))
-    if short:
-        raise DataError(short)
-
-
-def shortage(
-    fleet: Sequence[DevicePlan],
-    plan: Plan,
-    seed: int,
-    names: Sequence[str],
-    counts: tuple[Sequence[int], Sequence[int]],
-) -> str | None:
-    """What the data lack for the public sets and a fleet (in the order of ids), in words, with how
-    many would do; None where they suffice. ``counts`` are the samples of each class in the source's
-    train and test split."""
-    train, test = np.asarray(counts[0]), np.asarray(counts[1])
-    need = needs(fleet, plan, len(names), seed)
-    remedy = (
-        "Or: " + ("fewer devices" if plan.slots is None else "partition.slots: null, fewer devices")
-    ) + ", or devices that live on their own images (partition.samples_per_device: 0)"
-    few = np.flatnonzero(need.wanted.any((0, 1)) & (train <= need.train))
-    if len(few):
-        worst = int(max(few, key=lambda label: need.train[label] - train[label]))
-        more = f", and {len(few) - 1} classes more have too few" if len(few) > 1 else ""
-        return (
-            f"class {names[worst]} has {train[worst]} distinct images to learn from{more}. "
-            f"{need.train[worst] + 1} would do: two for each of {need.parts[worst]} devices, and "
-            f"one that is public. {remedy}"
-        )
-    sizes = (plan.public_train + plan.public_val, plan.public_test)
-    for split, count, has, needed in zip(
-        ("train", "test"), sizes, (train, test), (need.train, need.test), strict=True
-    ):
-        free = int(np.clip(has - needed, 0, None).sum())
-        if count > free:
-            return (
-                f"the public sets take {count:,} of {has.sum():,} images of the {split} split, and "
-                f"the devices need {has.sum() - free:,}: lower partition.public_* to {free:,}, or "
-                f"{has.sum() + count - free:,} images would do. {remedy}"
-            )
-    untested = _untested(fleet, plan, need, np.minimum(test, need.test))
-    if untested is None:
-        return None
-    return (
-        f"{untested} would get no image of the test split, of which its classes have at most "
-        f"{test.max()}: {need.parts.max()} of each class would do. {remedy}"
-    )
-
-
-def _untested(fleet: Sequence[DevicePlan], plan: Plan, need: Needs, left: Index) -> str | None:
-    """The device, if there is one, that might get nothing of what is ``left`` to test on."""
-    for at, device in enumerate(fleet):
-        before = need.wanted[:at].any(1).sum(0)  # of each class, the parts of earlier devices
-        parts = [
-            part_sizes(int(left[label]), int(need.parts[label]), int(label), plan)
-            for label in np.flatnonzero(need.wanted[at, 2])
-        ]
-        mine = [before[label] for label in np.flatnonzero(need.wanted[at, 2])]
-        mine = mine if plan.slots is None else [device.id] * len(mine)
-        if mine and not sum(part[i] for part, i in zip(parts, mine, strict=True)):
-            return device.name
-    return None
+def _usable(source: Source, classes: int) -> list[int]:
+    """Distinct samples of each class."""
+    return np.bincount(source.labels[source.usable], minlength=classes).tolist()
 
 
 def _classes(settings: Settings, count: int) -> dict[str, list[int]]:
     """The classes that each device must have: those of which it should get a train sample."""
-    devices = _devices(settings)
-    wanted = needs(devices, _plan(settings), count, settings.seed).wanted
+    devices = devices_of(settings)
+    wanted = needs(devices, plan_of(settings), count, settings.seed).wanted
     return {
         device.name: np.flatnonzero(of_device[0]).tolist()
         for device, of_device in zip(devices, wanted, strict=True)
@@ -206,11 +126,11 @@ def _least_per_class(
 ) -> int:
     """Train samples that a device must have of each of its classes: 5 where it wants as many and
     its part of what the public sets left holds them; a Dirichlet draw may leave 1."""
-    plan = _plan(settings)
+    plan = plan_of(settings)
     if plan.heterogeneity == "dirichlet":
         return 1
     need, public = (
-        needs(_devices(settings), plan, classes, settings.seed),
+        needs(devices_of(settings), plan, classes, settings.seed),
         manifest["tier"] == CLOUD,
     )
     stocks = []
@@ -225,10 +145,6 @@ def _least_per_class(
         for label in np.flatnonzero(wanted[0])
     ]
     return max(1, min([5, *trained]))
-
-
-def _plan(settings: Settings) -> Plan:
-    return Plan(**settings.partition.model_dump())
 
 
 def _hashes(images: Arrays, ids: list[str]) -> list[str]:

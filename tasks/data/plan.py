@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.run.errors import SettingsError
+from tasks.settings.params import Settings
 
 CLASS_FRACTION = {"C1": 0.8, "C2": 0.5, "C3": 0.3}
 GROUP, DEVICE = 2, 3  # names of random streams; those of the partition are 0 and 1
@@ -54,6 +55,19 @@ class Plan:
     shared_fraction: float
     shared_val_fraction: float
     slots: int | None
+
+
+def devices_of(settings: Settings) -> list[DevicePlan]:
+    """What the partition needs to know of the fleet."""
+    return [
+        DevicePlan(d.id, d.name, cluster.edge, d.group)
+        for cluster in settings.fleet
+        for d in cluster.devices
+    ]
+
+
+def plan_of(settings: Settings) -> Plan:
+    return Plan(**settings.partition.model_dump())
 
 
 def class_shares(device: DevicePlan, plan: Plan, classes: int, seed: int) -> NDArray[np.float64]:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Counts:
-    """Samples of each class in the train and the test split, in the classes' order."""
+    """Samples of each class in the train and the test split, in the classes' order, which are
+    numbers where ``names`` does not name them."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.names or tuple(map(str, range(len(self.train))))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from models.backbone.elastic import variant_config
 from models.backbone.families.vit import ViTConfig
 from models.backbone.size import backbone_parameters
 from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
-from tasks.data import sources
+from tasks.data import own, sources
+from tasks.data.enough import require_enough, require_own
 from tasks.run.engine import submitted
 from tasks.run.errors import SettingsError
 from tasks.run.files import read_bytes
@@ -37,7 +38,7 @@ def check(params: Path) -> Checked:
     Raises:
         SettingsError: they are impossible by themselves (see :func:`checked`), no model of theirs
             fits the devices or the images, or the data are too few.
-        DataError: what lies in the data's folder is not the data set.
+        DataError: what lies in the data's folder is not the data set, or too little for the fleet.
     """
     settings = checked(params)
     return Checked(settings, look(settings, params))
@@ -62,6 +63,10 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
             unseen.append(f"whether the data are enough: {settings.data.folder} is not there yet")
         else:
             require_samples(settings, counts)
+            require_enough(settings, counts.classes, counts.train, counts.test)
+            if not settings.partition.samples_per_device:
+                for device in settings.devices:
+                    require_own(device.name, *own.count(settings.data.folder, device.name))
     except SettingsError as error:
         raise SettingsError(f"{params}: {error}") from None
     return tuple(unseen)

@@ -7,6 +7,7 @@ whole: MLflow makes one in a hundred steps, and never finishes what a kill left 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from functools import cache
@@ -28,6 +29,8 @@ LOCAL = "sqlite:///"
 BESIDE = ("-journal", "-wal", "-shm")
 """What SQLite keeps beside a database: of no use without it, and harmful beside another."""
 BUSY_S = 20.0
+MEANS_SOMETHING = re.compile(r"\?|%[0-9a-fA-F]{2}")
+"""What MLflow reads in the path of a store as more than a name."""
 
 
 def tracking_uri(project: Path) -> str:
@@ -67,15 +70,27 @@ def connect(project: Path) -> MlflowClient:
 
 
 def check(project: Path) -> None:
-    """Raises TrackingError if the store is a file, is there, and cannot be used: what a run should
-    know before it starts."""
+    """Raises TrackingError if the store is a file that cannot be used, or cannot be made: what a
+    run should know before it starts."""
     file = database(project)
-    if file is not None and file.exists():
-        _check(file)
+    if file is not None:
+        _require_plain(file)
+        if file.exists():
+            _check(file)
+
+
+def _require_plain(file: Path) -> None:
+    """MLflow would put some of what it writes into another folder."""
+    if odd := MEANS_SOMETHING.search(str(file)):
+        raise TrackingError(
+            f"{file}: MLflow cannot keep its store in a folder with {odd[0]} in its path: rename "
+            "that folder, or name another store in MLFLOW_TRACKING_URI"
+        )
 
 
 def _ensure(file: Path) -> None:
     """Make the database, one process at a time, or check the one that is there."""
+    _require_plain(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():

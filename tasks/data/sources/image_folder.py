@@ -33,7 +33,7 @@ def count(folder: Path, test_fraction: float) -> Counts:
     if not test:
         test = [[_tested(total, test_fraction) for total in train]]
         train = [total - tested for total, tested in zip(train, test[0], strict=True)]
-    return Counts(tuple(train), tuple(test[0]))
+    return Counts(tuple(train), tuple(test[0]), classes)
 
 
 def read(folder: Path, wanted: Wanted) -> Dataset:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.data.enough import shortage
 from tasks.data.partition import (
     COLUMNS,
     Source,
@@ -18,7 +19,6 @@ from tasks.data.partition import (
     shared_count,
     summary,
 )
-from tasks.data.partitioning import shortage
 from tasks.data.plan import DevicePlan, Plan, apportion, class_shares
 from tasks.run.errors import DataError, SettingsError
 

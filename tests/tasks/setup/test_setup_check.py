@@ -181,7 +181,7 @@ def test_images_are_counted_as_they_are_read(tmp_path: Path) -> None:
         found = count("image-folder", tmp_path / folder, 0.3)
         data = load("image-folder", tmp_path / folder, Wanted(8, 1, 0, 0.3))
         splits = (np.bincount(labels) for labels in (data.train_labels, data.test_labels))
-        assert found == Counts(*(tuple(split.tolist()) for split in splits))
+        assert found == Counts(*(tuple(split.tolist()) for split in splits), data.classes)
     assert count("image-folder", tmp_path / "nowhere", 0.3) is None
 
 

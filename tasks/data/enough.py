@@ -1,0 +1,100 @@
+"""Whether data are enough for the public sets and a fleet, and how many would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tasks.data.pictures import OWN
+from tasks.data.plan import DevicePlan, Index, Needs, Plan, devices_of, needs, part_sizes, plan_of
+from tasks.run.errors import DataError
+from tasks.settings.params import Settings
+
+
+def require_enough(
+    settings: Settings, names: Sequence[str], train: Sequence[int], test: Sequence[int]
+) -> None:
+    """Raises DataError if the data are too few for the public sets and the fleet, with how many
+    would do.
+
+    Args:
+        names: of the classes.
+        train, test: samples of each class in the source's two splits.
+    """
+    fleet = sorted(devices_of(settings), key=lambda d: d.id)
+    short = shortage(fleet, plan_of(settings), settings.seed, names, (train, test))
+    if short:
+        raise DataError(short)
+
+
+def shortage(
+    fleet: Sequence[DevicePlan],
+    plan: Plan,
+    seed: int,
+    names: Sequence[str],
+    counts: tuple[Sequence[int], Sequence[int]],
+) -> str | None:
+    """What the data lack for the public sets and a fleet (in the order of ids), in words, with how
+    many would do; None where they suffice. ``counts`` are the samples of each class in the source's
+    train and test split."""
+    train, test = np.asarray(counts[0]), np.asarray(counts[1])
+    need = needs(fleet, plan, len(names), seed)
+    remedy = (
+        "Or: " + ("fewer devices" if plan.slots is None else "partition.slots: null, fewer devices")
+    ) + ", or devices that live on their own images (partition.samples_per_device: 0)"
+    few = np.flatnonzero(need.wanted.any((0, 1)) & (train <= need.train))
+    if len(few):
+        worst = int(max(few, key=lambda label: need.train[label] - train[label]))
+        more = f", and {len(few) - 1} classes more have too few" if len(few) > 1 else ""
+        takers = "devices" if plan.slots is None else "parts"
+        return (
+            f"class {names[worst]} has {train[worst]:,} distinct images to learn from{more}. "
+            f"{need.train[worst] + 1:,} would do: two for each of {need.parts[worst]:,} {takers}, "
+            f"and one that is public. {remedy}"
+        )
+    sizes = (plan.public_train + plan.public_val, plan.public_test)
+    for split, count, has, needed in zip(
+        ("train", "test"), sizes, (train, test), (need.train, need.test), strict=True
+    ):
+        free = int(np.clip(has - needed, 0, None).sum())
+        if count > free:
+            return (
+                f"the public sets take {count:,} of {has.sum():,} images of the {split} split, and "
+                f"the devices need {has.sum() - free:,}: lower partition.public_* to {free:,}, or "
+                f"{has.sum() + count - free:,} images would do. {remedy}"
+            )
+    untested = _untested(fleet, plan, need, np.minimum(test, need.test))
+    if untested is None:
+        return None
+    return (
+        f"{untested} would get no image of the test split, of which its classes have at most "
+        f"{test.max()}: {need.parts.max()} of each class would do. {remedy}"
+    )
+
+
+def require_own(device: str, images: int, classes: int) -> None:
+    """Raises DataError if a device that is given no images has too few of its own (distinct ones,
+    of so many classes), with how many would do."""
+    needed = max(classes + 2, 3)
+    if images < needed:
+        raise DataError(
+            f"{device} has {images} distinct images of its own and is given none "
+            "(partition.samples_per_device): it needs one to train on of each class, one to choose "
+            f"by and one to test. {needed} in {OWN}/{device}/<class>/ of the data folder would do"
+        )
+
+
+def _untested(fleet: Sequence[DevicePlan], plan: Plan, need: Needs, left: Index) -> str | None:
+    """The device, if there is one, that might get nothing of what is ``left`` to test on."""
+    for at, device in enumerate(fleet):
+        before = need.wanted[:at].any(1).sum(0)  # of each class, the parts of earlier devices
+        parts = [
+            part_sizes(int(left[label]), int(need.parts[label]), int(label), plan)
+            for label in np.flatnonzero(need.wanted[at, 2])
+        ]
+        mine = [before[label] for label in np.flatnonzero(need.wanted[at, 2])]
+        mine = mine if plan.slots is None else [device.id] * len(mine)
+        if mine and not sum(part[i] for part, i in zip(parts, mine, strict=True)):
+            return device.name
+    return None
