@@ -188,7 +188,7 @@ def questions() -> dict[str, Question]:
     down = frozenset(e.down.kind for e in EXCHANGES.values() if e.down)
     return {
         "attributes": Question(up=frozenset({"device_attributes"})),
-        "share": Question(up=frozenset({"shared_samples"})),
+        "share": Question(up=frozenset({"shared_samples"}), least=0),  # who shares nothing
         "adopt": Question(frozenset({"customized_model"}), frozenset({"metrics"})),
         "sketch": Question(up=frozenset({"feature_sketch"})),
         "train": Question(up=up, least=0),  # where nothing is exchanged

@@ -91,6 +91,16 @@ def test_what_was_not_asked_for_counts_as_no_answer(reply: Callable[[], Reply], 
     assert link.sent == []
 
 
+@pytest.mark.parametrize(("kind", "counts"), [("share", True), ("adopt", False)])
+def test_who_has_nothing_to_share_has_answered(kind: str, counts: bool) -> None:
+    link, _ = link_to(lambda ask: ())
+    answers = link.ask_all(DEVICES, kind, {}, Key(), quorum=0.0)
+    assert (answers.messages == dict.fromkeys(DEVICES, ())) == counts
+    assert answers.failed == (
+        {} if counts else dict.fromkeys(DEVICES, f"answered {kind} with nothing")
+    )
+
+
 SKETCH = {"features": torch.rand(2, 3).half()}
 
 
