@@ -257,7 +257,8 @@ def test_prefect_shows_the_deployments_and_their_form(
             if d["name"] == "nightly"
         ]
         page.goto(f"{site}/deployments/deployment/{nightly['id']}/run")
-        page.get_by_text("label_kl").first.wait_for(timeout=20_000)
+        for words in ("how far the data may have moved", "Label Kl", "Brightness Kl", "refine_by"):
+            page.get_by_text(words).first.wait_for()
         page.screenshot(path=screenshots / "prefect-form.png")
 
 
