@@ -128,8 +128,3 @@ def said(error: BaseException) -> str | None:
         return None
     where = "" if error.filename is None else f"{error.filename}: "
     return f"{where}{error.strerror}. {REMEDIES[error.errno]}"
-
-
-def is_ours(error: BaseException) -> bool:
-    """Whether a person can act on an error, so that its traceback says nothing to them."""
-    return said(error) is not None
