@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from flows.command.table import print_rows
-from tasks.run.errors import RegistryError
 from tasks.servers.server import Server, mark, until_interrupted
 from tasks.servers.services import environment
 from tasks.settings.case import Case
@@ -31,19 +30,18 @@ def export_device(
     from tasks.data.samples import read_info, samples_ref
     from tasks.delivery.export import Source, export
     from tasks.run.compute import prepare
-    from tasks.tracking.registry import CHAMPION, HOW_TO_GET_ONE, Registry, device_model
+    from tasks.tracking.registry import Registry, device_model
+    from tasks.tracking.state import state_file
 
     settings = load(params)
     prepare("cpu", settings.threads)
     chosen = find_device(settings, device)
     case = Case.here()
-    registry, model = Registry(case.project), device_model(case, chosen.name)
-    champion = registry.find(model, CHAMPION)
-    if champion is None:
-        raise RegistryError(f"{model} has no champion. {HOW_TO_GET_ONE}")
+    model = device_model(case, chosen.name)
+    champion = Registry(case.project).champion(model)
     place = out or case.export / chosen.name / (f"{name}-int8" if int8 else name)
     with tempfile.TemporaryDirectory() as scratch:
-        state = registry.state_file(champion, Path(scratch))
+        state = state_file(champion, Path(scratch))
         samples, info = samples_ref(chosen.name, case.partition), read_info(case.partition)
         source = Source(chosen, model, champion.number, state, samples, info)
         manifest = export(source, name, int8, place)
@@ -117,16 +115,15 @@ def serving_device(device: Device, port: int) -> Iterator[Server]:
     """
     from tasks.data.samples import read_info
     from tasks.delivery.shipped import load_shipped
-    from tasks.tracking.registry import CHAMPION, HOW_TO_GET_ONE, Registry, device_model, save
+    from tasks.tracking.logged import save
+    from tasks.tracking.registry import Registry, device_model
+    from tasks.tracking.state import state_file
 
     case = Case.here()
-    project, model = case.project, device_model(case, device.name)
-    registry = Registry(project)
-    champion = registry.find(model, CHAMPION)
-    if champion is None:
-        raise RegistryError(f"{model} has no champion. {HOW_TO_GET_ONE}")
+    project = case.project
+    champion = Registry(project).champion(device_model(case, device.name))
     with tempfile.TemporaryDirectory() as scratch:
-        shipped = load_shipped(registry.state_file(champion, Path(scratch)))
+        shipped = load_shipped(state_file(champion, Path(scratch)))
         folder = save(shipped, read_info(case.partition).example(2), Path(scratch) / "model")
         where = ["--host", "127.0.0.1", "--port", str(port), "--env-manager", "local"]
         command = ["mlflow", "models", "serve", "-m", str(folder), *where]

@@ -10,6 +10,7 @@ from tasks.run.errors import RegistryError, SettingsError
 from tasks.run.modules import load_backbone
 from tasks.run.store import Ref, adopt
 from tasks.tracking.registry import MODELS, Registry
+from tasks.tracking.state import state_file
 
 
 def is_registered(name: str | None) -> bool:
@@ -22,7 +23,7 @@ def bring(uri: str, root: Path) -> Ref:
     """A registered model's state with its configuration, as one file named by its content, so that
     an alias that moves is a new input of what is cached.
 
-    It is a cluster's backbone of ours: nothing else is opened (see :mod:`tasks.tracking.registry`).
+    It is a cluster's backbone of ours: nothing else is opened (see :mod:`tasks.tracking.state`).
 
     Raises:
         SettingsError: it is not a ViT that can be sliced.
@@ -32,7 +33,7 @@ def bring(uri: str, root: Path) -> Ref:
     version = registry.named(uri)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            state = registry.state_file(version, Path(scratch))
+            state = state_file(version, Path(scratch))
         except RegistryError as error:
             raise RegistryError(
                 f"backbone.reference.name: {error}. For a model of your own, give its weights as a "

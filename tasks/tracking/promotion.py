@@ -33,6 +33,7 @@ from tasks.tracking.registry import (
     backbone_model,
     device_model,
 )
+from tasks.tracking.state import state_file
 
 BATCH = 256
 
@@ -110,8 +111,8 @@ def promote(case: Case, owner: Owner, force: bool = False) -> Decision | None:
     champion = registry.find(owner.model, CHAMPION)
     samples, info = samples_ref(owner.samples, case.partition), read_info(case.partition)
     try:
-        ours = _standing(registry, challenger, samples, info)
-        theirs = _standing(registry, champion, samples, info) if champion else None
+        ours = _standing(challenger, samples, info)
+        theirs = _standing(champion, samples, info) if champion else None
     except RegistryError as error:
         registry.hold(challenger, f"refused: {error}")
         return Decision(owner.model, challenger.number, False, str(error), refused=True)
@@ -131,8 +132,8 @@ def any_known(project: Path, models: Iterable[Owner]) -> bool:
     return any(registry.find(o.model, a) for o in models for a in (CHAMPION, CHALLENGER))
 
 
-def _standing(registry: Registry, version: Version, samples: Ref, info: DataInfo) -> Standing:
-    module = _rebuilt(registry, version, info)
+def _standing(version: Version, samples: Ref, info: DataInfo) -> Standing:
+    module = _rebuilt(version, info)
     tensors, _ = read_tensors(samples)
     inputs, labels = info.shipped(tensors[f"val_{info.raw}"]), tensors["val_labels"].long()
     with torch.no_grad():
@@ -141,10 +142,10 @@ def _standing(registry: Registry, version: Version, samples: Ref, info: DataInfo
     return Standing(version.number, size, scores(logits, labels)[1])
 
 
-def _rebuilt(registry: Registry, version: Version, info: DataInfo) -> nn.Module:
+def _rebuilt(version: Version, info: DataInfo) -> nn.Module:
     """A version's model, from its state alone. Raises RegistryError if that is none of ours."""
     with tempfile.TemporaryDirectory() as scratch:
-        file = registry.state_file(version, Path(scratch))
+        file = state_file(version, Path(scratch))
         try:
             return load_registered(file, info)
         except ArtifactError as error:

@@ -5,34 +5,25 @@ One registered model a device (``acme-device-<id>``) and a cluster's backbone
 ``acme-<case>-...``. What was decided of a version, and why, is in its tags.
 
 A version is made in several writes, each of which finds what a killed writer left: the logged model
-by its state's hash (until it is READY it is completed), then the version, which comes with its tags
-and card at once, then the alias.
-
-A version may have been registered by anybody, and MLflow's loaders run what is in it (a pickle, a
-module that ``MLmodel`` names, torch.export's archive). Nothing of it is opened here but its
-safetensors state.
+(:mod:`tasks.tracking.logged`), then the version, which comes with its tags and card at once, then
+the alias. What may be opened of one: :mod:`tasks.tracking.state`.
 """
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.run.errors import RegistryError
-from tasks.run.files import sha256_of
 from tasks.settings.case import Case
-from tasks.tracking.candidates import metric_list
+from tasks.tracking.logged import Entry, logged
 from tasks.tracking.patience import tolerated
 from tasks.tracking.store import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel, Run
-    from torch import Tensor, nn
 
 MODELS = "models:/"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -42,11 +33,6 @@ HOW_TO_GET_ONE = (
 )
 SAMPLES = "samples_sha256"  # the tag of a version: the hash of the device's samples
 REASON, REPLACED, ROLLED_BACK = "acme.reason", "acme.replaced", "acme.rolled_back"
-WRITTEN = re.compile(
-    r"MLmodel|registered_model_meta|[^/]+\.(yaml|txt|json)|data/model\.pt2"
-    r"|extra_files/[^/]+\.(json|safetensors)"
-)
-"""The files of a version that :meth:`Registry.register` makes."""
 
 
 @dataclass(frozen=True)
@@ -58,28 +44,6 @@ class Version:
     sha256: str
     run_id: str
     tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What becomes a version.
-
-    Attributes:
-        example: a batch of at least 2 inputs: a batch of 1 would fix the batch size.
-        run_id: the run that it comes from.
-        sha256: the hash of its state.
-        card: the model card, in Markdown.
-        files: its safetensors state and configuration, kept beside it.
-    """
-
-    module: nn.Module
-    example: Tensor
-    run_id: str
-    sha256: str
-    tags: Mapping[str, str]
-    card: str
-    files: Sequence[Path]
-    metrics: Mapping[str, float]
 
 
 def device_model(case: Case, device: str) -> str:
@@ -110,7 +74,7 @@ class Registry:
         self._named(name, entry.card)
         number = self._number_with(name, entry.sha256)
         if number is None:
-            model = self._logged(name, entry, tags)
+            model = logged(self.client, name, entry, tags)
             self.client.create_model_version(
                 name,
                 f"{MODELS}{model.model_id}",
@@ -142,6 +106,13 @@ class Registry:
             raise
         return _as_version(found)
 
+    def champion(self, name: str) -> Version:
+        """A model's champion. Raises RegistryError if it has none."""
+        champion = self.find(name, CHAMPION)
+        if champion is None:
+            raise RegistryError(f"{name} has no champion. {HOW_TO_GET_ONE}")
+        return champion
+
     def made_from(self, name: str, samples_sha256: str) -> tuple[Version | None, bool]:
         """A model's champion, and whether it or the challenger was made from these samples."""
         champion, challenger = self.find(name, CHAMPION), self.find(name, CHALLENGER)
@@ -170,38 +141,6 @@ class Registry:
             raise RegistryError(f"{uri}: the registry has no such model or alias")
         return found
 
-    def state_file(self, version: Version, folder: Path) -> Path:
-        """Bring a version's safetensors state, with its configuration inside, into ``folder``.
-        Nothing else of the version is brought or opened.
-
-        Raises:
-            RegistryError: it holds what :meth:`register` never writes, or not one state, or another
-                state than the one that was registered.
-        """
-        from mlflow.artifacts import download_artifacts
-
-        where, uri = f"{version.name} version {version.number}", _uri(version)
-        files = sorted(_files(uri))
-        foreign = [name for name in files if not WRITTEN.fullmatch(name)]
-        if foreign:
-            raise RegistryError(
-                f"{where} holds {foreign[0]}, which acme never writes and which may run code: "
-                "it is not opened. Delete the version"
-            )
-        states = [name for name in files if name.endswith(".safetensors")]
-        if len(states) != 1:
-            raise RegistryError(
-                f"{where} holds {len(states)} safetensors states, not one: it is not opened. "
-                "Delete the version, and register models by acme run"
-            )
-        found = Path(download_artifacts(f"{uri}/{states[0]}", dst_path=str(folder)))
-        if sha256_of(found) != version.sha256:
-            raise RegistryError(
-                f"{where}: {states[0]} is not the file that was registered (its tag sha256 is "
-                "another): it is not opened. Delete the version, or roll back"
-            )
-        return found
-
     def promote(self, challenger: Version, reason: str) -> None:
         """The challenger becomes champion; the version remembers whom it replaced."""
         name, number = challenger.name, challenger.number
@@ -224,9 +163,7 @@ class Registry:
         Raises:
             RegistryError: there is no champion, or it replaced none.
         """
-        champion = self.find(name, CHAMPION)
-        if champion is None:
-            raise RegistryError(f"{name} has no champion. {HOW_TO_GET_ONE}")
+        champion = self.champion(name)
         before = champion.tags.get(REPLACED)
         if not before:
             raise RegistryError(
@@ -261,102 +198,6 @@ class Registry:
             with tolerated("RESOURCE_DOES_NOT_EXIST"):  # the other writer was quicker
                 self.client.delete_model_version(name, str(number))
         return str(numbers[0]) if numbers else None
-
-    def _logged(self, name: str, entry: Entry, tags: Mapping[str, str]) -> LoggedModel:
-        """The entry as a model of its run: the one that is there, completed, or a new one."""
-        run = self.client.get_run(entry.run_id)
-        texts = {key: str(value) for key, value in tags.items()}
-        while (model := self._model_of(run, entry.sha256)) is None or str(model.status) != "READY":
-            if model is None:
-                self.client.create_logged_model(
-                    run.info.experiment_id, name, entry.run_id, texts, run.data.params
-                )
-            else:
-                self._complete(model, run, entry)
-        return model
-
-    def _model_of(self, run: Run, sha256: str) -> LoggedModel | None:
-        """The run's model of this content; of several the first, and the others are deleted."""
-        found = self.client.search_logged_models(
-            [run.info.experiment_id],
-            f"source_run_id = '{run.info.run_id}' and tags.sha256 = '{sha256}'",
-        )
-        models = sorted(found, key=lambda model: (model.creation_timestamp, model.model_id))
-        for model in models[1:]:
-            self.client.delete_logged_model(model.model_id)
-        return models[0] if models else None
-
-    def _complete(self, model: LoggedModel, run: Run, entry: Entry) -> None:
-        """Write what a logged model lacks, and make it READY last."""
-        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-
-        number, run_id = model.model_id, run.info.run_id
-        known = run.outputs.model_outputs if run.outputs else []
-        if number not in [output.model_id for output in known]:
-            self.client.log_outputs(run_id, [LoggedModelOutput(number, step=0)])
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "model"
-            _save(model, entry, folder)
-            self.client.log_model_artifacts(number, str(folder))
-        have = {metric.key for metric in model.metrics or []}
-        metrics = {k: v for k, v in {**run.data.metrics, **entry.metrics}.items() if k not in have}
-        self.client.log_batch(run_id, metrics=metric_list(metrics, number))
-        self.client.finalize_logged_model(number, LoggedModelStatus.READY)
-
-
-def save(module: nn.Module, example: Tensor, folder: Path) -> Path:
-    """A model as MLflow's own in a folder, to be served from there; see :class:`Entry`."""
-    import mlflow.pytorch
-
-    mlflow.pytorch.save_model(module, str(folder), **_form(module, example))
-    return folder
-
-
-def _save(model: LoggedModel, entry: Entry, folder: Path) -> None:
-    """What :func:`mlflow.pytorch.log_model` uploads."""
-    import mlflow.pytorch
-    from mlflow.models import Model
-
-    mlflow.pytorch.save_model(
-        entry.module,
-        str(folder),
-        mlflow_model=Model(
-            artifact_path=model.artifact_location,
-            model_uuid=model.model_id,
-            run_id=entry.run_id,
-            model_id=model.model_id,
-        ),
-        extra_files=[str(file) for file in entry.files],
-        **_form(entry.module, entry.example),
-    )
-
-
-def _form(module: nn.Module, example: Tensor) -> dict[str, Any]:
-    """How a model is written: as a program of torch.export, which takes any number of inputs."""
-    from mlflow.models import infer_signature
-
-    inputs = example.numpy()
-    return {
-        "signature": infer_signature(inputs, module(example).detach().numpy()),
-        "input_example": inputs,
-        "pip_requirements": ["torch"],
-        "serialization_format": "pt2",
-    }
-
-
-def _uri(version: Version) -> str:
-    return f"{MODELS}{version.name}/{version.number}"
-
-
-def _files(uri: str, below: str = "") -> Iterator[str]:
-    """The names of all files of a version, from its folder on."""
-    from mlflow.artifacts import list_artifacts
-
-    for found in list_artifacts(f"{uri}/{below}" if below else uri):
-        if found.is_dir:
-            yield from _files(uri, found.path)
-        else:
-            yield found.path
 
 
 def _as_version(found: Any) -> Version:

@@ -23,7 +23,8 @@ from tasks.run.store import encode
 from tasks.run.written import write_sums
 from tasks.settings.fields import yaml_text
 from tasks.settings.params import load
-from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Entry, Registry
+from tasks.tracking.logged import Entry
+from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Registry
 from tests.constant import BACKBONE, HEADER, constant
 from tests.tiny import tiny_params
 

@@ -20,7 +20,8 @@ from tasks.data.modality import ImageInfo
 from tasks.run.errors import RegistryError, SettingsError
 from tasks.run.store import publish, put_tensors
 from tasks.settings.params import load
-from tasks.tracking.registry import Entry, Registry
+from tasks.tracking.logged import Entry
+from tasks.tracking.registry import Registry
 from tests.tiny import ROOT
 
 CONFIG = ViTConfig(

@@ -18,7 +18,8 @@ from torch import nn
 
 from tasks.settings.case import Case
 from tasks.tracking.candidates import DEVICES, Candidate, Group, Lineage, Tracker
-from tasks.tracking.registry import CHALLENGER, CHAMPION, Entry, Registry
+from tasks.tracking.logged import Entry
+from tasks.tracking.registry import CHALLENGER, CHAMPION, Registry
 from tasks.tracking.store import connect, database
 
 

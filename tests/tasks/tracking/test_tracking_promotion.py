@@ -16,8 +16,9 @@ from tasks.run.files import sha256_of, write_json
 from tasks.run.store import encode
 from tasks.run.written import write_sums
 from tasks.settings.case import Case
+from tasks.tracking.logged import Entry
 from tasks.tracking.promotion import Owner, Standing, any_known, judge, promote
-from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Entry, Registry, Version
+from tasks.tracking.registry import CHALLENGER, CHAMPION, REASON, Registry, Version
 from tests.constant import constant
 
 standings = st.builds(

@@ -20,7 +20,8 @@ from tasks.links.records import State
 from tasks.run.store import put_tensors
 from tasks.settings.params import load
 from tasks.tracking.cards import how_to_use
-from tasks.tracking.registry import CHALLENGER, Entry, Registry
+from tasks.tracking.logged import Entry
+from tasks.tracking.registry import CHALLENGER, Registry
 from tasks.tracking.store import tracking_uri
 from tests.tiny import ROOT
 

@@ -17,7 +17,8 @@ from tasks.servers import postgres, services
 from tasks.servers.server import Server
 from tasks.settings.case import Case
 from tasks.tracking.candidates import DEVICES, GROUP, KEY, Candidate, Group, Lineage, Tracker
-from tasks.tracking.registry import CHALLENGER, Entry, Registry
+from tasks.tracking.logged import Entry
+from tasks.tracking.registry import CHALLENGER, Registry
 from tasks.tracking.store import connect
 from tests.together import together
 
