@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from tasks.delivery.formats import FORMATS
+from flows.command.answer import answer
+from flows.command.champions import export, promote, rollback, serve
+from flows.command.data import data
+from flows.command.options import params_option
+from flows.command.stack import stack
 from tasks.experiments.registry import SCALES
-from tasks.run.errors import SettingsError, said
-from tasks.settings.case import SETTINGS, Case
+from tasks.run.errors import SettingsError
+from tasks.settings.case import Case
 from tasks.settings.sources import SOURCES
 from tasks.settings.stages import STAGES
-
-params_option = click.option(
-    "--params",
-    type=click.Path(path_type=Path),
-    default=Path(SETTINGS),
-    show_default=True,
-    help="The settings file.",
-)
 
 
 @click.group(context_settings={"max_content_width": 100})
@@ -129,59 +122,6 @@ def fleet(summary: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
-@click.option("--force", is_flag=True, help="Whatever the scores say; a limit is kept.")
-@params_option
-def promote(devices: tuple[str, ...], force: bool, params: Path) -> None:
-    """Make challengers champions where they fit and are not worse; all of them, or DEVICEs'."""
-    from flows.command.promotion import promote_fleet
-    from tasks.servers.services import use_registry
-
-    use_registry(Case.here())
-    promote_fleet(params, devices, force)
-
-
-@cli.command()
-@click.argument("device", metavar="DEVICE")
-@params_option
-def rollback(device: str, params: Path) -> None:
-    """Make the champion before the present one champion again."""
-    from flows.command.promotion import roll_back
-    from tasks.servers.services import use_registry
-
-    use_registry(Case.here())
-    roll_back(params, device)
-
-
-@cli.command()
-@click.argument("device", metavar="DEVICE")
-@click.option("--format", "name", type=click.Choice(FORMATS), default="onnx", show_default=True)
-@click.option("--int8", is_flag=True, help="Quantise dynamically (onnx); measures what it costs.")
-@click.option("--out", type=click.Path(path_type=Path), help="A folder; artifacts/export/...")
-@params_option
-def export(device: str, name: str, int8: bool, out: Path | None, params: Path) -> None:
-    """Write the folder that a device needs to run its champion."""
-    from flows.command.delivery import export_device
-    from tasks.servers.services import use_registry
-
-    use_registry(Case.here())
-    export_device(device, name, int8, out, params)
-
-
-@cli.command()
-@click.argument("device", metavar="DEVICE")
-@click.option("--port", default=5001, show_default=True)
-@params_option
-def serve(device: str, port: int, params: Path) -> None:
-    """Answer HTTP requests with a device's champion (MLflow's server) until Ctrl-C."""
-    from flows.command.delivery import serve_device
-    from tasks.servers.services import use_registry
-
-    use_registry(Case.here())
-    serve_device(device, port, params)
-
-
-@cli.command()
 @click.option(
     "--id", "number", type=click.IntRange(0), default=0, show_default=True, help="The device's id."
 )
@@ -267,116 +207,13 @@ def ui(prefect_port: int, mlflow_port: int) -> None:
     serve_pages(prefect_port, mlflow_port)
 
 
-@cli.group()
-def stack() -> None:
-    """The shared servers, as processes of this machine on loopback (docs/stack.md)."""
+for known in (promote, rollback, export, serve, stack, data):
+    cli.add_command(known)
 
 
-@stack.command()
-@click.option("--base-port", default=24200, show_default=True, help="The first of five ports.")
-def up(base_port: int) -> None:
-    """Start PostgreSQL, S3, MLflow, Prefect and a worker; the password is ACME_PASSWORD."""
-    from tasks.servers.stack import up as start
-
-    start(Case.here().project, base_port)
-    print("\nTo use them: . .acme/stack/env")
-
-
-@stack.command()
-@click.option("--delete-data", is_flag=True, help="Also delete the databases.")
-def down(delete_data: bool) -> None:
-    """Stop them; the databases stay."""
-    from tasks.servers.stack import down as stop
-
-    stop(Case.here().project, delete_data)
-
-
-@stack.command()
-def status() -> None:
-    """Print the address of each, and whether it is up."""
-    from tasks.servers.stack import status as show
-
-    show(Case.here().project)
-
-
-@stack.command()
-def prepare() -> None:
-    """Make buckets and queues on servers that the environment names (deploy/compose.yaml does)."""
-    from tasks.servers.stack import prepare as make
-
-    make()
-
-
-@cli.group()
-def data() -> None:
-    """The raw data and its pin, data.dvc."""
-
-
-@data.command()
-@params_option
-def fetch(params: Path) -> None:
-    """Fetch the raw data that are missing, and check all of them against data.dvc."""
-    from flows.command.run import fetch_data
-
-    fetch_data(params)
-
-
-@data.command()
-@params_option
-def verify(params: Path) -> None:
-    """Check the raw data against data.dvc; name each file that differs."""
-    from flows.command.run import verify_data
-
-    verify_data(params)
-
-
-@data.command()
-@params_option
-def pin(params: Path) -> None:
-    """Accept the raw data as it lies now: write its checksums and data.dvc."""
-    from flows.command.run import pin_data
-
-    pin_data(params)
-
-
-def main() -> None:
-    """Run the command line: what a person can act on is one line and exit code 2."""
-    for sign in (signal.SIGINT, signal.SIGTERM):  # either stops the servers that we started
-        signal.signal(sign, signal.default_int_handler)
-    if isinstance(sys.stdout, TextIOWrapper):  # names that are not UTF-8, terminals that are not
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        code = cli(standalone_mode=False) or 0
-        sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
-        sys.exit(2)
-    except click.ClickException as error:
-        fail(f"{error.format_message()} See acme --help.")
-    except (click.Abort, KeyboardInterrupt):
-        fail("stopped; finished steps are kept, run the same command to go on", 130)
-    except BrokenPipeError:  # who read our output has gone: `acme fleet | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1  # as click has it
-    except Exception as error:
-        words = said(error)
-        if words is None:
-            raise
-        fail(words)
-    sys.exit(code)
-
-
-def fail(message: str, code: int = 2) -> NoReturn:
-    """One line on standard error, and out; in a case's folder, it says whose."""
-    words = " ".join(message.split())
-    try:
-        case = Case.here()
-    except FileNotFoundError:
-        words += " (The working folder is gone: cd to another.)"
-    else:
-        words = f"case {case.name}: {case.addressed(words)}" if case.name and code == 2 else words
-    print(f"acme: {words}", file=sys.stderr)
-    sys.exit(code)
+def main() -> NoReturn:
+    """Run the command line."""
+    answer(cli)
 
 
 if __name__ == "__main__":
