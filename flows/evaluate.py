@@ -16,6 +16,7 @@ from flows.shown import show_table
 from tasks.data.samples import read_content_id
 from tasks.links.ledger import totals
 from tasks.links.link import leave_out
+from tasks.links.records import Match, Search
 from tasks.report import evaluation
 from tasks.report.columns import table
 from tasks.report.outputs import (
@@ -67,21 +68,47 @@ def evaluate(case: Case, settings: Settings) -> None:
 def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Outcome]:
     """What the run comes to, written: its summary, and what MLflow is told of it."""
     started, job = datetime.now(UTC), Job.of(case, settings)
-    public, info, machine = job.world.cloud, job.world.info, job.machine
+    info = job.world.info
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
-    variants = run_step(
-        evaluation.score_variants,
-        evaluation.Grid(
-            read_elastic(case.backbone),
-            settings.backbone.depth_strategy,
-            read_variants(case.backbone),
-            matches,
-        ),
-        public,
-        info,
-        machine,
+    variants = score_variants(case, job, matches)
+    headers = score_headers(case, job, matches, searches)
+    reference = run_step(
+        score_reference,
+        read_reference_model(case.backbone),
+        job.world,
+        settings.devices,
+        settings.matching.energy,
+        job.machine,
     )
-    headers = [
+    devices = [row | reference["devices"][row["device"]] for row in score_devices(case, job)]
+    lineage = lineage_of(case, job)
+    link = totals(
+        (case.backbone, case.customize),
+        evaluation.centralised_bytes(list(job.world.devices.values()), info),
+    )
+    run = run_section(started, lineage, job.machine)
+    known = {**reference, **asdict(read_reference(case.backbone))}
+    summary = summarise(settings.seed, devices, known, link, run)
+    outcome = Outcome(info, matches, searches, variants, headers, devices)
+    write(case, settings, summary, outcome)
+    return summary, lineage, outcome
+
+
+def score_variants(case: Case, job: Job, matches: list[Match]) -> list[dict[str, Any]]:
+    """A row a variant of the grid."""
+    strategy = job.settings.backbone.depth_strategy
+    grid = evaluation.Grid(
+        read_elastic(case.backbone), strategy, read_variants(case.backbone), matches
+    )
+    world = job.world
+    return run_step(evaluation.score_variants, grid, world.cloud, world.info, job.machine)
+
+
+def score_headers(
+    case: Case, job: Job, matches: list[Match], searches: list[Search]
+) -> list[dict[str, Any]]:
+    """A row a header that a cluster's search trained to the end."""
+    return [
         row
         for search, match in zip(searches, matches, strict=True)
         for row in run_step(
@@ -89,43 +116,11 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
             search,
             match,
             read_cut(case.backbone, search.edge),
-            public,
-            info,
-            machine,
+            job.world.cloud,
+            job.world.info,
+            job.machine,
         )
     ]
-    reference = run_step(
-        score_reference,
-        read_reference_model(case.backbone),
-        job.world,
-        settings.devices,
-        settings.matching.energy,
-        machine,
-    )
-    devices = [row | reference["devices"][row["device"]] for row in score_devices(case, job)]
-    content = read_content_id(case.partition)
-    measured_on = evaluation.measured_on(machine)
-    lineage = Lineage(info.source, content, git_commit(case), digest(settings), measured_on)
-    link = totals(
-        (case.backbone, case.customize),
-        evaluation.centralised_bytes(list(job.world.devices.values()), info),
-    )
-    run = run_section(started, lineage, machine)
-    known = {**reference, **asdict(read_reference(case.backbone))}
-    summary = summarise(settings.seed, devices, known, link, run)
-    write_json(case.summary, summary)
-    write_plots(case.plots, variants, summary["devices"])
-    page = Page(
-        summary,
-        variants,
-        headers,
-        matches,
-        searches,
-        read_mixings(case.customize),
-        settings.matching,
-    )
-    run_step(write_report, case, page)
-    return summary, lineage, Outcome(info, matches, searches, variants, headers, devices)
 
 
 def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
@@ -152,6 +147,33 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
                 )
             )
     return rows
+
+
+def lineage_of(case: Case, job: Job) -> Lineage:
+    """From which data, code and settings the run is, and on what it is measured."""
+    return Lineage(
+        job.world.info.source,
+        read_content_id(case.partition),
+        git_commit(case),
+        digest(job.settings),
+        evaluation.measured_on(job.machine),
+    )
+
+
+def write(case: Case, settings: Settings, summary: dict[str, Any], outcome: Outcome) -> None:
+    """The summary, the plots and the page."""
+    write_json(case.summary, summary)
+    write_plots(case.plots, outcome.variants, summary["devices"])
+    page = Page(
+        summary,
+        outcome.variants,
+        outcome.headers,
+        outcome.matches,
+        outcome.searches,
+        read_mixings(case.customize),
+        settings.matching,
+    )
+    run_step(write_report, case, page)
 
 
 def run_section(started: datetime, lineage: Lineage, machine: Machine) -> dict[str, Any]:
