@@ -95,6 +95,16 @@ def finished(pinned: Path, prefect_home: None, tmp_path_factory: pytest.TempPath
     return root
 
 
+@pytest.fixture(scope="module")
+def working(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A module's own copy of the finished project, as the working folder."""
+    root = tmp_path_factory.mktemp("working") / "project"
+    shutil.copytree(finished, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        yield root
+
+
 @pytest.fixture(scope="session")
 def imports() -> Callable[[str], set[str]]:
     """What a module imports in turn, by import-linter's reader, with the packages it lies in."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,15 @@ PARTITION = Path("artifacts/partition")
 
 
 @pytest.fixture(scope="module")
-def project(
-    finished: Path, prefect_home: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
+def project(working: Path, prefect_home: None) -> Iterator[Path]:
     """A finished project with its partition stage, and the current folder."""
-    root = tmp_path_factory.mktemp("nightly") / "project"
-    shutil.copytree(finished, root)
     stage = read_yaml(ROOT / "dvc.yaml")["stages"]["partition"]
     stage["deps"] = ["data.sha256"]  # the code is not below this project
-    (root / "dvc.yaml").write_text(yaml_text({"stages": {"partition": stage}}))
-    results = {PREFECT_LOCAL_STORAGE_PATH: root / "artifacts/work/results"}
+    (working / "dvc.yaml").write_text(yaml_text({"stages": {"partition": stage}}))
+    results = {PREFECT_LOCAL_STORAGE_PATH: working / "artifacts/work/results"}
     with pytest.MonkeyPatch.context() as patch, temporary_settings(results):
-        patch.chdir(root)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield root
+        yield working
 
 
 def versions(root: Path) -> dict[str, int]:

@@ -328,13 +328,10 @@ class Replay:
 
 
 @pytest.fixture(scope="module")
-def replay(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
+def replay(working: Path) -> Iterator[Replay]:
     from tasks.settings.params import load
 
-    root = tmp_path_factory.mktemp("replay") / "project"
-    shutil.copytree(finished, root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
         Path("weights.safetensors").write_bytes(b"weights")
         replay = Replay(patch)
         base = replay.run(load(Path("params.yaml")))
