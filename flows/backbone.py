@@ -33,9 +33,6 @@ from tasks.settings.case import Case
 from tasks.settings.fleet import Cluster
 from tasks.settings.params import Grid, ReferenceModel, Settings
 
-QUORUM = 0.5
-"""The share of a cluster's devices that must say what they are."""
-
 
 @flow(
     name="backbone",
@@ -107,10 +104,10 @@ def cluster_backbone(job: Job, cluster: Cluster, elastic: Ref, variants: list[Va
     names, edge = [device.name for device in cluster.devices], cluster.edge
     owns = [Own(edge, device.name, device.id) for device in cluster.devices]
     link = Link(edge, LocalCarrier(job, owns))
-    answers = link.ask_all(names, "attributes", {}, Key(), quorum=QUORUM)
+    rules, seed = job.settings.matching, job.settings.seed
+    answers = link.ask_all(names, "attributes", {}, Key(), quorum=rules.quorum)
     attributes = answers.of("device_attributes")
     statistics = run_step(send_statistics, edge, attributes)
-    rules, seed = job.settings.matching, job.settings.seed
     found = run_step(match, elastic, variants, statistics, rules, seed)
     strategy = job.settings.backbone.depth_strategy
     cut = run_step(cloud.cut, elastic, found.edge, found.width, found.depth, strategy)

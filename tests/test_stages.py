@@ -16,7 +16,7 @@ from tasks.run.closure import PACKAGES
 from tasks.settings.case import Case
 from tasks.settings.declared import paths
 from tasks.settings.fields import read_yaml
-from tasks.settings.params import Settings
+from tasks.settings.params import Settings, load
 from tasks.settings.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +32,13 @@ def test_a_device_parameter_reruns_no_cloud_stage() -> None:
     for name in ("partition", "backbone"):
         assert not {"refinement", "edge"} & {p.split(".")[0] for p in DVC[name]["params"]}
     assert "refinement" in DVC["customize"]["params"]
+
+
+def test_how_many_devices_must_say_what_they_are_reruns_no_other_stage_by_itself() -> None:
+    readers = [n for n, s in DVC.items() if {"matching", "matching.quorum"} & set(s["params"])]
+    assert readers == ["backbone"]
+    beside = {f"matching.{name}" for name in vars(load(ROOT / "params.yaml").matching)}
+    assert beside - set(DVC["evaluate"]["params"]) == {"matching.quorum"}
 
 
 def test_every_setting_is_somebody_s_parameter() -> None:

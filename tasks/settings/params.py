@@ -142,6 +142,7 @@ class Backbone(Grid, Section):
 class Matching(Choice, Section):
     header_budget: Positive
     energy: EnergyConstants
+    quorum: Fraction = 0.5
 
 
 @dataclass(frozen=True)

@@ -46,12 +46,20 @@ def test_the_shipped_settings_describe_three_edges_with_four_devices() -> None:
         ({"backbone__reference__dim": 65}, "multiple of heads"),
         ({"fleet": []}, "fleet"),
         ({"partition__slots": 3}, "device id 11"),
+        ({"matching__quorum": 1.5}, "matching.quorum"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError, match=named) as caught:
         load(changed(tmp_path, **changes))
     assert "\n" not in str(caught.value)
+
+
+def test_settings_of_before_the_matching_had_a_quorum_are_read(tmp_path: Path) -> None:
+    values = read_yaml(PARAMS)
+    del values["matching"]["quorum"]
+    (tmp_path / "params.yaml").write_text(yaml_text(values))
+    assert load(tmp_path / "params.yaml") == load(PARAMS)
 
 
 def test_a_device_id_may_appear_once(tmp_path: Path) -> None:
