@@ -42,9 +42,9 @@ from tasks.run.written import keep_written, rewriting
 from tasks.servers.services import environment
 from tasks.servers.shell import reproduce
 from tasks.settings.case import SETTINGS, Case
-from tasks.setup.check import check
 from tasks.settings.fleet import Cluster, Device
 from tasks.settings.params import Likeness, device_name
+from tasks.setup.check import check
 from tasks.tracking.candidates import Lineage, Tracker, git_commit
 from tasks.tracking.catalogue import Catalogue, log_device
 from tasks.tracking.promotion import Decision, owner_of, promote
