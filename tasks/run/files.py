@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from contextlib import suppress
+from fnmatch import filter as named
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ WRITTEN_BY = {
 """The command that writes what lies in ``artifacts/`` under this name; all else is made anew when
 it is gone."""
 
+MOMENT_S = 60.0
+"""No write takes that long."""
+
 
 def atomic_write(path: Path, payload: bytes) -> None:
     """Write ``payload`` so that ``path`` holds either its old content or all of the new.
@@ -42,6 +47,27 @@ def atomic_write(path: Path, payload: bytes) -> None:
             partial.unlink(missing_ok=True)
         error.filename = path  # not the temporary name
         raise ArtifactError(f"cannot write {said(error) or f'{path}: {error}'}") from None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left below a folder. What is a moment old stays: its
+    writer may run on another machine."""
+    for above, _, names in os.walk(folder):
+        for left in (Path(above, name) for name in named(names, ".*.[0-9]*.partial")):
+            with suppress(OSError):  # another run was quicker, or this one may not
+                if abandoned(left) and time.time() - left.stat().st_mtime > MOMENT_S:
+                    left.unlink()
+
+
+def abandoned(path: Path) -> bool:
+    """Whether a temporary path, ``.<name>.<pid>.<what>``, is of no process that runs here."""
+    try:
+        os.kill(int(path.name.split(".")[-2]), 0)
+    except (ProcessLookupError, OverflowError, ValueError):
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def sha256_of(path: Path) -> str:

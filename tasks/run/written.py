@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.run.errors import ArtifactError
-from tasks.run.files import atomic_write, read_bytes, redo, sha256_of, shown
+from tasks.run.files import abandoned, atomic_write, read_bytes, redo, sha256_of, shown
 
 SUMS = "SHA256SUMS"
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -69,7 +69,7 @@ def _scratch(place: Path) -> Iterator[Path]:
     new = place.with_name(f".{place.name}.{os.getpid()}.new")
     with _changing(new):
         for left in place.parent.glob(f".{place.name}.*.new"):
-            if left == new or not _runs(left.suffixes[-2]):
+            if left == new or abandoned(left):
                 _remove(left)  # a killed run left it
         new.mkdir(parents=True)
     try:
@@ -86,17 +86,6 @@ def _swap(new: Path, place: Path) -> None:
             place.rename(gone)
         new.rename(place)
         _remove(gone)
-
-
-def _runs(pid: str) -> bool:
-    """Whether the process with this number (after a dot) runs."""
-    try:
-        os.kill(int(pid[1:]), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @contextmanager

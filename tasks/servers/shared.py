@@ -24,6 +24,7 @@ import httpx
 import psutil
 
 from tasks.run.errors import StageError
+from tasks.run.files import sweep
 from tasks.servers.crashed import mark_crashed
 from tasks.servers.reachable import check_mlflow, check_prefect
 from tasks.servers.server import START_TIMEOUT_S, Server, alive, end, locked, mark, marked
@@ -41,7 +42,8 @@ ADDRESS = "PREFECT_SERVER_UI_API_URL"
 
 @contextmanager
 def prefect_server(case: Case) -> Iterator[dict[str, str]]:
-    """The environment of a run with one Prefect server for all its stages.
+    """The environment of a run with one Prefect server for all its stages; what a killed run left
+    half written or running is seen to first.
 
     A server named by PREFECT_API_URL is used as it is; else the project's own.
 
@@ -51,6 +53,7 @@ def prefect_server(case: Case) -> Iterator[dict[str, str]]:
     """
     env = environment(case)
     check_mlflow(env)
+    sweep(case.artifacts)
     if not env.get("PREFECT_API_URL"):
         with prefect_on(None, case) as api:
             yield {**env, "PREFECT_API_URL": api}
@@ -83,8 +86,12 @@ def prefect_on(port: int | None, case: Case) -> Iterator[str]:
 @contextmanager
 def watched(env: Mapping[str, str]) -> Iterator[None]:
     """While the block runs, look after the Prefect server of PREFECT_API_URL; when it is gone for
-    longer than a moment, end this process with one line (exit code 2). Prefect would go on asking
-    it for minutes, and tell of each question; finished steps are kept."""
+    longer than a moment, end this process with one line (exit code 2); finished steps are kept.
+
+    No setting of Prefect's bounds it instead. PREFECT_CLIENT_MAX_RETRIES is about requests, and
+    work that asks nothing would go on; its events, a few for each task, are each tried again for
+    7 s before the process may end, in a thread that nothing else ends: 19 minutes for the 164 of a
+    tiny stage, with a line for each."""
     api, over = env["PREFECT_API_URL"], Event()
 
     def watch() -> None:

@@ -58,10 +58,15 @@ def servers(case: Case) -> int:
 
 
 def test_who_comes_second_uses_the_server_and_may_stay_longer(case: Case) -> None:
+    left = case.work / "store/rounds/.0ff1ce.999999999.partial"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
     first = shared.prefect_server(case)
     api = first.__enter__()["PREFECT_API_URL"]
     with shared.prefect_on(free_port(), case) as again:
         assert again == api
+        assert not left.exists(), "what a killed run left half written is gone"
         first.__exit__(None, None, None)
         assert not until(lambda: servers(case) != 1, within_s=1)
         assert shared._answers(api)
