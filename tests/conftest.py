@@ -23,6 +23,21 @@ settings.register_profile("acme", deadline=None, derandomize=True, max_examples=
 settings.load_profile("acme")
 
 
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's own folder is the working folder: relative paths, and so its store, are below."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def flows_in_tmp(in_tmp: None, prefect_home: None, tmp_path: Path) -> Iterator[None]:
+    """The same, with a Prefect server whose cached results are below too."""
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
+        yield
+
+
 @pytest.fixture(scope="session")
 def prefect_home() -> Iterator[None]:
     """One Prefect server for all tests that run flows."""

@@ -29,14 +29,13 @@ import click
 import psutil
 
 from flows.command.table import print_rows
-from tasks.settings.stages import STAGES
+from tasks.settings.stages import ACME, STAGES
 from tests import outcome
 from tests.tiny import clone
 
 MARK = "ACME_CRASH_TEST"
 US = uuid.uuid4().hex
 """What the marks of all our processes begin with."""
-ACME = (sys.executable, "-m", "flows.command.cli")
 TIMEOUT_S = 600.0  # of one run
 QUIET_S = 10.0  # in which a run's children may still end
 

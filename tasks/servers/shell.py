@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from prefect.settings import PREFECT_API_URL
 
 from tasks.run.cached import retried
 from tasks.run.errors import StageError
-from tasks.settings.stages import stage_command
+from tasks.settings.stages import ACME, stage_command
 
 PARENT = "ACME_PARENT_RUN"
 """The Prefect flow run that the flow runs of a process belong below."""
@@ -40,7 +39,7 @@ def reproduce(
 @retried("acme", timeout_seconds=None)
 def run_acme(words: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run an `acme` command. Raises StageError if it fails; says why."""
-    _run([sys.executable, "-m", "flows.command.cli", *words], environment)
+    _run([*ACME, *words], environment)
 
 
 def below_this() -> dict[str, str]:

@@ -33,10 +33,14 @@ STAGES = {
 """In the order in which they run."""
 
 
+ACME = (sys.executable, "-m", "flows.command.cli")
+"""The `acme` command, of the environment that this process runs in."""
+
+
 def stage_command(stage: str, params: Path, again: bool = False) -> list[str]:
     """The command that brings a stage of the case here up to date. DVC reads one settings file, so
     a stage with others is run without it; Prefect's cache still reuses what is the same."""
     if Case.here().reads(params):
         how = ["--force", "--single-item"] if again else []
         return [sys.executable, "-m", "dvc", "repro", *how, stage]
-    return [sys.executable, "-m", "flows.command.cli", "stage", stage, "--params", str(params)]
+    return [*ACME, "stage", stage, "--params", str(params)]

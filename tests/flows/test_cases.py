@@ -13,10 +13,10 @@ import pytest
 
 from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
+from tasks.settings.stages import ACME
 from tests.tiny import clone
 
 pytestmark = pytest.mark.slow
-ACME = (sys.executable, "-m", "flows.command.cli")
 DVC = (sys.executable, "-m", "dvc")
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from prefect import flow
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.customize import Circle, refine
 from flows.job import Job
@@ -32,6 +29,8 @@ from tasks.run.modules import load_header
 from tasks.run.store import Ref, put_tensors
 from tasks.settings.params import LocalTraining, Settings, load
 from tests.tiny import ROOT
+
+pytestmark = pytest.mark.usefixtures("flows_in_tmp")
 
 CONFIG = HeaderConfig("mlp", 6, (2, 2), 3, channels=4, hidden=10)
 IDS = (4, 2, 9)  # a device draws by its id, wherever it stands
@@ -56,15 +55,6 @@ def samples(count: int, seed: int) -> DeviceData:
 
 
 DATA = [(samples(20, i), samples(60, 10 + i)) for i in range(3)]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(
-    prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
-        yield
 
 
 def of(recipe: Settings) -> tuple[Link, Circle]:

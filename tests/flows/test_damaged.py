@@ -22,7 +22,7 @@ from tasks.report import outputs
 from tasks.run.errors import ArtifactError
 from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
-from tasks.settings.stages import STAGES
+from tasks.settings.stages import ACME, STAGES
 
 DEVICES = [f"device-0{i}" for i in range(4)]
 NOBODY_READS = {"manifest.parquet", "report.html", "accuracy.svg", "variants.csv", "devices.csv"}
@@ -112,8 +112,6 @@ def test_every_reader_notices_a_flipped_bit(
 
 
 # ---- the commands themselves ----
-
-ACME = (sys.executable, "-m", "flows.command.cli")
 
 
 def acme(root: Path, *words: str) -> tuple[int, list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from flows import shown
 from flows.parent import as_one_run, run_below
 from tasks.run.errors import StageError
 from tasks.settings.case import Case
+from tasks.settings.stages import ACME
 from tests.tiny import ROOT
 
 
@@ -28,7 +28,7 @@ def acme(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The command, on the tests' Prefect server, with the levels that a person has."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_LOGGING")}
     env |= {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "flows.command.cli", *words]
+    command = [*ACME, *words]
     return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tasks.settings.fields import read_yaml, yaml_text
+from tasks.settings.stages import ACME
 
 ROOT = Path(__file__).parents[3]
 
 
 def acme(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.command.cli", *arguments]
+    command = [*ACME, *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 

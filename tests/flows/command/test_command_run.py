@@ -18,11 +18,10 @@ from tasks.run.errors import StageError
 from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import Reference
-from tasks.settings.stages import STAGES
+from tasks.settings.stages import ACME, STAGES
 from tests.tiny import ROOT
 
 DVC = (sys.executable, "-m", "dvc")
-ACME = (sys.executable, "-m", "flows.command.cli")
 ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.experiments.bench import Base
 from flows.experiments.refining import Start, carrier_of, refined, rounds
@@ -27,6 +24,8 @@ from tasks.run.store import put_tensors, read_tensors
 from tasks.settings.params import Refinement, load
 from tests.tiny import ROOT
 
+pytestmark = pytest.mark.usefixtures("flows_in_tmp")
+
 CONFIG = HeaderConfig("mlp", 6, (2, 2), 3, channels=4, hidden=10)
 SETTINGS = load(ROOT / "params.yaml")
 CHANGED = {"rounds": 2, "steps": 4, "tuning_steps": 3, "batch_size": 8, "min_per_layer": 2}
@@ -34,15 +33,6 @@ RECIPE = replace(SETTINGS.refinement, **CHANGED)
 STILL = replace(RECIPE, lr=1e-12, weight_decay=0.0)  # nobody gains
 PLACE = Place("mlp", "iid", 16, 0.4)
 INFO: Any = None  # no sample is read
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(
-    prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
-        yield
 
 
 def features(seed: int) -> dict[str, torch.Tensor]:

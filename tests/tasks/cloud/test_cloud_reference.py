@@ -14,13 +14,10 @@ from tasks.data.modality import ImageInfo
 from tasks.run.errors import SettingsError
 from tasks.settings.params import ReferenceModel
 
+pytestmark = pytest.mark.usefixtures("in_tmp")
+
 INFO = ImageInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
 SMALL = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def spec(**changes: object) -> ReferenceModel:

@@ -13,12 +13,9 @@ from tasks.device.drifted import describe, remember, trained_on
 from tasks.run.store import put_tensors
 from tasks.run.written import rewriting
 
+pytestmark = pytest.mark.usefixtures("in_tmp")
+
 INFO = ImageInfo("test", ("a", "b", "c"), 2, 1, (0.5,), (0.5,))
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_histograms_are_of_train_and_val_alone_and_never_zero() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +23,8 @@ from tasks.run.store import Ref, put_tensors
 from tasks.settings.params import load
 from tests.tiny import ROOT
 
+pytestmark = pytest.mark.usefixtures("in_tmp")
+
 INFO = ImageInfo("test", ("a", "b", "c"), 8, 1, (0.5,), (0.5,))
 MACHINE = Machine.of("cpu", 1)
 CONFIG = ViTConfig(
@@ -37,11 +38,6 @@ CONFIG = ViTConfig(
     head_dim=8,
     mlp_hidden=32,
 )
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def samples(train: int, shared: int) -> Ref:

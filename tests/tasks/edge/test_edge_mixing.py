@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,13 +20,10 @@ from tasks.run.store import Store, put
 from tasks.settings import params as settings
 from tests.tiny import ROOT
 
+pytestmark = pytest.mark.usefixtures("in_tmp")
+
 DEVICES = ("device-00", "device-01", "device-02", "device-03")
 NEURONS = 6
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def importance(device: str, values: torch.Tensor) -> Message:

@@ -19,10 +19,7 @@ from tasks.run.errors import LinkError
 from tasks.run.store import Store, put
 from tasks.run.written import write_sums
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_tmp")
 
 
 def importance(values: torch.Tensor | None = None, round: int = 0) -> dict[str, Any]:

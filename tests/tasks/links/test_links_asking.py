@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,13 +11,10 @@ from tasks.links.asking import Ask, Key, Link, Reply
 from tasks.links.link import Message, Route, send
 from tasks.run.errors import LinkError
 
+pytestmark = pytest.mark.usefixtures("in_tmp")
+
 RUN = "0" * 64
 DEVICES = ["device-00", "device-01", "device-02"]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def importance(device: str, round: int = 1) -> Message:

@@ -12,10 +12,7 @@ from tasks.run.errors import ArtifactError
 from tasks.run.files import atomic_write, read_json, write_json
 from tasks.run.store import PLACE, Store, adopt, publish, put_tensors, read_tensors
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_tmp")
 
 
 def test_tensors_and_their_configuration_come_back() -> None:

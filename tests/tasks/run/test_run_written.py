@@ -24,12 +24,9 @@ from tasks.run.written import (
     write_sums,
 )
 
+pytestmark = pytest.mark.usefixtures("in_tmp")
+
 OUT = Path("artifacts/partition")
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

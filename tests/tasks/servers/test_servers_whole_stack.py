@@ -25,6 +25,7 @@ from tasks.servers.server import marked
 from tasks.servers.services import environment
 from tasks.servers.topology import SERVICES
 from tasks.settings.case import Case
+from tasks.settings.stages import ACME
 from tests.tasks.servers.test_servers_server import until
 from tests.tasks.servers.test_servers_stack import base_port
 from tests.tiny import copy_project
@@ -175,7 +176,7 @@ def test_the_stack_outlives_its_command_recovers_and_goes(project: Path, tmp_pat
     env = {**os.environ, "PYTHONPATH": str(root), "ACME_PASSWORD": secrets.token_hex(16)}
 
     def acme(*arguments: str) -> str:
-        command = [sys.executable, "-m", "flows.command.cli", "stack", *arguments]
+        command = [*ACME, "stack", *arguments]
         done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
