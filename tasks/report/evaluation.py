@@ -155,14 +155,11 @@ def score_device(
     Returns:
         The device's row of the summary, with ``rounds``: one row a round.
     """
-    device, match, rounds = outcome.device, outcome.match, outcome.rounds
-    place = machine.prepare()
+    place, rounds = machine.prepare(), outcome.rounds
     vit = load_backbone(outcome.backbone).to(place)
     images, labels = test_split(samples, info)
     own_classes = read_split(samples, "train", info)[1].unique()
     data = Split.of(extract(vit, images), labels)
-    profile = profile_of(device)
-    positions = vit.config.positions
     kept, flops = best_round(rounds), backbone_flops(vit.config)
     rows = [
         _round_row(state, t == kept, flops, data, own_classes) for t, state in enumerate(rounds)
@@ -171,34 +168,55 @@ def score_device(
     model, file = ship(folder, load_backbone(outcome.backbone), rounds[kept], info)
     pixels = images[:LATENCY_BATCH]
     return {
-        "device": device.name,
+        **_got(outcome, kept),
+        **_modelled(outcome, constants, vit.config.positions),
+        **_accuracies(rounds, rows, kept),
         "samples_sha256": samples.sha256,
+        "classes": [info.classes[int(label)] for label in own_classes],
+        "params": parameter_count(model),
+        "bytes": file.stat().st_size,
+        "flops": rows[kept]["flops"],
+        "latency_s": latency_s(model.to(place), pixels.to(place)),
+        "test_samples": len(labels),
+        "confusion": _confusion(header, data, info.classes),
+        "rounds": rows,
+    }
+
+
+def _got(outcome: Outcome, kept: int) -> Row:
+    """What a device got, of whom, and what it made of it."""
+    device, match, rounds = outcome.device, outcome.match, outcome.rounds
+    return {
+        "device": device.name,
         "cluster": match.edge,
         "width": match.width,
         "depth": match.depth,
         "header": outcome.header,
-        "params": parameter_count(model),
         "header_params_received": rounds[0].parameters,
         "header_params_refined": rounds[kept].parameters,
         "round_kept": kept,
-        "bytes": file.stat().st_size,
         "storage_limit": device.storage_limit,
-        "classes": [info.classes[int(label)] for label in own_classes],
-        "modelled_energy_joule": modelled_energy_joule(
-            profile, constants, match.width, match.depth, positions
-        ),
-        "modelled_latency_s": modelled_latency_s(profile, constants, match.width, match.depth),
-        "flops": rows[kept]["flops"],
-        "latency_s": latency_s(model.to(place), pixels.to(place)),
+    }
+
+
+def _modelled(outcome: Outcome, constants: EnergyConstants, positions: int) -> Row:
+    profile, width, depth = profile_of(outcome.device), outcome.match.width, outcome.match.depth
+    joule = modelled_energy_joule(profile, constants, width, depth, positions)
+    return {
+        "modelled_energy_joule": joule,
+        "modelled_latency_s": modelled_latency_s(profile, constants, width, depth),
+    }
+
+
+def _accuracies(rounds: Sequence[State], rows: Sequence[Row], kept: int) -> Row:
+    """Before the rounds and in the one that was kept, on val and test data."""
+    return {
         "val_accuracy_received": rounds[0].val_accuracy,
         "val_accuracy_refined": rounds[kept].val_accuracy,
         "accuracy_received": rows[0]["test_accuracy"],
         "accuracy_received_own_classes": rows[0]["test_accuracy_own_classes"],
         "accuracy_refined": rows[kept]["test_accuracy"],
         "accuracy_refined_own_classes": rows[kept]["test_accuracy_own_classes"],
-        "test_samples": len(labels),
-        "confusion": _confusion(header, data, info.classes),
-        "rounds": rows,
     }
 
 
