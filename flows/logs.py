@@ -26,11 +26,13 @@ def prefect_on_its_page() -> Iterator[None]:
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_worth_reading)
+    tells, logging.raiseExceptions = logging.raiseExceptions, False  # of lines it cannot send
     try:
         yield
     finally:
         for worker in (APILogWorker, EventsWorker):
             worker.drain_all(timeout=DRAIN_TIMEOUT_S)
+        logging.raiseExceptions = tells
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:

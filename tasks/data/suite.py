@@ -84,7 +84,8 @@ def _context(out: Path) -> tuple[Any, Any]:
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     docs = (out / "data_docs").absolute()
     shutil.rmtree(docs, ignore_errors=True)  # pages of earlier runs
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)}
+    place = str(docs).replace("$", r"\$")  # else it is the name of a variable
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": place}
     context.add_data_docs_site(
         "local",
         {

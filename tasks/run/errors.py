@@ -19,6 +19,8 @@ operating system says of a file (:func:`said`), wherever it was read or written.
 from __future__ import annotations
 
 import errno
+import re
+from collections.abc import Iterator
 
 
 class AcmeError(Exception):
@@ -67,15 +69,37 @@ SILENT = {
 }
 """By the library that asks a server, its error for one that does not answer; which server that is,
 and the variable that names it. (By name: who reads errors need not have these libraries.)"""
+FAILS = re.compile(r"Server error '5\d\d|failed with error code 5\d\d")
+FULL = "database or disk is full"
 
 
-def _lost(error: BaseException | None) -> str | None:
+def _chain(error: BaseException | None) -> Iterator[tuple[BaseException, str, str]]:
+    """An error and what it came of, up to one that is meant for a person, each with the library
+    and the name of each of its classes."""
     while error is not None and not isinstance(error, AcmeError):
         for kind in type(error).__mro__:
-            library = kind.__module__.partition(".")[0]
-            if kind.__name__ == SILENT.get(library, ("",))[0]:
-                return library
+            yield error, kind.__module__.partition(".")[0], kind.__name__
         error = error.__cause__ or error.__context__
+
+
+def _of_a_server(error: BaseException) -> str | None:
+    """What a server's failure is, in words."""
+    for found, library, name in _chain(error):
+        if name == SILENT.get(library, ("",))[0]:
+            _, server, variable = SILENT[library]
+            return (
+                f"{server}'s server does not answer any more: see to it (or mend {variable}) and "
+                f"{AGAIN}"
+            )
+        if (library, name) == ("httpx", "HTTPStatusError") and FAILS.search(str(found)):
+            return (
+                "Prefect's server fails: its log (where a run started it, prefect-server.log below "
+                f".acme) says why, often a full disk. Mend that, and {AGAIN}"
+            )
+        if (library, name) == ("mlflow", "MlflowException") and FAILS.search(str(found)):
+            return f"MLflow's server fails, often of a full disk: see its log, mend it, and {AGAIN}"
+        if library in ("mlflow", "sqlalchemy", "sqlite3") and FULL in str(found):
+            return f"MLflow's store: {FULL}. {ROOM}"
     return None
 
 
@@ -115,9 +139,8 @@ def said(error: BaseException) -> str | None:
 
     if isinstance(error, AcmeError | NothingFitsError | UnreadableError):
         return str(error)
-    if (library := _lost(error)) is not None:
-        _, server, name = SILENT[library]
-        return f"{server}'s server does not answer any more: see to it (or mend {name}) and {AGAIN}"
+    if (words := _of_a_server(error)) is not None:
+        return words
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         around = error.object[max(0, error.start - 80) : error.end + 80].splitlines()
         name = next((line for line in around if not line.isprintable()), error.object[:80])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import secrets
+import shutil
 import signal
 import string
 import time
@@ -22,11 +23,12 @@ from mirakuru import AlreadyRunning, HTTPExecutor, ProcessExitedWithError, Timeo
 from mirakuru.base_env import processes_with_env
 from mirakuru.exceptions import ProcessFinishedWithError
 
-from tasks.run.errors import REMEDIES, WRITABLE, StageError
+from tasks.run.errors import REMEDIES, ROOM, WRITABLE, StageError
 from tasks.servers.tied import tied
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
+LEAST_ROOM_BYTES = 2**20
 MARK = "ACME_SERVER"
 
 
@@ -134,7 +136,7 @@ class Server(HTTPExecutor):
                 f"port {self.port} is taken: free it, or give {self.name} another"
             ) from None
         except ProcessExitedWithError:
-            raise StageError(f"{self.name} ended while starting: see {self.log}") from None
+            raise StageError(f"{self.name} ended while starting: {_why(self.log)}") from None
         except TimeoutExpired:
             raise StageError(
                 f"{self.name} did not answer within {START_TIMEOUT_S:.0f} s: see {self.log}"
@@ -165,6 +167,12 @@ class Server(HTTPExecutor):
     def release(self) -> None:
         """Leave it to those who hold its lock."""
         self.process = None
+
+
+def _why(log: Path) -> str:
+    """What to look at: its log, unless there was no room for that either."""
+    full = shutil.disk_usage(log.parent).free < LEAST_ROOM_BYTES
+    return f"the disk of {log.parent} is full. {ROOM}" if full else f"see {log}"
 
 
 def until_interrupted(*servers: Server) -> None:

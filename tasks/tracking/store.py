@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from tasks.run.errors import TrackingError
+from tasks.run.errors import FULL, ROOM, TrackingError
 from tasks.settings.case import Case
 from tasks.tracking.patience import Patient
 
@@ -150,6 +150,8 @@ def _check(file: Path) -> None:
                 for name in ("alembic_version", "experiments")
             )
     except sqlite3.OperationalError as error:
+        if FULL in str(error):
+            raise TrackingError(f"{file}: {FULL}. {ROOM}") from None
         raise TrackingError(
             f"{file}: MLflow's store cannot be used: {error}. Make the file and its folder "
             "writable; if another program holds it, end that one"

@@ -64,6 +64,13 @@ def test_a_good_manifest_passes_and_leaves_its_result(manifest, tmp_path: Path) 
     assert not any(p.name.startswith("gx") for p in tmp_path.iterdir())
 
 
+def test_a_dollar_in_the_folder_s_name_is_no_variable(manifest, tmp_path: Path) -> None:
+    out = tmp_path / "$HOME and ${NOTHING}"
+    validation.validate(manifest, reread, out, Rules())
+    assert (out / "data_docs/index.html").exists()
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_a_manifest_read_from_parquet_passes(manifest, tmp_path: Path) -> None:
     manifest.to_parquet(tmp_path / "m.parquet", index=False)
     again = pd.read_parquet(tmp_path / "m.parquet")
