@@ -204,13 +204,17 @@ def _payload(message: Message, most: int) -> bytes:
     size = message.bytes
     if not SHA256.fullmatch(message.sha256) or type(size) is not int or not 0 < size <= most:
         raise ValueError(f"no content of at most {most:,} bytes")
-    path = Store.here().path(message.content)
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"{path}: no plain file")
-        payload = file.read(size + 1)
+    store, ref = Store.here(), message.content
+    path = store.path(ref)
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"{path}: no plain file")
+            payload = file.read(size + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}. {store.redo(ref)}") from None
     if len(payload) != size or hashlib.sha256(payload).hexdigest() != message.sha256:
-        raise ValueError(f"{path}: content changed since it was written")
+        raise ValueError(f"{path}: content changed since it was written. {store.redo(ref)}")
     return payload
 
 

@@ -67,7 +67,7 @@ def test_a_stage_that_reuses_everything_says_so_in_a_line(finished: Path, tmp_pa
     for words in ("", " again"):
         done = acme(root, "stage", "backbone")
         assert done.returncode == 0, f"run{words}: {done.stderr[-2000:]}"
-    assert done.stdout.startswith("backbone: 6 results reused, 0 computed")
+    assert done.stdout.startswith("backbone: 7 results reused, 0 computed")
     assert done.stderr == ""
     run = last_run("backbone")
     assert run.state is not None
