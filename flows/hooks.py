@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.run.cached import take_ended
 from tasks.run.log import LOG
+from tasks.run.words import counted
 
 if TYPE_CHECKING:
     from tasks.tracking.promotion import Decision
@@ -48,7 +49,8 @@ def report_cache(flow: Any, run: Any, state: Any) -> None:
     """Say which cacheable tasks of a flow run were computed, and how many were reused."""
     ended = take_ended(run.id)
     computed = sorted(name for name, reused in ended if not reused)
-    words = f"{flow.name}: {len(ended) - len(computed)} results reused, {len(computed)} computed"
+    reused = counted(len(ended) - len(computed), "result")
+    words = f"{flow.name}: {reused} reused, {len(computed)} computed"
     print(words)
     LOG.info(words, extra={"flow_run_id": str(run.id)})  # hooks run after the flow
     for name in computed if len(computed) < len(ended) else []:

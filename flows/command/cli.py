@@ -15,6 +15,7 @@ from flows.command.options import params_option
 from flows.command.stack import stack
 from tasks.experiments.registry import SCALES
 from tasks.run.errors import SettingsError
+from tasks.run.words import counted
 from tasks.settings.case import Case
 from tasks.settings.sources import SOURCES
 from tasks.settings.stages import STAGES
@@ -183,8 +184,9 @@ def check(params: Path) -> None:
 
     found = look(params)
     check_store(Case.here().project)
-    edges, devices = len(found.settings.fleet), len(found.settings.devices)
-    print(f"{params}: {edges} edge servers, {devices} devices, all settings valid")
+    edges = counted(len(found.settings.fleet), "edge server")
+    devices = counted(len(found.settings.devices), "device")
+    print(f"{params}: {edges}, {devices}, all settings valid")
     for words in found.unseen:
         print(f"Not checked: {words}")
 

@@ -18,6 +18,7 @@ from flows.command.pipeline import holds_code, is_code, with_code
 from tasks.cloud.registered import is_registered
 from tasks.run.errors import AcmeError, SettingsError
 from tasks.run.files import atomic_write
+from tasks.run.words import counted
 from tasks.servers.services import use_registry
 from tasks.settings.case import Case
 from tasks.settings.declared import named_files, reads
@@ -104,8 +105,9 @@ def init(case: Case, wishes: Wishes, force: bool) -> None:
             atomic_write(case.folder / name, content.encode())
     if case.name:
         make_subproject(case)
-    devices = sum(len(cluster.devices) for cluster in settings.fleet)
-    print(f"{shown}: {len(settings.fleet)} edge servers, {devices} devices. Next:")
+    edges = counted(len(settings.fleet), "edge server")
+    devices = counted(len(settings.devices), "device")
+    print(f"{shown}: {edges}, {devices}. Next:")
     print("\n".join(f"  {step}" for step in steps(case, wishes)))
 
 

@@ -255,8 +255,8 @@ def choose(trained: Sequence[TrainedHeader], budget: int) -> int:
     linear = next((t for t in trained if t.config.kind == "linear"), None)
     if linear is None:
         raise NothingFitsError(
-            f"no header fits: {budget:,} parameters are left, fewer than the linear header has. "
-            "Raise matching.header_budget or the cluster's smallest storage_limit."
+            f"no header fits: {max(budget, 0):,} parameters are left, fewer than the linear header "
+            "has. Raise matching.header_budget or the cluster's smallest storage_limit."
         )
     eligible = [i for i, t in enumerate(trained) if t.val_accuracy >= linear.val_accuracy]
     return min(

@@ -43,9 +43,9 @@ def fitting(candidates: Sequence[Candidate], limit: int, cluster: str = "") -> l
     if not indices:
         smallest = min(candidates, key=lambda c: c.parameters)
         raise NothingFitsError(
-            f"no variant fits cluster {cluster!r}: {limit:,} parameters are left for the backbone, "
-            f"and the smallest variant (width {smallest.width}, depth {smallest.depth}) has "
-            f"{smallest.parameters:,}. Raise the storage_limit of its smallest device, lower "
+            f"no variant fits cluster {cluster!r}: {max(limit, 0):,} parameters are left for the "
+            f"backbone, and the smallest variant (width {smallest.width}, depth {smallest.depth}) "
+            f"has {smallest.parameters:,}. Raise the storage_limit of its smallest device, lower "
             "matching.header_budget, or add smaller backbone.widths or backbone.depths."
         )
     return indices

@@ -66,7 +66,7 @@ def check_sample(sample: Samples, features: int) -> str | None:
     if sample.ndim != 2 or sample.shape[1] != features:
         return f"has shape {sample.shape}, expected (n, {features})"
     if len(sample) < 2:
-        return f"has {len(sample)} rows, needs at least 2"
+        return f"has too few rows ({len(sample)}), needs at least 2"
     if not np.isfinite(sample).all():
         return "has values that are not finite"
     return None

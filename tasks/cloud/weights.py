@@ -71,5 +71,5 @@ def require_of_timm(state: Mapping[str, Tensor], name: str) -> None:
     if missing:
         raise SettingsError(
             f"{WHERE}: the file is not of {name}: it has no {missing[0]} "
-            f"({len(missing)} of {len(needed)} tensors are missing)"
+            f"(it lacks {len(missing)} of {len(needed)} tensors)"
         )

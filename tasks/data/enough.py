@@ -9,6 +9,7 @@ import numpy as np
 from tasks.data.pictures import OWN
 from tasks.data.plan import DevicePlan, Index, Needs, Plan, devices_of, needs, part_sizes, plan_of
 from tasks.run.errors import DataError
+from tasks.run.words import counted
 from tasks.settings.params import Settings
 
 
@@ -46,12 +47,12 @@ def shortage(
     few = np.flatnonzero(need.wanted.any((0, 1)) & (train <= need.train))
     if len(few):
         worst = int(max(few, key=lambda label: need.train[label] - train[label]))
-        more = f", and {len(few) - 1} classes more have too few" if len(few) > 1 else ""
-        takers = "devices" if plan.slots is None else "parts"
+        images = counted(int(train[worst]), "distinct image")
+        more = f" (too few also in {counted(len(few) - 1, 'other class')})" if len(few) > 1 else ""
+        takers = counted(int(need.parts[worst]), "device" if plan.slots is None else "part")
         return (
-            f"class {names[worst]} has {train[worst]:,} distinct images to learn from{more}. "
-            f"{need.train[worst] + 1:,} would do: two for each of {need.parts[worst]:,} {takers}, "
-            f"and one that is public. {remedy}"
+            f"class {names[worst]} has {images} to learn from{more}. {need.train[worst] + 1:,} "
+            f"would do: two for each of {takers}, and one that is public. {remedy}"
         )
     sizes = (plan.public_train + plan.public_val, plan.public_test)
     for split, count, has, needed in zip(
@@ -59,9 +60,10 @@ def shortage(
     ):
         free = int(np.clip(has - needed, 0, None).sum())
         if count > free:
+            lower = f"lower partition.public_* to {free:,}, or " if free else ""
             return (
                 f"the public sets take {count:,} of {has.sum():,} images of the {split} split, and "
-                f"the devices need {has.sum() - free:,}: lower partition.public_* to {free:,}, or "
+                f"the devices need {has.sum() - free:,}: {lower}"
                 f"{has.sum() + count - free:,} images would do. {remedy}"
             )
     untested = _untested(fleet, plan, need, np.minimum(test, need.test))
@@ -79,7 +81,7 @@ def require_own(device: str, images: int, classes: int) -> None:
     needed = max(classes + 2, 3)
     if images < needed:
         raise DataError(
-            f"{device} has {images} distinct images of its own and is given none "
+            f"{device} has {counted(images, 'distinct image')} of its own and is given none "
             "(partition.samples_per_device): it needs one to train on of each class, one to choose "
             f"by and one to test. {needed} in {OWN}/{device}/<class>/ of the data folder would do"
         )

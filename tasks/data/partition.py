@@ -33,6 +33,7 @@ from tasks.data.plan import (
     part_sizes,
 )
 from tasks.run.errors import DataError, SettingsError
+from tasks.run.words import counted
 
 COLUMNS = ["sample_id", "sha256", "label", "owner", "tier", "split", "shared_by"]
 SHARED_RANGE = (0.1, 0.2)
@@ -133,7 +134,8 @@ def _public(source: Source, count: int, need: Index, seed: int) -> tuple[Index, 
         raise DataError(
             f"the source's {source.split} split has {len(order):,} distinct images, of which "
             f"devices need {len(order) - len(free):,}; the public set takes {count:,} of them. "
-            f"Lower partition.public_* to {len(free):,}, or add {count - len(free):,} images"
+            f"Lower partition.public_* to {len(free):,}, or add "
+            f"{counted(count - len(free), 'image')}"
         )
     public = np.zeros(len(order), dtype=bool)
     public[free[:count]] = True

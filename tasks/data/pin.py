@@ -19,6 +19,7 @@ from typing import Any
 
 from tasks.run.errors import DataError, SettingsError, StageError
 from tasks.run.files import atomic_write
+from tasks.run.words import counted
 from tasks.settings.fields import read_yaml, yaml_text
 
 DVC_TIMEOUT_S = 3600.0  # a large image folder is copied into the cache
@@ -113,7 +114,7 @@ def differences(folder: Path, pin_path: Path) -> list[str]:
     lost = None if found else _pinned(pin_path).get("size", 0) - _size(present)
     for name in changed:
         if len(changed) == 1 and lost and lost > 0:
-            found.append(f"{folder / name} is truncated ({lost:,} bytes are missing)")
+            found.append(f"{folder / name} is truncated (it lacks {counted(lost, 'byte')})")
         else:
             found.append(f"{folder / name} is damaged or tampered with")
     return found or [f"every file is as {checksums} says, but {checksums} is of another pin"]

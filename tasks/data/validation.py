@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tasks.data import suite
 from tasks.data.partition import COLUMNS, SHARED_RANGE, shared_bounds
 from tasks.run.errors import ValidationError
+from tasks.run.words import counted
 
 SAMPLE_ID = r"(?:train|test|own\d{2,})-\d{6,}"  # as in expectations/manifest.json
 REREAD = 500
@@ -198,7 +199,7 @@ def _in_words(result: dict[str, Any], gone: list[str]) -> str:
     rows = [str(row.get("sample_id")) for row in found[:NAMED_ROWS]]
     count = result["result"].get("unexpected_count", "")
     if rows:
-        return f"{what} ({count} rows, first {', '.join(rows)})"
+        return f"{what} ({counted(count, 'row')}, first {', '.join(rows)})"
     if column == "device_class" and gone:
         return f"{what} ({len(gone)} are missing, first: {', '.join(gone[:NAMED_ROWS])})"
     trouble = (result.get("exception_info") or {}).get("exception_message")

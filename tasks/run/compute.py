@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from tasks.run.errors import SettingsError
+from tasks.run.words import counted
 
 
 def prepare(compute: str, threads: int) -> torch.device:
@@ -54,4 +55,4 @@ def hardware(machine: Machine) -> str:
     """The processor that a run used, in words."""
     if machine.prepare().type == "cuda":
         return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {machine.threads} threads"
+    return f"{platform.machine()} CPU, {counted(machine.threads, 'thread')}"

@@ -18,6 +18,7 @@ from models.matching.recipe import Choice, EnergyConstants
 from models.ranges import Count, Few, Fraction, Part, Positive, Size, twice
 from models.refinement.recipe import Likeness, LocalTraining, Pruning
 from tasks.run.errors import SettingsError
+from tasks.run.words import counted
 from tasks.settings.fields import Frozen, Place, Section, in_words, read_yaml, taken_for_numbers
 from tasks.settings.fleet import Cluster, Device
 
@@ -134,7 +135,8 @@ class Backbone(Grid, Section):
         super().__post_init__()
         if self.reference.name is None and max(self.depths) > self.reference.depth:
             raise ValueError(
-                f"depths {list(self.depths)}: the reference has {self.reference.depth} layers"
+                f"depths {list(self.depths)}: the reference has "
+                f"{counted(self.reference.depth, 'layer')}"
             )
 
 

@@ -18,6 +18,7 @@ from tasks.data.plan import DevicePlan
 from tasks.links.ends import DEVICE
 from tasks.run.errors import SettingsError
 from tasks.run.store import read_tensors
+from tasks.run.words import counted
 from tasks.settings.case import Case
 from tasks.settings.fleet_file import read_fleet
 from tasks.settings.sources import SOURCES
@@ -199,7 +200,7 @@ def made_up_fleet(
     (``acme profile`` measures one)."""
     count = min(CLUSTERS, devices) if clusters is None else clusters
     if count > devices:
-        raise SettingsError(f"--clusters {count}: there are {devices} devices")
+        raise SettingsError(f"--clusters {count}: more than {counted(devices, 'device')}")
     rows = []
     for number in range(devices):
         share = number / max(1, devices - 1)

@@ -21,6 +21,7 @@ from tasks.run.errors import SettingsError
 from tasks.run.latency import seconds_a_call
 from tasks.run.progress import progress
 from tasks.run.store import Ref
+from tasks.run.words import counted
 from tasks.settings.case import Case
 from tasks.settings.params import ReferenceModel, Settings
 from tasks.setup.power import Counter, find_counter
@@ -107,7 +108,11 @@ def _power(
     if given is not None:
         return given, None, "given by --power-watt"
     cores = psutil.cpu_count(logical=False) or 1
-    return WATT_PER_CORE * cores, None, f"modelled: {WATT_PER_CORE:.0f} W for each of {cores} cores"
+    return (
+        WATT_PER_CORE * cores,
+        None,
+        f"modelled: {counted(cores, 'core')} at {WATT_PER_CORE:.0f} W",
+    )
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.data.dataset import Dataset, Images, Labels, Wanted, content_hashes
 from tasks.data.pictures import class_folders, image_files, read_image, subfolders
 from tasks.run.errors import DataError
+from tasks.run.words import counted
 from tasks.settings.sources import Counts
 
 
@@ -70,7 +71,9 @@ def _splits(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     roots += [folder / "test"] if has_test else []
     classes = tuple(p.name for p in class_folders(roots[0]))
     if len(classes) < 2:
-        raise DataError(f"{roots[0]}: {len(classes)} class folders; at least 2 are needed")
+        raise DataError(
+            f"{roots[0]}: {counted(len(classes), 'class folder')}; at least 2 are needed"
+        )
     for extra in (p for root in roots for p in class_folders(root) if p.name not in classes):
         raise DataError(f"{extra}: a class that {roots[0]} does not have")
     return roots, classes

@@ -38,7 +38,7 @@ def test_a_case_is_made_in_its_folder_alone(project: Path, how: tuple[str, ...])
     done = acme(*how, *FLAGS)
     assert done.exit_code == 0, done.output
     assert done.output == (
-        "cases/digits/params.yaml: 1 edge servers, 3 devices. Next:\n"
+        "cases/digits/params.yaml: 1 edge server, 3 devices. Next:\n"
         "  acme --case digits data pin\n"
         "  acme --case digits run\n"
     )
@@ -57,7 +57,7 @@ def test_a_case_is_entered_by_its_name_or_its_folder(
 ) -> None:
     assert acme("init", "--case", "digits", *FLAGS).exit_code == 0
     inside = acme("check").output
-    assert "1 edge servers, 3 devices, all settings valid" in inside
+    assert "1 edge server, 3 devices, all settings valid" in inside
     monkeypatch.chdir(project)
     assert acme("--case", "digits", "check").output == inside
     monkeypatch.chdir(project)

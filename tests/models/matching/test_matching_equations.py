@@ -136,6 +136,12 @@ def test_eq13_selection_matches_the_literal_version(f: np.ndarray, window: float
     assert set(selection.search_set) <= set(selection.front) <= set(selection.fitting)
 
 
+@given(grids())
+def test_fewer_parameters_than_none_are_never_left(f: np.ndarray) -> None:
+    with pytest.raises(NothingFitsError, match=r"'edge-7': 0 parameters are left for the backbone"):
+        select(candidates_of(f), -3_990, Choice("pareto", 0.1), cluster="edge-7")
+
+
 @given(grids(), st.integers(1_000, 1_000_000), st.sampled_from(list(RULES)))
 def test_every_method_respects_the_limit(f: np.ndarray, limit: int, method: str) -> None:
     candidates = candidates_of(f)

@@ -147,7 +147,7 @@ def test_debiasing_brings_twins_as_close_as_oneself():
     [
         (np.zeros((4, 2)), r"feature sample 1 has shape \(4, 2\), expected \(n, 3\)"),
         (np.zeros(3), r"feature sample 1 has shape \(3,\)"),
-        (np.zeros((1, 3)), "feature sample 1 has 1 rows, needs at least 2"),
+        (np.zeros((1, 3)), r"feature sample 1 has too few rows \(1\), needs at least 2"),
         (np.full((4, 3), np.nan), "feature sample 1 has values that are not finite"),
     ],
 )

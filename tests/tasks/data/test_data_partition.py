@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -306,6 +307,12 @@ def test_devices_may_live_on_what_they_bring() -> None:
     ("plan", "counts", "words"),
     [
         (FEW, ([12] * 9 + [3], [9] * 10), "class 9 has 3 distinct images to learn from"),
+        (
+            FEW,
+            ([60] * 8 + [1, 2], [9] * 10),
+            "class 8 has 1 distinct image to learn",
+        ),
+        (FEW, ([60] * 8 + [1, 2], [9] * 10), "(too few also in 1 other class). "),
         (PLAN, ([300] * 9 + [9], [90] * 10), "17 would do: two for each of 8"),
         (PLAN, ([300] * 9 + [9], [90] * 10), "partition.slots: null"),
         (PLAN, ([30] * 10, [90] * 10), "take 500 of 300 images of the train split"),
@@ -322,3 +329,4 @@ def test_what_is_missing_is_said_with_how_many_would_do(
     fleet = [device(i, i % 3) for i in range(6)]
     said = shortage(fleet, plan, 0, [str(i) for i in range(CLASSES)], counts)
     assert said is None if words is None else words in str(said)
+    assert not re.search(r"\b(1 \w+es|to 0)\b", str(said))

@@ -106,7 +106,7 @@ def test_sha256sum_reads_the_checksums(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: (d / "a.b/y").write_bytes(b"34"), [r"a\.b/y is truncated \(1 bytes"]),
+        (lambda d: (d / "a.b/y").write_bytes(b"34"), [r"a\.b/y is truncated \(it lacks 1 byte\)"]),
         (lambda d: (d / "a.b/y").write_bytes(b"334"), [r"a\.b/y is damaged or tampered"]),
         (lambda d: (d / "a.b/y").unlink(), [r"a\.b/y is missing"]),
         (lambda d: (d / "new").touch(), ["new is unexpected"]),

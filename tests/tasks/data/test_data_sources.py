@@ -111,7 +111,7 @@ def test_what_an_image_folder_must_have(tmp_path: Path) -> None:
 
     refused("nowhere", "0 class folders")
     classes_in(tmp_path / "one", "a")
-    refused("one", "1 class folders; at least 2")
+    refused("one", "1 class folder; at least 2")
     classes_in(tmp_path / "empty")
     (tmp_path / "empty/c").mkdir()
     (tmp_path / "empty/c/readme.txt").touch()

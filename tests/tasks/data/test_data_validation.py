@@ -264,7 +264,7 @@ def test_rows_are_named(manifest, tmp_path: Path) -> None:
     row = rows(manifest, owner="cloud", split="train")[7]
     manifest.loc[row, "sha256"] = "zz"
     words = broken(manifest, tmp_path)
-    assert f"(1 rows, first {manifest.loc[row, 'sample_id']})" in words
+    assert f"(1 row, first {manifest.loc[row, 'sample_id']})" in words
     assert "validation.json" in words
     page = next((tmp_path / "data_docs/validations").rglob("*.html")).read_text()
     assert manifest.loc[row, "sample_id"] in page
