@@ -1,4 +1,4 @@
-"""Whether a classifier does better than one that has learned nothing."""
+"""Whether a classifier is shown to do better than one that has learned nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 LEVEL = 0.01
+"""How seldom luck may pass for learning."""
 
 
 def chance_accuracy(labels: Tensor) -> float:
@@ -15,9 +16,9 @@ def chance_accuracy(labels: Tensor) -> float:
 
 
 def above_chance(accuracy: float, labels: Tensor, level: float = LEVEL) -> bool:
-    """Whether an accuracy on labels ``(n,)`` is more than luck: a model that is right with the
-    probability :func:`chance_accuracy` would reach it with a probability below ``level`` (one-sided
-    binomial test)."""
+    """Whether an accuracy on labels ``(n,)`` is shown to be more than luck: a model that is right
+    with the probability :func:`chance_accuracy` would reach it with a probability below ``level``
+    (one-sided binomial test). If not, that may be for want of samples."""
     from scipy.stats import binom
 
     right = round(accuracy * len(labels))

@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from models.backbone import training
-from models.backbone.chance import above_chance, chance_accuracy
+from models.backbone.chance import LEVEL, above_chance, chance_accuracy
 from models.backbone.config import build, family_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.family import Backbone
@@ -22,6 +23,7 @@ from tasks.run.errors import SettingsError
 from tasks.run.modules import load_backbone, put_backbone
 from tasks.run.progress import progress
 from tasks.run.store import Ref, adopt, read
+from tasks.run.words import counted
 from tasks.settings import params as settings
 
 CHECKPOINT = "checkpoint"
@@ -38,7 +40,8 @@ def check_depth(
     registered = None if given is not None and given.kind == CHECKPOINT else given
     depth = reference_model(bare, info, 0, registered).config.depth
     if depth < deepest:
-        raise SettingsError(f"backbone.depths: {deepest}, but the reference has {depth} layers")
+        layers = counted(depth, "layer")
+        raise SettingsError(f"backbone.depths: {deepest}, but the reference has {layers}")
 
 
 @cached("cloud: train the reference")
@@ -67,22 +70,29 @@ def train_reference(
 
 @cached("cloud: score the reference")
 def score_reference(reference: Ref, public: Public, machine: Machine) -> ReferenceScore:
-    """How the reference does on the public validation split, and a warning where that is chance:
-    nothing that is cut from it can then be good."""
+    """How the reference does on the public validation split, and a warning where that is not
+    shown to be more than chance: what is cut from it is then hardly any good."""
     inputs, labels = public.split("val")
     vit = load_backbone(reference).to(machine.prepare())
     _, accuracy = training.evaluate(vit, inputs, labels)
-    chance, warning = chance_accuracy(labels), None
-    if not above_chance(accuracy, labels):
-        warning = (
-            f"the reference model is at chance: accuracy {accuracy:.3f} on {len(labels):,} public "
-            f"validation samples, where always answering the most frequent of "
-            f"{len(public.info.classes)} classes reaches {chance:.3f}. No model cut from it can be "
-            "good. Try: more public data (partition.public_train), weights that are trained "
-            "already (backbone.reference.name with pretrained, or checkpoint), more epochs "
-            "(backbone.training.epochs)"
-        )
-    return ReferenceScore(accuracy, len(labels), chance, warning)
+    warning = doubt(accuracy, labels, len(public.info.classes))
+    return ReferenceScore(accuracy, len(labels), chance_accuracy(labels), warning)
+
+
+def doubt(accuracy: float, labels: Tensor, classes: int) -> str | None:
+    """What an accuracy on labels ``(n,)`` leaves open, in words, with what to try; None where it is
+    shown to be better than chance."""
+    if above_chance(accuracy, labels):
+        return None
+    return (
+        f"the reference model is not shown to be better than chance: accuracy {accuracy:.3f} on "
+        f"{counted(len(labels), 'public validation sample')}, where always answering the commonest "
+        f"of {classes} classes gives {chance_accuracy(labels):.3f} (one-sided binomial test at "
+        f"{LEVEL:.0%}). What is cut from it can hardly be better. Try: more public data "
+        "(partition.public_train), weights that are trained already (backbone.reference.name with "
+        "pretrained, or checkpoint), more epochs (backbone.training.epochs), or more samples to "
+        "tell it by (partition.public_val)"
+    )
 
 
 def reference_model(

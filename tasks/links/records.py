@@ -30,7 +30,7 @@ class Variant:
 class ReferenceScore:
     """How the reference model does on the public validation split, of how many ``samples``, beside
     what always answering their most frequent class reaches (``chance``); a ``warning`` where it
-    does no better."""
+    is not shown to do better."""
 
     accuracy: float
     samples: int

@@ -9,7 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from tasks.cloud.reference import check_depth, reference_model, take_checkpoint
+from tasks.cloud.reference import check_depth, doubt, reference_model, take_checkpoint
 from tasks.data.modality import ImageInfo
 from tasks.run.errors import SettingsError
 from tasks.settings.params import ReferenceModel
@@ -96,3 +96,16 @@ def test_another_file_at_the_same_path_is_another_input(tmp_path: Path) -> None:
 def test_too_shallow_a_reference_is_refused() -> None:
     with pytest.raises(SettingsError, match="has 2 layers"):
         check_depth.fn(spec(), INFO, 5, None)
+
+
+def test_what_is_not_shown_is_said_with_what_shows_it() -> None:
+    labels = torch.tensor([0] * 15 + [1 + i % 9 for i in range(85)])
+    words = doubt(0.2, labels, 10)
+    assert words is not None
+    assert words.startswith(
+        "the reference model is not shown to be better than chance: accuracy 0.200 on 100 public "
+        "validation samples, where always answering the commonest of 10 classes gives 0.150 "
+        "(one-sided binomial test at 1%)"
+    )
+    assert "partition.public_val" in words
+    assert doubt(0.3, labels, 10) is None
