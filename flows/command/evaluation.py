@@ -6,9 +6,11 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from flows.command.table import print_rows
 from flows.logs import prefect_on_its_page
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.run.errors import SettingsError
@@ -80,26 +82,21 @@ def command_of(name: str, scale: str, seeds: int | None, params: Path) -> str:
 
 def finish(scale: str) -> None:
     """Collect all claims of this scale and print them."""
-    from rich.console import Console
-    from rich.table import Table
-
     from tasks.experiments import results
 
     case = Case.here()
-    rows = results.collect(case.evaluation, scale)
-    console = Console(width=None if Console().is_terminal else 150)
-    grid = Table(title=f"The paper's claims, scale {scale}", header_style="bold")
-    for column in ("id", "paper", "ours", "95 % interval", "seeds", "verdict"):
-        grid.add_column(column, justify="left" if column in ("id", "verdict") else "right")
-    for row in rows:
-        low, high = row["ours_ci95"]
-        grid.add_row(
-            row["id"],
-            "" if row["paper"] is None else f"{row['paper']:.4f}",
-            f"{row['ours_mean']:.4f}",
-            "" if low is None else f"{low:.4f} to {high:.4f}",
-            str(len(row["seeds"])),
-            row["verdict"],
-        )
-    console.print(grid)
+    rows = [_verdict(row) for row in results.collect(case.evaluation, scale)]
+    print_rows(f"The paper's claims, scale {scale}", rows, left=("id", "verdict"))
     print(f"\nClaims, tables and pictures: {case.shown(case.evaluation)}")
+
+
+def _verdict(row: Mapping[str, Any]) -> dict[str, str]:
+    low, high = row["ours_ci95"]
+    return {
+        "id": row["id"],
+        "paper": "" if row["paper"] is None else f"{row['paper']:.4f}",
+        "ours": f"{row['ours_mean']:.4f}",
+        "95 % interval": "" if low is None else f"{low:.4f} to {high:.4f}",
+        "seeds": str(len(row["seeds"])),
+        "verdict": row["verdict"],
+    }

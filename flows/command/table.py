@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from typing import Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from tasks.report.columns import points, table
+from tasks.report.columns import SPARE, points, table
 from tasks.run.errors import ArtifactError
 from tasks.run.files import read_json, redo
 from tasks.run.written import read_written_json
 from tasks.settings.case import Case
+
+Row = Mapping[str, Any]
 
 
 def print_fleet(path: Path) -> None:
@@ -22,7 +27,8 @@ def print_fleet(path: Path) -> None:
     Raises:
         ArtifactError: there is no summary, or it is damaged.
     """
-    own = path == Case.here().summary  # a kept copy has no sums beside it
+    case = Case.here()
+    own = path == case.summary  # a kept copy has no sums beside it
     summary = read_written_json(path.parent, path.name) if own else read_json(path)
     try:
         rows, lines = table(summary), closing_lines(summary)
@@ -31,21 +37,62 @@ def print_fleet(path: Path) -> None:
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         words = f"{type(error).__name__}: {error}"
         raise ArtifactError(f"{path}: no summary of a run ({words}). {redo(path)}") from None
-    console = print_rows(title, rows, left=("device", "cluster", "backbone", "found header"))
+    left_out = print_rows(title, rows, ("device", "cluster", "backbone", "header"), SPARE)
+    if left_out:
+        again = case.command("fleet" if own else f"fleet --summary {path}")
+        print(f"Too narrow for: {'; '.join(left_out)}. All columns: {again} | less -S\n")
+    console = Console(markup=False, highlight=False, soft_wrap=not sys.stdout.isatty())
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line)
 
 
-def print_rows(title: str, rows: Sequence[Mapping[str, Any]], left: Sequence[str]) -> Console:
-    """Print rows of the same columns; those of ``left`` are words, the others numbers."""
-    console = Console(width=None if Console().is_terminal else 170)
+def print_rows(
+    title: str, rows: Sequence[Row], left: Sequence[str], spare: Sequence[str] = ()
+) -> list[str]:
+    """Print rows of the same columns; those of ``left`` are words, the others numbers. Where a
+    terminal is too narrow, heads are folded, then columns of ``spare`` are left out in their turn;
+    what is no terminal gets all of it.
+
+    Returns:
+        The columns that were left out.
+    """
+    heads: dict[str, str] = {name: name for name in rows[0]}
+    left_out: list[str] = []
+    console = Console(markup=False)
+    if not sys.stdout.isatty():
+        console.width = max(console.width, _width(heads, rows))
+    if _width(heads, rows) > console.width:
+        heads = {name: _folded(name, rows) for name in heads}
+    turns = iter([name for name in spare if name in heads])
+    while _width(heads, rows) > console.width and (name := next(turns, None)) is not None:
+        del heads[name]
+        left_out.append(name)
     grid = Table(title=title, header_style="bold")
-    for column in rows[0]:
-        grid.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+    for name, head in heads.items():
+        justify: Literal["left", "right"] = "left" if name in left else "right"
+        grid.add_column(head, justify=justify, overflow="fold")
     for row in rows:
-        grid.add_row(*(str(value) for value in row.values()))
+        grid.add_row(*(str(row[name]) for name in heads))
     console.print(grid)
-    return console
+    return left_out
+
+
+def _width(heads: Mapping[str, str], rows: Sequence[Row]) -> int:
+    """What a table with these heads takes, in characters: its cells, and three around each."""
+    return 1 + sum(
+        3 + max(_widest(name, rows), *map(cell_len, head.split("\n")))
+        for name, head in heads.items()
+    )
+
+
+def _folded(name: str, rows: Sequence[Row]) -> str:
+    """A head in lines that are no wider than what stands below it, where its words allow."""
+    longest = max(map(len, name.split()), default=0)
+    return fill(name, max(longest, _widest(name, rows), 1), break_on_hyphens=False)
+
+
+def _widest(name: str, rows: Sequence[Row]) -> int:
+    return max(cell_len(str(row[name])) for row in rows)
 
 
 def closing_lines(summary: dict[str, Any]) -> list[str]:
@@ -65,7 +112,7 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
         *([f"Warning: {warning}."] if warning else []),
         "Mean accuracy on the devices' own test splits (95 % interval over the devices): "
         f"received {accuracy('accuracy_received')}, "
-        f"restricted to own classes {accuracy('accuracy_received_own_classes')}, "
+        f"received and told each device's classes {accuracy('accuracy_received_own_classes')}, "
         f"refined {accuracy('accuracy_refined')}.",
         *against_reference(summary),
         f"{fleet['pruned_devices']} of {len(summary['devices'])} devices ship a pruned header.",
@@ -77,7 +124,8 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def against_reference(summary: Mapping[str, Any]) -> list[str]:
-    """What the fleet gives up and saves; nothing where an older run did not say."""
+    """What the fleet gives up (:data:`tasks.report.summary.GIVEN_UP`) and saves; nothing where an
+    older run did not say."""
     fleet, totals = summary["fleet"], summary.get("totals")
     if totals is None:
         return []
@@ -90,8 +138,15 @@ def against_reference(summary: Mapping[str, Any]) -> list[str]:
         )
     }
     saved = ", ".join(f"{share:.0%} of the {words}" for words, share in shares.items())
+    told, refined = fleet["accuracy_reference_own_classes_mean"], fleet["accuracy_refined_mean"]
+    low, high = (fleet.get(f"given_up_own_classes_mean_{end}") for end in ("low", "high"))
+    sure = f" ({points(low)} to {points(high)})" if low is not None else ""
+    both = told - fleet["accuracy_refined_own_classes_mean"]
+    untold = fleet["accuracy_reference_mean"]
     return [
-        f"The reference reaches {fleet['accuracy_reference_mean']:.3f} on the same data: "
-        f"{points(fleet['given_up_mean'])} points given up (less than 0: better than it), for "
-        f"{saved} of giving it to everyone."
+        f"Given up: {points(told - refined)} points{sure} against the reference told each device's "
+        f"classes ({told:.3f}), {points(both)} where what ships is told them too (less than 0: "
+        f"better). Not on like terms: {points(untold - refined)} against the reference not told "
+        f"({untold:.3f}); what ships has learned them from the device's data.",
+        f"Saved: the fleet takes {saved} of giving everyone the reference.",
     ]

@@ -33,6 +33,12 @@ def blank(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
+def scale(figure: Any, shown: Any, axes: Any, label: str, shrink: float = 1.0) -> None:
+    """What the colours of ``shown`` mean, beside its axes."""
+    bar = figure.colorbar(shown, ax=axes, label=label, pad=0.02, shrink=shrink)
+    bar.ax.tick_params(labelsize=9, color=MUTED)
+
+
 def name_points(axes: Any, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
     """A name beside each point, where it covers neither another name nor a point; where that is
     nowhere near, further away, with a line to its point."""

@@ -21,6 +21,7 @@ class Column:
         form: how the value is written, if not as :func:`format` does with it.
         where: in the ``terminal`` (and on Prefect's page), in the ``report``, or in both. What is
             the same for all devices of an edge stands in the report above them.
+        spare: in which turn a terminal that is too narrow goes without it; 0: it never does.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Column:
     value: Callable[[Row], Any]
     form: str | Callable[[Row], str] = ""
     where: Literal["both", "terminal", "report"] = "both"
+    spare: int = 0
 
     def key(self, device: Row) -> Any:
         """What a device is sorted by; None where its summary does not tell."""
@@ -44,8 +46,9 @@ class Column:
 
 
 def given_up(device: Row) -> float:
-    """The reference's accuracy less the shipped model's, on the device's test split."""
-    return float(device["accuracy_reference"] - device["accuracy_refined"])
+    """The accuracy of the reference, told the device's classes, less the shipped model's, on the
+    device's test split."""
+    return float(device["accuracy_reference_own_classes"] - device["accuracy_refined"])
 
 
 def between(low: float, high: float) -> str:
@@ -55,12 +58,66 @@ def between(low: float, high: float) -> str:
 
 def points(share: float) -> str:
     """A difference of accuracies in points of 1 %, with its sign."""
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    text = f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return text if text[1:] != "0.0" else "0.0"
 
 
 COLUMNS = (
     Column("device", "Who the model is for.", lambda d: d["device"]),
-    Column("cluster", "The edge server that the device belongs to.", lambda d: d["cluster"]),
+    Column(
+        "cluster", "The edge server that the device belongs to.", lambda d: d["cluster"], spare=6
+    ),
+    Column(
+        "received",
+        "Accuracy of the model as the edge sent it, on the device's own test split, as all "
+        "accuracies here.",
+        lambda d: d["accuracy_received"],
+        ".3f",
+    ),
+    Column(
+        "received, own classes",
+        "The same received model, told which classes the device has: no training. Much of the "
+        "gain of refinement can be only that.",
+        lambda d: d["accuracy_received_own_classes"],
+        ".3f",
+        spare=8,
+    ),
+    Column(
+        "refined",
+        "Accuracy of what ships. It may answer all classes; its rounds showed it the device's.",
+        lambda d: d["accuracy_refined"],
+        ".3f",
+    ),
+    Column(
+        "95 %",
+        "Interval of the refined accuracy that the number of the device's test samples allows "
+        "(Wilson).",
+        lambda d: d["accuracy_refined_low"],
+        lambda d: between(d["accuracy_refined_low"], d["accuracy_refined_high"]),
+        spare=9,
+    ),
+    Column(
+        "reference, own classes",
+        "Accuracy of the large reference model on the same test split, told which classes the "
+        "device has.",
+        lambda d: d["accuracy_reference_own_classes"],
+        ".3f",
+    ),
+    Column(
+        "given up",
+        "The reference, told the device's classes, less refined, in points of 1 %: what the small "
+        "model costs this device. Negative: it is better than the reference.",
+        given_up,
+        lambda d: points(given_up(d)),
+    ),
+    Column(
+        "reference, all classes",
+        "The same reference, not told the device's classes. That is less than what ships knows: "
+        "no comparison on like terms.",
+        lambda d: d["accuracy_reference"],
+        ".3f",
+        where="report",
+    ),
     Column(
         "backbone",
         "Width (the share of heads and neurons that each layer keeps) and depth (layers) of the "
@@ -68,18 +125,21 @@ COLUMNS = (
         lambda d: (d["width"], d["depth"]),
         lambda d: f"w {d['width']} d {d['depth']}",
         where="terminal",
+        spare=3,
     ),
     Column(
-        "found header",
+        "header",
         "The header that the edge's search chose: what turns the backbone's tokens into classes.",
         lambda d: d["header"],
         where="terminal",
+        spare=4,
     ),
     Column(
         "pruned",
         "The share of the header's parameters that the device removed in its rounds.",
         lambda d: 1 - d["header_params_refined"] / d["header_params_received"],
         ".0%",
+        spare=2,
     ),
     Column("params", "Parameters of backbone and header as shipped.", lambda d: d["params"], ","),
     Column(
@@ -87,6 +147,7 @@ COLUMNS = (
         "The most parameters that the device may have (4 bytes each).",
         lambda d: d["storage_limit"],
         ",",
+        spare=5,
     ),
     Column(
         "used",
@@ -100,6 +161,7 @@ COLUMNS = (
         "Modelled, not measured: joules of the backbone alone on this device (Eq. 1).",
         lambda d: d["modelled_energy_joule"],
         ".0f",
+        spare=7,
     ),
     Column(
         "latency s*",
@@ -111,7 +173,7 @@ COLUMNS = (
     Column(
         "measured ms",
         "Measured: milliseconds for one batch through the shipped model, on the machine that "
-        "evaluated (not on the device).",
+        "evaluated (not on the device), beside whatever else ran there.",
         lambda d: 1e3 * d["latency_s"],
         ".2f",
         where="report",
@@ -120,45 +182,12 @@ COLUMNS = (
         "round",
         "The round whose model ships, the best on the device's validation split; 0: as received.",
         lambda d: d["round_kept"],
-    ),
-    Column(
-        "received",
-        "Accuracy of the model as the edge sent it, on the device's own test split, as all "
-        "accuracies here.",
-        lambda d: d["accuracy_received"],
-        ".3f",
-    ),
-    Column(
-        "own classes",
-        "The same received model, told which classes the device has: no training. Much of the "
-        "gain of refinement can be only that.",
-        lambda d: d["accuracy_received_own_classes"],
-        ".3f",
-    ),
-    Column("refined", "Accuracy of what ships.", lambda d: d["accuracy_refined"], ".3f"),
-    Column(
-        "95 %",
-        "Interval of the refined accuracy that the number of the device's test samples allows "
-        "(Wilson): devices whose intervals overlap cannot be told apart.",
-        lambda d: d["accuracy_refined_low"],
-        lambda d: between(d["accuracy_refined_low"], d["accuracy_refined_high"]),
-    ),
-    Column(
-        "reference",
-        "Accuracy of the large reference model on the same test split.",
-        lambda d: d["accuracy_reference"],
-        ".3f",
-    ),
-    Column(
-        "given up",
-        "Reference less refined, in points of 1 %: what the small model costs this device. "
-        "Negative: it is better than the reference, since it knows the device's data.",
-        given_up,
-        lambda d: points(given_up(d)),
-        where="report",
+        spare=1,
     ),
 )
 """In this order. A short name, and a sentence that the report shows with it."""
+SPARE = [c.name for c in sorted(COLUMNS, key=lambda c: c.spare) if c.spare]
+"""What a narrow terminal goes without, in that order."""
 
 
 def table(summary: Mapping[str, Any]) -> list[dict[str, str]]:

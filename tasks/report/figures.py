@@ -10,7 +10,7 @@ import numpy as np
 
 from models.header.build import HeaderConfig
 from tasks.links.records import Header, Match, Mixing
-from tasks.report.canvas import ACCENT, COOL, INK, MUTED, blank, name_points, svg
+from tasks.report.canvas import ACCENT, COOL, INK, MUTED, blank, name_points, scale, svg
 from tasks.report.layers import END, INPUTS, graph_of, layered
 
 Row = Mapping[str, Any]
@@ -42,7 +42,7 @@ def draw_front(match: Match, variants: Sequence[Row], header_budget: int) -> Any
     _limits(axes, match, header_budget, float(x.max()))
     axes.set_xlabel("backbone parameters (thousands)")
     axes.set_ylabel("public validation loss")
-    figure.colorbar(shown, ax=axes, label="modelled energy (J)", pad=0.02)
+    scale(figure, shown, axes, "modelled energy (J)")
     figure.legend(frameon=False, fontsize=8, loc="outside upper left", ncols=3)
     return figure
 
@@ -77,7 +77,7 @@ def draw_candidates(
     shown = axes.scatter(x, y, c=list(energy_joule), s=46, cmap="viridis_r", zorder=3)
     axes.set_xlabel("parameters (thousands)")
     axes.set_ylabel("validation accuracy")
-    figure.colorbar(shown, ax=axes, label="modelled energy (J)", pad=0.02)
+    scale(figure, shown, axes, "modelled energy (J)")
     axes.margins(0.14, 0.08)
     name_points(axes, list(zip(x, y, strict=True)), names)
     return figure
@@ -94,7 +94,7 @@ def similarity(mixing: Mixing) -> str:
     if few:
         _write_values(axes, weights, top)
     else:
-        figure.colorbar(shown, ax=axes, label="weight", pad=0.02, shrink=0.8)
+        scale(figure, shown, axes, "weight", 0.8)
     ticks = range(0, len(names), 1 + (len(names) - 1) // FEW)
     axes.set_xticks(ticks, [names[i] for i in ticks])
     axes.set_yticks(ticks, [names[i] for i in ticks])
@@ -133,12 +133,15 @@ def draw_header(header: Header) -> Any:
     for way in ways:
         axes.add_patch(_way([places[node] for node in way]))
     for node, values in graph.nodes.items():
-        _node(axes, places[node], node, values.get("label"))
+        unread = node in INPUTS and not graph.out_degree(node)
+        _node(axes, places[node], node, values.get("label"), unread)
     axes.autoscale_view()
     return figure
 
 
-def _node(axes: Any, place: tuple[float, float], node: Any, label: str | None) -> None:
+def _node(
+    axes: Any, place: tuple[float, float], node: Any, label: str | None, unread: bool
+) -> None:
     """A box for an input, a block or the end; an operation's bare name."""
     named = {0: "last layer", 1: "penultimate", END: "pool, [CLS]\nclassifier"}
     plate: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
@@ -146,6 +149,7 @@ def _node(axes: Any, place: tuple[float, float], node: Any, label: str | None) -
         color = "#e0ecf8" if node in INPUTS else "#e7f2e4" if node == END else "#fdebd8"
         plate = {"boxstyle": "round,pad=0.4", "facecolor": color, "edgecolor": INK, "lw": 0.8}
     text = label or named.get(node, f"block {node - 1}\n+")
+    text += "\n(not read)" if unread else ""
     ink = ACCENT if label else INK
     axes.text(*place, text, ha="center", va="center", fontsize=8, color=ink, bbox=plate, zorder=3)
 

@@ -62,14 +62,14 @@ def _by_device(devices: Sequence[Row]) -> str:
     received, refined = _column(rows, "accuracy_received"), _column(rows, "accuracy_refined")
     low, high = _column(rows, "accuracy_refined_low"), _column(rows, "accuracy_refined_high")
     own = _column(rows, "accuracy_received_own_classes")
-    reference = _column(rows, "accuracy_reference")
+    reference = _column(rows, "accuracy_reference_own_classes")
     axes.hlines(y, low, high, color=COOL, lw=7, alpha=0.2, zorder=1, label="refined, 95 %")
     axes.hlines(y, received, refined, color=MUTED, lw=2, zorder=2)
     axes.scatter(received, y, color=WARM, s=46, label="received", zorder=4)
     axes.scatter(own, y, marker="|", color=INK, s=110, label="received, own classes", zorder=3)
     axes.scatter(refined, y, color=COOL, s=46, label="refined", zorder=5)
     look = {"marker": "D", "facecolors": "none", "edgecolors": ACCENT}
-    axes.scatter(reference, y, s=34, label="reference", zorder=6, **look)
+    axes.scatter(reference, y, s=34, label="reference, own classes", zorder=6, **look)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_yticks(y, [f"{d['device']}  ({d['cluster']})" for d in rows])
     axes.set_xlabel("accuracy on the device's own test split")
@@ -86,7 +86,7 @@ def _by_edge(devices: Sequence[Row]) -> str:
         axes.scatter(refined, np.full(len(own), at), color=COOL, s=26, alpha=0.35, lw=0)
         axes.scatter(received.mean(), at, color=WARM, s=46, zorder=3)
         axes.scatter(refined.mean(), at, marker="|", color=COOL, s=190, lw=2.4, zorder=4)
-        reference = _column(own, "accuracy_reference").mean()
+        reference = _column(own, "accuracy_reference_own_classes").mean()
         axes.scatter(reference, at, marker="D", s=34, facecolors="none", edgecolors=ACCENT)
     names = [f"{edge}  ({len(own)})" for edge, own in reversed(groups)]
     axes.set_yticks(range(len(groups)), names)
@@ -97,7 +97,7 @@ def _by_edge(devices: Sequence[Row]) -> str:
     axes.scatter([], [], marker="|", color=COOL, s=190, lw=2.4, label="mean refined")
     axes.scatter([], [], color=WARM, s=46, label="mean received")
     look = {"marker": "D", "facecolors": "none", "edgecolors": ACCENT}
-    axes.scatter([], [], s=34, label="mean of the reference", **look)
+    axes.scatter([], [], s=34, label="mean of the reference, own classes", **look)
     axes.legend(ncols=4, columnspacing=1.2, handletextpad=0.4, **LEGEND)
     return svg(figure, "accuracy of the devices of each edge, received and refined")
 

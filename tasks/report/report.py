@@ -25,6 +25,30 @@ PICTURED = 12
 CLASSES = 12
 """Classes that a device's table lists, the worst ones."""
 Row = Mapping[str, Any]
+ON_SPLITS = "mean accuracy on the devices' test splits"
+ACCURACIES = (
+    (
+        f"{ON_SPLITS}, the reference told each device's classes",
+        "accuracy_refined_mean",
+        "accuracy_reference_own_classes_mean",
+    ),
+    (
+        "the same, both told",
+        "accuracy_refined_own_classes_mean",
+        "accuracy_reference_own_classes_mean",
+    ),
+    (
+        "the same, neither told (not on like terms)",
+        "accuracy_refined_mean",
+        "accuracy_reference_mean",
+    ),
+    (
+        "worst device of each, the reference told its classes",
+        "accuracy_refined_worst",
+        "accuracy_reference_own_classes_worst",
+    ),
+)
+"""Rows of the totals: what is compared, the fleet's figure, the reference's."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +91,11 @@ def render(case: str | None, browse: str, page: Page) -> str:
         points=points,
         worst=min(devices, key=lambda d: d["accuracy_refined"]),
         latency=mean(d["latency_s"] for d in devices),
+        accuracies=ACCURACIES,
         too_large=sum(d["storage_limit"] < summary["reference"]["parameters"] for d in devices),
         groups=[group(edge, own) for edge, own in groups],
+        few=overview.FEW,
+        lines=overview.LINES,
         accuracy=overview.accuracy(devices),
         classes=class_rows(together(d["confusion"] for d in devices)),
         listed=CLASSES,

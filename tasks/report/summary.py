@@ -19,6 +19,15 @@ ACCURACIES = (
     "accuracy_reference_own_classes",
 )
 """Of a device, on its own test split."""
+GIVEN_UP = {
+    "given_up_own_classes": ("accuracy_reference_own_classes", "accuracy_refined"),
+    "given_up_both_own_classes": ("accuracy_reference_own_classes", "accuracy_refined_own_classes"),
+    "given_up_all_classes": ("accuracy_reference", "accuracy_refined"),
+}
+"""What a device gives up: the first less the second. On like terms are those in which both know
+the device's classes: what ships learned them in its rounds, the reference must be told. In the
+first what ships answers as it ships, in the second it too may answer only these classes. In the
+last the reference does not know them."""
 
 
 def summarise(
@@ -59,14 +68,14 @@ def certainty(device: Row) -> dict[str, float]:
 def spread(devices: Sequence[Row]) -> dict[str, float]:
     """Mean, worst and standard deviation over the devices of each accuracy on test splits, the 95 %
     interval of each mean (Student's t over the devices; of one device there is none), and of what
-    was given up: the reference's accuracy less the refined, device by device."""
+    was given up (:data:`GIVEN_UP`, device by device)."""
     result: dict[str, float] = {}
     for name in ACCURACIES:
         values = [device[name] for device in devices]
         result |= {f"{name}_worst": min(values), f"{name}_std": pstdev(values)}
         result |= _mean(name, values)
-    given_up = [d["accuracy_reference"] - d["accuracy_refined"] for d in devices]
-    result |= _mean("given_up", given_up)
+    for name, (reference, refined) in GIVEN_UP.items():
+        result |= _mean(name, [d[reference] - d[refined] for d in devices])
     result["pruned_devices"] = sum(
         d["header_params_refined"] < d["header_params_received"] for d in devices
     )

@@ -9,6 +9,7 @@ import pytest
 
 from models.statistics import interval, wilson
 from tasks.report.classes import class_rows, together
+from tasks.report.columns import COLUMNS, points
 from tasks.report.limits import choice, half_unused, steps
 from tasks.report.summary import spread
 from tests.fleets import MATCHING, made_up
@@ -28,6 +29,35 @@ def test_means_have_intervals_over_the_devices_and_devices_over_their_samples() 
 def test_of_one_device_there_is_no_interval() -> None:
     [device] = made_up(1, 1).summary["devices"]
     assert not [name for name in spread([device]) if name.endswith(("mean_low", "mean_high"))]
+
+
+def test_what_is_given_up_is_counted_on_like_terms_first() -> None:
+    devices = [
+        {
+            **device,
+            "accuracy_reference_own_classes": 0.9,
+            "accuracy_reference": 0.8,
+            "accuracy_refined_own_classes": 0.88,
+            "accuracy_refined": refined,
+        }
+        for device, refined in zip(made_up(2, 1).summary["devices"], (0.85, 0.89), strict=True)
+    ]
+    fleet = spread(devices)
+    assert fleet["given_up_own_classes_mean"] == pytest.approx(0.03)
+    assert fleet["given_up_both_own_classes_mean"] == pytest.approx(0.02)
+    assert fleet["given_up_all_classes_mean"] == pytest.approx(-0.07)
+    found = [fleet[f"given_up_own_classes_mean_{end}"] for end in ("low", "high")]
+    assert found == pytest.approx(interval([0.05, 0.01]))
+    column = next(column for column in COLUMNS if column.name == "given up")
+    assert [column.text(device) for device in devices] == ["+5.0", "+1.0"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0234, "+2.3"), (-0.052, "\N{MINUS SIGN}5.2"), (0.0, "0.0"), (-1e-9, "0.0")],
+)
+def test_points_have_a_sign_unless_they_are_none(share: float, text: str) -> None:
+    assert points(share) == text
 
 
 def test_classes_are_worst_first_with_what_they_are_taken_for() -> None:
