@@ -114,7 +114,7 @@ def test_a_timm_model_gives_its_grid_and_a_fleet_that_it_fits(here: Path, name: 
         (["--model", "resnet18"], "--model resnet18: not a ViT"),
         (["--model", "vit_of_the_future"], "vit_of_the_future"),
         (["--checkpoint", "no.pth"], "--checkpoint no.pth: no such file"),
-        (["--devices", "2", "--clusters", "3"], "--clusters 3: there are 2 devices"),
+        (["--devices", "2", "--clusters", "3"], "--clusters 3: more than 2 devices"),
         (["--fleet", "none.csv"], r"none\.csv"),
         (["--fleet", "fleet.csv"], r"device 3 holds 25,000 parameters, the smallest variant"),
         (["--fleet", "fleet.csv", "--devices", "2"], "--devices is for a made-up fleet"),
