@@ -121,7 +121,7 @@ def test_a_timm_model_gives_its_grid_and_a_fleet_that_it_fits(here: Path, name: 
         (["--data", "/elsewhere"], "DVC pins what lies below this folder"),
         (
             ["--source", "image-folder", "--data", "few"],
-            "class a has . distinct images",
+            "class a has 1 distinct image to learn from",
         ),
         (["--source", "image-folder", "--data", "."], "move it in"),
     ],
