@@ -261,7 +261,7 @@ FLEETS: dict[str, Bad] = {
 
 DATA: dict[str, Bad] = {
     "an empty folder": own("mine: 0 class folders; at least 2", lambda: Path("mine").mkdir()),
-    "one class": own("1 class folders; at least 2", images(a=3)),
+    "one class": own("1 class folder; at least 2", images(a=3)),
     "a class without images": own("mine/b: no images (of .bmp", images(a=3, b=0)),
     "few images": own("public_train + public_val: 600 of 14", images(a=10, b=10)),
     "a test class that is unknown": own(
