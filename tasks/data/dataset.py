@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+ALL = "all"
+"""The one context of a source that tells of none."""
 Images = NDArray[np.uint8]
 """``(n, channels, height, width)``."""
 Labels = NDArray[np.int64]
@@ -16,13 +18,20 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with the source's own train and test splits."""
+    """A data set with the source's own train and test splits.
+
+    ``contexts`` are the names of those that the source tells of, and ``train_contexts`` and
+    ``test_contexts`` each sample's position in them (None: it tells of none).
+    """
 
     train_images: Images
     train_labels: Labels
     test_images: Images
     test_labels: Labels
     classes: tuple[str, ...]
+    contexts: tuple[str, ...] = (ALL,)
+    train_contexts: Labels | None = None
+    test_contexts: Labels | None = None
 
 
 @dataclass(frozen=True)

@@ -6,25 +6,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tasks.data.contexts import Contexts
 from tasks.data.pictures import OWN
-from tasks.data.plan import DevicePlan, Index, Needs, Plan, devices_of, needs, part_sizes, plan_of
+from tasks.data.plan import (
+    DevicePlan,
+    Index,
+    Needs,
+    Plan,
+    devices_of,
+    needs,
+    part_sizes,
+    plan_of,
+    public_cells,
+)
 from tasks.run.errors import DataError
 from tasks.run.words import counted
 from tasks.settings.params import Settings
 
 
 def require_enough(
-    settings: Settings, names: Sequence[str], train: Sequence[int], test: Sequence[int]
+    settings: Settings,
+    contexts: Contexts,
+    names: Sequence[str],
+    train: Sequence[int],
+    test: Sequence[int],
 ) -> None:
     """Raises DataError if the data are too few for the public sets and the fleet, with how many
     would do.
 
     Args:
         names: of the classes.
-        train, test: samples of each class in the source's two splits.
+        train, test: samples of each cell (:class:`tasks.data.plan.Plan`) in the source's two
+            splits.
     """
-    fleet = sorted(devices_of(settings), key=lambda d: d.id)
-    short = shortage(fleet, plan_of(settings), settings.seed, names, (train, test))
+    fleet = sorted(devices_of(settings, contexts), key=lambda d: d.id)
+    plan = plan_of(settings, contexts)
+    short = shortage(fleet, plan, settings.seed, names, (train, test))
     if short:
         raise DataError(short)
 
@@ -37,27 +54,31 @@ def shortage(
     counts: tuple[Sequence[int], Sequence[int]],
 ) -> str | None:
     """What the data lack for the public sets and a fleet (in the order of ids), in words, with how
-    many would do; None where they suffice. ``counts`` are the samples of each class in the source's
+    many would do; None where they suffice. ``counts`` are the samples of each cell in the source's
     train and test split."""
     train, test = np.asarray(counts[0]), np.asarray(counts[1])
     need = needs(fleet, plan, len(names), seed)
+    public = public_cells(plan.contexts, len(names))
     remedy = (
         "Or: " + ("fewer devices" if plan.slots is None else "partition.slots: null, fewer devices")
     ) + ", or devices that live on their own images (partition.samples_per_device: 0)"
-    few = np.flatnonzero(need.wanted.any((0, 1)) & (train <= need.train))
+    least = need.train + public  # one that the cloud learns the class by
+    few = np.flatnonzero(need.wanted.any((0, 1)) & (train < least))
     if len(few):
-        worst = int(max(few, key=lambda label: need.train[label] - train[label]))
+        worst = int(max(few, key=lambda cell: least[cell] - train[cell]))
         images = counted(int(train[worst]), "distinct image")
         more = f" (too few also in {counted(len(few) - 1, 'other class')})" if len(few) > 1 else ""
         takers = counted(int(need.parts[worst]), "device" if plan.slots is None else "part")
         return (
-            f"class {names[worst]} has {images} to learn from{more}. {need.train[worst] + 1:,} "
-            f"would do: two for each of {takers}, and one that is public. {remedy}"
+            f"class {_called(worst, names, plan)} has {images} to learn from{more}. "
+            f"{least[worst]:,} would do: two for each of {takers}"
+            f"{', and one that is public' if public[worst] else ''}. {remedy}"
         )
     sizes = (plan.public_train + plan.public_val, plan.public_test)
     for split, count, has, needed in zip(
         ("train", "test"), sizes, (train, test), (need.train, need.test), strict=True
     ):
+        has, needed = has[public], needed[public]
         free = int(np.clip(has - needed, 0, None).sum())
         if count > free:
             lower = f"lower partition.public_* to {free:,}, or " if free else ""
@@ -85,6 +106,12 @@ def require_own(device: str, images: int, classes: int) -> None:
             "(partition.samples_per_device): it needs one to train on of each class, one to choose "
             f"by and one to test. {needed} in {OWN}/{device}/<class>/ of the data folder would do"
         )
+
+
+def _called(cell: int, names: Sequence[str], plan: Plan) -> str:
+    """A class, and where contexts are dealt apart, of which context."""
+    context, label = divmod(cell, len(names))
+    return names[label] + (f" ({plan.contexts.names[context]})" if plan.contexts.dealt > 1 else "")
 
 
 def _untested(fleet: Sequence[DevicePlan], plan: Plan, need: Needs, left: Index) -> str | None:

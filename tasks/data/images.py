@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,8 @@ def partition_of(
     Raises:
         SettingsError: that is too little too; says how many images would do.
     """
-    spec, test_share = shipped["partition"], shipped["data"]["test_fraction"]
+    spec = {name: v for name, v in shipped["partition"].items() if name != "public_contexts"}
+    test_share = shipped["data"]["test_fraction"]
     counts = {part: [len(files) for files in found.values()] for part, found in images.items()}
     train = [n * (1.0 if "test" in counts else 1 - test_share) for n in counts["train"]]
     test = counts.get("test") or [n * test_share for n in counts["train"]]
@@ -120,7 +121,7 @@ def of_few(
         "samples_per_device": plan.samples_per_device,
         "slots": None,
     }
-    short = shortage(fleet, Plan(**{**asdict(plan), **found}), seed, names, counts)
+    short = shortage(fleet, Plan(**{**vars(plan), **found}), seed, names, counts)
     if short:
         raise SettingsError(f"--data: {short}")
     return found

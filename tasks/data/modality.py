@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from models.versions import UnreadableError, readable
+from tasks.data.dataset import ALL
 from tasks.run.errors import ArtifactError, SettingsError
 
 VERSION = 1
@@ -27,6 +28,7 @@ class DataInfo(ABC):
 
     Attributes:
         contexts: the circumstances in which samples arise; one where a source tells of none.
+        synthetic_contexts: whether sensors make them (:mod:`models.sensors`).
         wanted: the classes that matter; all where a source tells of none.
     """
 
@@ -37,7 +39,8 @@ class DataInfo(ABC):
 
     source: str
     classes: tuple[str, ...]
-    contexts: tuple[str, ...] = field(default=("all",), kw_only=True)
+    contexts: tuple[str, ...] = field(default=(ALL,), kw_only=True)
+    synthetic_contexts: bool = field(default=False, kw_only=True)
     wanted: tuple[str, ...] = field(default=(), kw_only=True)
 
     @abstractmethod

@@ -17,6 +17,7 @@ from tasks.data.partition import Source
 from tasks.data.pictures import OWN, image_files, read_image, subfolders
 from tasks.run.errors import DataError
 
+PREFIX = "own"
 Brought = dict[str, tuple[Images, NDArray[np.int64]]]
 """Images and labels of each device that brings some, by :func:`source_name`."""
 
@@ -53,7 +54,7 @@ def count(folder: Path, device: str) -> tuple[int, int]:
 
 def source_name(device_id: int) -> str:
     """What the ids of a device's own samples begin with."""
-    return f"own{device_id:02d}"
+    return f"{PREFIX}{device_id:02d}"
 
 
 def class_folder(name: str) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.data.contexts import Contexts
 from tasks.data.enough import require_own
 from tasks.data.plan import (
     DEVICE,
@@ -31,28 +32,35 @@ from tasks.data.plan import (
     apportion,
     needs,
     part_sizes,
+    public_cells,
 )
 from tasks.run.errors import DataError, SettingsError
 from tasks.run.words import counted
 
-COLUMNS = ["sample_id", "sha256", "label", "owner", "tier", "split", "shared_by"]
+COLUMNS = ["sample_id", "sha256", "label", "owner", "tier", "split", "shared_by", "context"]
 SHARED_RANGE = (0.1, 0.2)
 SPLITS = ("train", "val", "test")
 PUBLIC, POOL = 0, 1  # names of random streams, beside those of tasks.data.plan
 
 Parts = dict[tuple[int, int], Index]
-"""Positions by device (or slot) and class."""
+"""Positions by device (or slot) and cell (:class:`tasks.data.plan.Plan`)."""
 
 
 @dataclass(frozen=True)
 class Source:
     """Labels and content hashes of one split of the source; ``usable`` are the positions that may
-    be given out (contents that appeared before are left out)."""
+    be given out (contents that appeared before are left out); ``contexts`` are positions in the
+    contexts' names, None where the source tells of none."""
 
     split: str
     labels: NDArray[np.int64]
     sha256: NDArray[np.str_]
     usable: Index
+    contexts: Index | None = None
+
+    def cells(self, classes: int) -> Index:
+        """The cell of each sample."""
+        return self.labels if self.contexts is None else self.contexts * classes + self.labels
 
 
 def partition(
@@ -76,8 +84,11 @@ def partition(
     devices = sorted(devices, key=lambda d: d.id)
     classes = int(train.labels.max()) + 1
     need = needs(devices, plan, classes, seed)
-    public_train, rest_train = _public(train, plan.public_train + plan.public_val, need.train, seed)
-    public_test, rest_test = _public(test, plan.public_test, need.test, seed)
+    counts = (plan.public_train + plan.public_val, plan.public_test)
+    (public_train, rest_train), (public_test, rest_test) = (
+        _public(source, count, least, plan.contexts, seed)
+        for source, count, least in zip((train, test), counts, (need.train, need.test), strict=True)
+    )
     rows = [
         _rows(train, public_train[: plan.public_train], "cloud", "cloud", "train"),
         _rows(train, public_train[plan.public_train :], "cloud", "cloud", "val"),
@@ -92,7 +103,9 @@ def partition(
         dealt = _device_rows((train, test), pools, device, plan, wanted, seed)
         brought = own.get(device.name) if own else None
         rows += dealt + _own_rows(brought, device, plan, dealt[0])
-    return pd.concat(rows, ignore_index=True)[COLUMNS]
+    frame = pd.concat(rows, ignore_index=True)
+    frame["context"] = _contexts(frame, (train, test), devices, plan.contexts)
+    return frame[COLUMNS]
 
 
 def summary(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -122,14 +135,40 @@ def _check(devices: Sequence[DevicePlan], slots: int | None) -> None:
             )
 
 
-def _public(source: Source, count: int, need: Index, seed: int) -> tuple[Index, Index]:
-    """Positions of the public set and of what it leaves: of each class at least ``need`` where
-    there are so many."""
+def _contexts(
+    frame: pd.DataFrame,
+    sources: tuple[Source, Source],
+    devices: Sequence[DevicePlan],
+    contexts: Contexts,
+) -> NDArray[np.str_]:
+    """The name of each row's context: the device's whose sample it is or was; the cloud's samples
+    have the source's, or are dealt out to public sensors by their content."""
+    of_device = {device.name: device.context for device in devices}
+    theirs = frame["shared_by"].fillna(frame["owner"]).map(of_device)
+    at = theirs.fillna(contexts.public[0]).astype(int).to_numpy(copy=True)
+    cloud = (frame["tier"] == "cloud").to_numpy()
+    if contexts.made:
+        drawn = [int(sha256[-8:], 16) % len(contexts.public) for sha256 in frame["sha256"][cloud]]
+        at[cloud] = np.array(contexts.public)[drawn]
+    for source in sources:
+        if source.contexts is not None:
+            mine = cloud & frame["sample_id"].str.startswith(f"{source.split}-").to_numpy()
+            positions = frame["sample_id"][mine].str.rpartition("-")[2].astype(int)
+            at[mine] = source.contexts[positions]
+    return np.array(contexts.names)[at]
+
+
+def _public(
+    source: Source, count: int, need: Index, contexts: Contexts, seed: int
+) -> tuple[Index, Index]:
+    """Positions of the public set, which has public contexts alone, and of what it leaves: of each
+    cell at least ``need`` where there are so many."""
     stream = np.random.default_rng([seed, PUBLIC, source.split == "test"])
     order = stream.permutation(source.usable)
-    labels = source.labels[order]
-    spare = np.clip(np.bincount(labels, minlength=len(need)) - need, 0, None)
-    free = np.flatnonzero(_places(labels) < spare[labels])
+    cells = source.cells(len(need) // contexts.dealt)[order]
+    spare = np.clip(np.bincount(cells, minlength=len(need)) - need, 0, None)
+    spare *= public_cells(contexts, len(need) // contexts.dealt)
+    free = np.flatnonzero(_places(cells) < spare[cells])
     if count > len(free):
         raise DataError(
             f"the source's {source.split} split has {len(order):,} distinct images, of which "
@@ -143,7 +182,7 @@ def _public(source: Source, count: int, need: Index, seed: int) -> tuple[Index, 
 
 
 def _takers(devices: Sequence[DevicePlan], need: Needs, plan: Plan) -> list[list[int]]:
-    """Of each class, whose part is which: the slots, or the ids of the devices that have it."""
+    """Of each cell, whose part is which: the slots, or the ids of the devices that have it."""
     if plan.slots is not None:
         return [list(range(plan.slots)) for _ in need.parts]
     return [
@@ -153,14 +192,15 @@ def _takers(devices: Sequence[DevicePlan], need: Needs, plan: Plan) -> list[list
 
 
 def _parts(source: Source, rest: Index, takers: list[list[int]], plan: Plan, seed: int) -> Parts:
-    """A shuffled pool, cut class by class."""
+    """A shuffled pool, cut cell by cell."""
     parts: Parts = {}
-    for label in map(int, np.unique(source.labels)):
-        stream = np.random.default_rng([seed, POOL, source.split == "test", label])
-        members = stream.permutation(np.sort(rest[source.labels[rest] == label]))
-        ids = takers[label] if label < len(takers) else []
-        ends = np.cumsum(part_sizes(len(members), len(ids), label, plan))
-        parts |= {(i, label): part for i, part in zip(ids, np.split(members, ends), strict=False)}
+    cells = source.cells(len(takers) // plan.contexts.dealt)
+    for cell in map(int, np.unique(cells)):
+        stream = np.random.default_rng([seed, POOL, source.split == "test", cell])
+        members = stream.permutation(np.sort(rest[cells[rest] == cell]))
+        ids = takers[cell] if cell < len(takers) else []
+        ends = np.cumsum(part_sizes(len(members), len(ids), cell, plan))
+        parts |= {(i, cell): part for i, part in zip(ids, np.split(members, ends), strict=False)}
     return parts
 
 
@@ -174,9 +214,9 @@ def _device_rows(
 ) -> list[pd.DataFrame]:
     train, test = sources
     picked: dict[str, list[Index]] = {name: [np.array([], np.int64)] for name in SPLITS}
-    for label in map(int, np.flatnonzero(wanted.any(0))):
-        own, own_test = (pool.get((device.id, label), np.array([], np.int64)) for pool in pools)
-        n_train, n_val, n_test = of_part(len(own), len(own_test), wanted[:, label])
+    for cell in map(int, np.flatnonzero(wanted.any(0))):
+        own, own_test = (pool.get((device.id, cell), np.array([], np.int64)) for pool in pools)
+        n_train, n_val, n_test = of_part(len(own), len(own_test), wanted[:, cell])
         picked["train"].append(own[:n_train])
         picked["val"].append(own[n_train : n_train + n_val])
         picked["test"].append(own_test[:n_test])

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from models.sensors import seen
 from tasks.data import own, pin, sources, validation
-from tasks.data.dataset import Dataset, Wanted, content_hashes, first_occurrences
+from tasks.data.contexts import Contexts, contexts_of
+from tasks.data.dataset import Dataset, Images, Wanted, content_hashes, first_occurrences
 from tasks.data.enough import require_enough
 from tasks.data.modality import VERSION, ImageInfo, to_json
 from tasks.data.partition import Source, of_part, partition
@@ -45,22 +47,25 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     spec = settings.data
     wanted = Wanted(spec.image_size, spec.channels, settings.seed, spec.test_fraction)
     data = sources.load(spec.source, spec.folder, wanted)
-    ids = {d.name: d.id for d in devices_of(settings)}
+    contexts = contexts_of(settings, data.contexts)
+    ids = {d.name: d.id for d in settings.devices}
     brought = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
     source = _sources(data)
-    require_enough(settings, data.classes, *(_usable(of, len(data.classes)) for of in source))
-    manifest = _manifest(settings, source, brought)
+    counts = (_usable(of, len(data.classes), contexts.dealt) for of in source)
+    require_enough(settings, contexts, data.classes, *counts)
+    manifest = _manifest(settings, contexts, source, brought)
     images, labels = _arrays(data, brought)
     rules = validation.Rules(
-        min_per_class=_least_per_class(settings, source, manifest, len(data.classes)),
+        min_per_class=_least_per_class(settings, contexts, source, manifest, len(data.classes)),
         seed=settings.seed,
-        classes=_classes(settings, len(data.classes)),
+        classes=_classes(settings, contexts, len(data.classes)),
+        contexts=_allowed(settings, contexts),
     )
     validation.validate(manifest, lambda ids: _hashes(images, ids), report, rules)
     with rewriting(out) as new:
-        _write_samples(images, labels, manifest, new)
+        _write_samples((images, labels), manifest, contexts.made, new)
         _write_manifest(manifest, new / "manifest.parquet")
-        write_json(new / "data.json", to_json(_info(settings, data, manifest)))
+        write_json(new / "data.json", to_json(_info(settings, data, contexts, manifest)))
         write_json(new / "pin.json", {"content_id": content})
         write_sums(new, ["data.json", samples_name(CLOUD)], part="cloud")  # all that it reads
     return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
@@ -73,17 +78,17 @@ def position(sample_id: str) -> tuple[str, int]:
 
 
 def _manifest(
-    settings: Settings, source: tuple[Source, Source], brought: own.Brought
+    settings: Settings, contexts: Contexts, source: tuple[Source, Source], brought: own.Brought
 ) -> pd.DataFrame:
     train, test = source
     known = {*train.sha256, *test.sha256}
-    devices = devices_of(settings)
+    devices = devices_of(settings, contexts)
     own_sources = {
         d.name: own.as_source(name, *brought[name], known)
         for d, name in ((d, own.source_name(d.id)) for d in devices)
         if name in brought
     }
-    return partition(train, test, devices, plan_of(settings), settings.seed, own_sources)
+    return partition(train, test, devices, plan_of(settings, contexts), settings.seed, own_sources)
 
 
 def _arrays(data: Dataset, brought: own.Brought) -> tuple[Arrays, Arrays]:
@@ -101,48 +106,59 @@ def _sources(data: Dataset) -> tuple[Source, Source]:
     hashes["train"] = content_hashes(data.train_images)
     test, train = first_occurrences(hashes["test"], hashes["train"])
     return (
-        Source("train", data.train_labels, hashes["train"], train),
-        Source("test", data.test_labels, hashes["test"], test),
+        Source("train", data.train_labels, hashes["train"], train, data.train_contexts),
+        Source("test", data.test_labels, hashes["test"], test, data.test_contexts),
     )
 
 
-def _usable(source: Source, classes: int) -> list[int]:
-    """Distinct samples of each class."""
-    return np.bincount(source.labels[source.usable], minlength=classes).tolist()
+def _usable(source: Source, classes: int, contexts: int) -> list[int]:
+    """Distinct samples of each cell."""
+    cells = source.cells(classes)[source.usable]
+    return np.bincount(cells, minlength=contexts * classes).tolist()
 
 
-def _classes(settings: Settings, count: int) -> dict[str, list[int]]:
+def _allowed(settings: Settings, contexts: Contexts) -> dict[str, list[str]]:
+    """The contexts that each owner's samples may have."""
+    public = [contexts.names[at] for at in contexts.public]
+    return {CLOUD: public, **{d.name: [contexts.names[contexts.of(d)]] for d in settings.devices}}
+
+
+def _classes(settings: Settings, contexts: Contexts, count: int) -> dict[str, list[int]]:
     """The classes that each device must have: those of which it should get a train sample."""
-    devices = devices_of(settings)
-    wanted = needs(devices, plan_of(settings), count, settings.seed).wanted
+    devices = devices_of(settings, contexts)
+    wanted = needs(devices, plan_of(settings, contexts), count, settings.seed).wanted
     return {
-        device.name: np.flatnonzero(of_device[0]).tolist()
+        device.name: (np.flatnonzero(of_device[0]) % count).tolist()
         for device, of_device in zip(devices, wanted, strict=True)
     }
 
 
 def _least_per_class(
-    settings: Settings, sources: tuple[Source, Source], manifest: pd.DataFrame, classes: int
+    settings: Settings,
+    contexts: Contexts,
+    sources: tuple[Source, Source],
+    manifest: pd.DataFrame,
+    classes: int,
 ) -> int:
     """Train samples that a device must have of each of its classes: 5 where it wants as many and
     its part of what the public sets left holds them; a Dirichlet draw may leave 1."""
-    plan = plan_of(settings)
+    plan = plan_of(settings, contexts)
     if plan.heterogeneity == "dirichlet":
         return 1
-    need, public = (
-        needs(devices_of(settings), plan, classes, settings.seed),
-        manifest["tier"] == CLOUD,
-    )
+    need = needs(devices_of(settings, contexts), plan, classes, settings.seed)
+    public = manifest[manifest["tier"] == CLOUD]
     stocks = []
     for source in sources:
-        of_source = (manifest["split"] == "test") == (source.split == "test")
-        taken = np.bincount(manifest.loc[public & of_source, "label"], minlength=classes)
-        left = np.bincount(source.labels[source.usable], minlength=classes) - taken
+        rows = public[(public["split"] == "test") == (source.split == "test")]
+        taken = source.cells(classes)[rows["sample_id"].map(lambda name: position(name)[1])]
+        usable = source.cells(classes)[source.usable]
+        left = np.bincount(usable, minlength=len(need.parts))
+        left -= np.bincount(taken, minlength=len(need.parts))
         stocks.append(left // np.maximum(need.parts, 1))
     trained = [
-        of_part(int(stocks[0][label]), int(stocks[1][label]), wanted[:, label])[0]
+        of_part(int(stocks[0][cell]), int(stocks[1][cell]), wanted[:, cell])[0]
         for wanted in need.wanted
-        for label in np.flatnonzero(wanted[0])
+        for cell in np.flatnonzero(wanted[0])
     ]
     return max(1, min([5, *trained]))
 
@@ -152,13 +168,18 @@ def _hashes(images: Arrays, ids: list[str]) -> list[str]:
     return content_hashes(np.stack(chosen)).tolist()
 
 
-def _write_samples(images: Arrays, labels: Arrays, manifest: pd.DataFrame, out: Path) -> None:
+def _write_samples(
+    arrays: tuple[Arrays, Arrays], manifest: pd.DataFrame, made: bool, out: Path
+) -> None:
+    """The samples of each owner. ``made``: as the sensor of their context sees them."""
+    images, labels = arrays
     owned = manifest[manifest["tier"] != "edge"]
     for owner, rows in owned.groupby("owner", sort=True):
-        by_split = {s: rows.loc[rows["split"] == s, "sample_id"].tolist() for s in SPLITS}
+        of_split = {s: rows[rows["split"] == s] for s in SPLITS}
+        by_split = {s: part["sample_id"].tolist() for s, part in of_split.items()}
         tensors = as_tensors(
             ImageInfo.raw,
-            {s: torch.from_numpy(_take(images, ids)) for s, ids in by_split.items()},
+            {s: torch.from_numpy(_pixels(images, part, made)) for s, part in of_split.items()},
             {s: torch.from_numpy(_take(labels, ids)) for s, ids in by_split.items()},
         )
         shared = manifest[manifest["shared_by"] == owner]
@@ -175,17 +196,33 @@ def _take(arrays: Arrays, ids: list[str]) -> np.ndarray:
     return np.stack([arrays[split][index] for split, index in map(position, ids)])
 
 
+def _pixels(images: Arrays, rows: pd.DataFrame, made: bool) -> Images:
+    """Images of a manifest's rows. ``made``: as the sensor of their context sees them; what a
+    device brings itself, it has seen so already."""
+    pixels = _take(images, rows["sample_id"].tolist())
+    if made:
+        given = ~rows["sample_id"].str.startswith(own.PREFIX)
+        for sensor in rows["context"].unique():
+            mine = (given & (rows["context"] == sensor)).to_numpy()
+            pixels[mine] = seen(pixels[mine], rows["sha256"].to_numpy()[mine], str(sensor))
+    return pixels
+
+
 def _write_manifest(manifest: pd.DataFrame, path: Path) -> None:
     manifest.attrs["version"] = VERSION  # which parquet keeps
     atomic_write(path, manifest.to_parquet(index=False))
 
 
-def _info(settings: Settings, data: Dataset, manifest: pd.DataFrame) -> ImageInfo:
+def _info(
+    settings: Settings, data: Dataset, contexts: Contexts, manifest: pd.DataFrame
+) -> ImageInfo:
     public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
-    images = _take({"train": data.train_images}, public["sample_id"].tolist()) / 255.0
+    images = _pixels({"train": data.train_images}, public, contexts.made) / 255.0
     return ImageInfo(
         source=settings.data.source,
         classes=data.classes,
+        contexts=contexts.names,
+        synthetic_contexts=contexts.made,
         image_size=settings.data.image_size,
         channels=settings.data.channels,
         mean=tuple(float(x) for x in images.mean((0, 2, 3))),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.contexts import ONE, Contexts
 from tasks.run.errors import SettingsError
 from tasks.settings.params import Settings
 
@@ -26,6 +27,7 @@ class DevicePlan:
     name: str
     edge: str
     group: int
+    context: int = 0  # a position in the contexts' names
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class Plan:
     ``shared_fraction`` is of the train split, and ``shared_val_fraction`` of what is shared. The
     private samples of a class are cut into ``slots`` parts, or (None) into as many as there are
     devices that have the class.
+
+    What is dealt apart is a class of a *context*, a **cell**: number ``context * classes + class``.
+    Where sensors make the contexts, or there is one, cells are the classes.
     """
 
     heterogeneity: str
@@ -55,19 +60,24 @@ class Plan:
     shared_fraction: float
     shared_val_fraction: float
     slots: int | None
+    contexts: Contexts = ONE
 
 
-def devices_of(settings: Settings) -> list[DevicePlan]:
-    """What the partition needs to know of the fleet."""
+def devices_of(settings: Settings, contexts: Contexts) -> list[DevicePlan]:
+    """What the partition needs to know of the fleet.
+
+    Raises:
+        SettingsError: a device's context is none of these.
+    """
     return [
-        DevicePlan(d.id, d.name, cluster.edge, d.group)
+        DevicePlan(d.id, d.name, cluster.edge, d.group, contexts.of(d))
         for cluster in settings.fleet
         for d in cluster.devices
     ]
 
 
-def plan_of(settings: Settings) -> Plan:
-    return Plan(**settings.partition.model_dump())
+def plan_of(settings: Settings, contexts: Contexts) -> Plan:
+    return Plan(**settings.partition.model_dump(exclude={"public_contexts"}), contexts=contexts)
 
 
 def class_shares(device: DevicePlan, plan: Plan, classes: int, seed: int) -> NDArray[np.float64]:
@@ -112,12 +122,12 @@ class Needs:
     """What a fleet asks of the data.
 
     Attributes:
-        wanted: samples of each class that each device is to get in train, val and test
-            ``(devices, 3, classes)``.
-        parts: into how many parts the private samples of each class are cut ``(classes,)``.
-        train, test: samples of each class that must be left to the devices, of the source's two
-            splits ``(classes,)``: one to train and one to choose by, and one to test, for each
-            device that has the class.
+        wanted: samples of each cell that each device is to get in train, val and test
+            ``(devices, 3, cells)``.
+        parts: into how many parts the private samples of each cell are cut ``(cells,)``.
+        train, test: samples of each cell that must be left to the devices, of the source's two
+            splits ``(cells,)``: one to train and one to choose by, and one to test, for each
+            device that has the cell.
     """
 
     wanted: Index
@@ -127,17 +137,32 @@ class Needs:
 
 
 def needs(devices: Sequence[DevicePlan], plan: Plan, classes: int, seed: int) -> Needs:
-    """What devices, in the order of their ids, need of each class at least."""
-    shares = [class_shares(device, plan, classes, seed) for device in devices]
-    counts = [split_counts(share, plan) for share in shares]
-    wanted = np.array(counts, np.int64).reshape(-1, 3, classes)
+    """What devices, in the order of their ids, need of each cell at least."""
+    cells = plan.contexts.dealt * classes
+    wanted = np.zeros((len(devices), 3, cells), np.int64)
+    for device, of_device in zip(devices, wanted, strict=True):
+        first = 0 if plan.contexts.made else device.context * classes
+        shares = class_shares(device, plan, classes, seed)
+        of_device[:, first : first + classes] = split_counts(shares, plan)
     least = np.minimum(wanted, 1)
     if plan.slots is None:
         parts, of_split = least.max(1).sum(0), least.sum(0)
     else:  # any part may be any device's, also that of one to come
-        parts = np.full(classes, plan.slots)
-        of_split = np.full((3, classes), plan.slots if plan.samples_per_device else 0)
+        private = _cells_of(plan.contexts, plan.contexts.private, classes)
+        parts = np.full(cells, plan.slots)
+        of_split = np.tile(private * (plan.slots if plan.samples_per_device else 0), (3, 1))
     return Needs(wanted, parts, of_split[:2].sum(0), of_split[2])
+
+
+def public_cells(contexts: Contexts, classes: int) -> NDArray[np.bool_]:
+    """Which cells the cloud's data may have."""
+    return _cells_of(contexts, contexts.public, classes)
+
+
+def _cells_of(contexts: Contexts, chosen: Sequence[int], classes: int) -> NDArray[np.bool_]:
+    """Which cells are of the chosen contexts: all, where contexts are not dealt apart."""
+    of_context = np.isin(range(contexts.dealt), chosen) | contexts.made
+    return np.repeat(of_context, classes)
 
 
 def part_sizes(stock: int, parts: int, label: int, plan: Plan) -> Index:

@@ -32,12 +32,15 @@ class Rules:
         seed: of the draw of samples that are read again.
         classes: the labels that each device (by name) must have in its train split; without it,
             a device's classes are those of its rows.
+        contexts: those that the samples of the cloud and of each device (by name) may have;
+            without it, any.
     """
 
     shared_range: tuple[float, float] = SHARED_RANGE
     min_per_class: int = 5
     seed: int = 0
     classes: Mapping[str, Collection[int]] = field(default_factory=dict)
+    contexts: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def validate(
@@ -97,6 +100,11 @@ def with_checks(
     frame.loc[~own, "consented"] &= _is_train_of_sharer(frame)[~own]
     frame["own_tier"] = (frame["tier"] == "cloud") == (frame["owner"] == "cloud")
     frame["own_tier"] &= frame.groupby("owner")["tier"].transform("nunique") == 1
+    whose = frame["shared_by"].fillna(frame["owner"])
+    pairs = zip(whose, frame["context"], strict=True)
+    frame["own_context"] = [context in rules.contexts.get(o, (context,)) for o, context in pairs]
+    several = frame["context"].groupby(whose).transform("nunique") > 1
+    frame["own_context"] &= (frame["tier"] == "cloud") | ~several
     least = np.where(brought, 1, rules.min_per_class)  # a device brings what it has
     frame["enough"] = ~device | (_train_of_class(frame) >= least)
     frame["has_splits"] = ~device | (frame.groupby("owner")["split"].transform("nunique") == 3)

@@ -33,10 +33,12 @@ def parameters_from(limit: Any) -> Any:
 
 class Device(Frozen):
     """One device: C_n in parameters, G_n in watt, L_n in seconds per epoch. Devices of the same
-    ``group`` hold the same classes where the data are split by class."""
+    ``group`` hold the same classes where the data are split by class, and have the same context
+    where they name none."""
 
     id: Count
     group: Count = 0
+    context: Annotated[str, Field(min_length=1)] | None = None
     storage_limit: Annotated[int, Field(ge=1, le=10**12), BeforeValidator(parameters_from)]
     gpu_capacity_watt: PositiveFloat
     base_latency_s: PositiveFloat

@@ -23,9 +23,11 @@ def registries() -> dict[str, Mapping[str, Any]]:
     from models.matching.rules import RULES
     from models.refinement.exchanges import EXCHANGES
     from models.refinement.mixers import MIXERS
+    from models.sensors import SENSORS
 
     return {
         "data.source": SOURCES,
+        "data.sensors": SENSORS,
         "matching.method": RULES,
         "edge.fixed": FIXED,
         "edge.operations": OPERATIONS,

@@ -34,6 +34,7 @@ class Data(Frozen):
     image_size: Size
     channels: Literal[1, 3]
     test_fraction: Part = 0.2
+    sensors: tuple[str, ...] = ()
 
 
 class Partition(Frozen):
@@ -48,6 +49,7 @@ class Partition(Frozen):
     shared_fraction: Annotated[float, Field(ge=0.1, le=0.2)]
     shared_val_fraction: Part
     slots: Annotated[int, Field(ge=1, le=100_000)] | None
+    public_contexts: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
     @property
     def counts(self) -> tuple[int, int, int]:

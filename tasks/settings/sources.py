@@ -8,15 +8,17 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Counts:
     """Samples of each class in the train and the test split, in the classes' order, which are
-    numbers where ``names`` does not name them."""
+    numbers where ``names`` does not name them; of several contexts, those of each context in
+    turn."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
     names: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ("all",)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.names or tuple(map(str, range(len(self.train))))
+        return self.names or tuple(map(str, range(len(self.train) // len(self.contexts))))
 
 
 @dataclass(frozen=True)

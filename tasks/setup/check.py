@@ -14,6 +14,7 @@ from models.backbone.families.vit import ViTConfig
 from models.backbone.size import backbone_parameters
 from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
 from tasks.data import own, sources
+from tasks.data.contexts import contexts_of
 from tasks.data.enough import require_enough, require_own
 from tasks.run.engine import submitted
 from tasks.run.errors import SettingsError
@@ -63,7 +64,8 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
             unseen.append(f"whether the data are enough: {settings.data.folder} is not there yet")
         else:
             require_samples(settings, counts)
-            require_enough(settings, counts.classes, counts.train, counts.test)
+            contexts = contexts_of(settings, counts.contexts)
+            require_enough(settings, contexts, counts.classes, counts.train, counts.test)
             if not settings.partition.samples_per_device:
                 for device in settings.devices:
                     require_own(device.name, *own.count(settings.data.folder, device.name))

@@ -217,6 +217,11 @@ def unknown_samples(f: pd.DataFrame) -> pd.DataFrame:
     return f
 
 
+def two_contexts(f: pd.DataFrame) -> pd.DataFrame:
+    f.loc[rows(f, owner="device-01", split="test")[0], "context"] = "night"
+    return f
+
+
 @pytest.mark.parametrize(
     ("plant", "columns"),
     [
@@ -245,6 +250,7 @@ def unknown_samples(f: pd.DataFrame) -> pd.DataFrame:
         (no_sample_id, {"sample_id", "one_owner", "one_sample"}),
         (malformed_sample_id, {"sample_id"}),
         (unknown_samples, {"as_reread"}),
+        (two_contexts, {"own_context"}),
     ],
 )
 def test_a_planted_fault_is_noticed_by_its_rule(
@@ -258,6 +264,17 @@ def test_a_planted_fault_is_noticed_by_its_rule(
     for each in failed:
         config = each["expectation_config"]
         assert (config.get("notes") or config["type"]) in words
+
+
+def test_who_may_have_which_context(manifest, tmp_path: Path) -> None:
+    allowed = {"cloud": ["day"], "device-01": ["night"]}
+    night = (manifest["owner"] == "device-01") | (manifest["shared_by"] == "device-01")
+    manifest["context"] = np.where(night, "night", "day")
+    validation.validate(manifest, reread, tmp_path, Rules(contexts=allowed))
+    cloud = rows(manifest, owner="cloud", split="train")[0]
+    manifest.loc[cloud, "context"] = "night"
+    words = broken(manifest, tmp_path, contexts=allowed)
+    assert "a device's samples have its context, and the cloud's a public one (1 row" in words
 
 
 def test_rows_are_named(manifest, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from models.matching.energy import DeviceProfile, cluster_energy_joule
 from models.matching.grid import coordinates
 from models.matching.recipe import EnergyConstants
 from models.refinement.aggregation import row_weights
-from tasks.data.plan import DevicePlan, Plan, class_shares
+from tasks.data.contexts import ONE
+from tasks.data.plan import DevicePlan, class_shares, plan_of
 from tasks.data.sources import count
 from tasks.run.errors import SettingsError
 from tasks.settings.params import Settings, merged
@@ -132,10 +133,10 @@ def test_the_ends_of_a_range_pass_and_what_lies_beyond_does_not(
 
 @pytest.mark.parametrize("alpha", EXTREMES[0][1])
 def test_shares_can_be_drawn(alpha: float) -> None:
-    spec = of(partition={"heterogeneity": "dirichlet", "dirichlet_alpha": alpha}).partition
+    plan = plan_of(of(partition={"heterogeneity": "dirichlet", "dirichlet_alpha": alpha}), ONE)
     for number in range(50):
         device = DevicePlan(number, "d", "e", 0)
-        shares = class_shares(device, Plan(**spec.model_dump()), 10, 2**32 - 1)
+        shares = class_shares(device, plan, 10, 2**32 - 1)
         assert shares.sum() == pytest.approx(1)
         assert np.isfinite(shares).all()
 
