@@ -13,7 +13,7 @@ from prefect.context import get_run_context
 
 from flows.job import Job
 from flows.shown import show_table
-from tasks.data.samples import read_content_id
+from tasks.data.samples import read_content_id, read_contexts
 from tasks.links.ledger import totals
 from tasks.links.link import leave_out
 from tasks.links.records import Match, Search
@@ -88,7 +88,8 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
     )
     run = run_section(started, lineage, job.machine)
     known = {**reference, **asdict(read_reference(case.backbone))}
-    summary = summarise(settings.seed, devices, known, link, run)
+    contexts = read_contexts(case.partition)
+    summary = summarise(settings.seed, devices, known, link, run) | {"contexts": contexts}
     outcome = Outcome(info, matches, searches, variants, headers, devices)
     write(case, settings, summary, outcome)
     return summary, lineage, outcome
@@ -127,6 +128,7 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
     """Every device's row, in the fleet's order. One that received no model is left out by name."""
     settings, world, rounds, rows = job.settings, job.world, read_rounds(case.customize), []
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
+    contexts = read_contexts(case.partition)["devices"]
     for cluster, match, search in zip(settings.fleet, matches, searches, strict=True):
         header = search.headers[search.winner].name
         backbone = read_backbone(case.customize, cluster.edge)
@@ -138,7 +140,14 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
             rows.append(
                 run_step(
                     evaluation.score_device,
-                    evaluation.Outcome(device, match, backbone, header, of_device),
+                    evaluation.Outcome(
+                        device,
+                        contexts[device.name],
+                        match,
+                        backbone,
+                        header,
+                        of_device,
+                    ),
                     world.samples[device.name],
                     world.info,
                     settings.matching.energy,

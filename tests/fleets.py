@@ -32,6 +32,7 @@ LINK = {
     "uplink_ratio": 0.0218,
     "uplink_ratio_with_shared": 0.1727,
 }
+CONTEXTS = {"names": ["day", "night", "rain"], "public": ["day"], "synthetic": True}
 MATCHING = Matching(
     method="pareto",
     performance_window=0.1,
@@ -59,7 +60,7 @@ def made_up(devices: int, edges: int, classes: int = 10) -> Page:
         "test_accuracy": 0.84,
     }
     return Page(
-        summarise(0, rows, reference, LINK, RUN),
+        summarise(0, rows, reference, LINK, RUN) | {"contexts": CONTEXTS},
         variants,
         [h for own in clusters for h in _headers(own[0]["cluster"])],
         [_match(own, variants) for own in clusters],
@@ -75,6 +76,7 @@ def _device(number: int, edge: str, classes: list[str], random: Random) -> dict[
     samples = sum(sum(row.values()) for row in confusion.values())
     refined = sum(confusion[name][name] for name in own) / samples
     return {
+        "context": CONTEXTS["names"][1 + number % 2],
         "device": f"device-{number:02d}",
         "cluster": edge,
         "width": 0.25,

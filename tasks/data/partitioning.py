@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,7 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
         _write_samples((images, labels), manifest, contexts.made, new)
         _write_manifest(manifest, new / "manifest.parquet")
         write_json(new / "data.json", to_json(_info(settings, data, contexts, manifest)))
+        write_json(new / "contexts.json", _of_whom(settings, contexts))
         write_json(new / "pin.json", {"content_id": content})
         write_sums(new, ["data.json", samples_name(CLOUD)], part="cloud")  # all that it reads
     return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
@@ -121,6 +123,15 @@ def _allowed(settings: Settings, contexts: Contexts) -> dict[str, list[str]]:
     """The contexts that each owner's samples may have."""
     public = [contexts.names[at] for at in contexts.public]
     return {CLOUD: public, **{d.name: [contexts.names[contexts.of(d)]] for d in settings.devices}}
+
+
+def _of_whom(settings: Settings, contexts: Contexts) -> dict[str, Any]:
+    """All contexts, by name, and which the cloud's samples and each device's have."""
+    allowed = _allowed(settings, contexts)
+    public = allowed.pop(CLOUD)
+    devices = {name: context for name, [context] in allowed.items()}
+    facts = {"names": contexts.names, "public": public, "devices": devices}
+    return {**facts, "synthetic": contexts.made}
 
 
 def _classes(settings: Settings, contexts: Contexts, count: int) -> dict[str, list[int]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -55,6 +56,12 @@ def read_info(folder: Path) -> DataInfo:
 def read_content_id(folder: Path) -> str:
     """The content id of the raw data that were divided."""
     return str(read_written_json(folder, "pin.json")["content_id"])
+
+
+def read_contexts(folder: Path) -> dict[str, Any]:
+    """The ``names`` of all contexts, those that are ``public``, each of the ``devices``' by name,
+    and whether they are ``synthetic``, as the partition stage wrote them."""
+    return dict(read_written_json(folder, "contexts.json"))
 
 
 def samples_ref(owner: str, folder: Path) -> Ref:

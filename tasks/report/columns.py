@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tasks.data.dataset import ALL
+
 Row = Mapping[str, Any]
 NOTHING = "-"
 """What a cell says where a summary of an older version does not tell."""
@@ -22,6 +24,7 @@ class Column:
         where: in the ``terminal`` (and on Prefect's page), in the ``report``, or in both. What is
             the same for all devices of an edge stands in the report above them.
         spare: in which turn a terminal that is too narrow goes without it; 0: it never does.
+        optional: whether it is left out where it tells nothing of any device.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Column:
     form: str | Callable[[Row], str] = ""
     where: Literal["both", "terminal", "report"] = "both"
     spare: int = 0
+    optional: bool = False
 
     def key(self, device: Row) -> Any:
         """What a device is sorted by; None where its summary does not tell."""
@@ -66,6 +70,13 @@ COLUMNS = (
     Column("device", "Who the model is for.", lambda d: d["device"]),
     Column(
         "cluster", "The edge server that the device belongs to.", lambda d: d["cluster"], spare=6
+    ),
+    Column(
+        "context",
+        "How the device's samples look: the circumstances in which they arise.",
+        lambda d: None if d["context"] == ALL else d["context"],
+        spare=10,
+        optional=True,
     ),
     Column(
         "received",
@@ -192,8 +203,18 @@ SPARE = [c.name for c in sorted(COLUMNS, key=lambda c: c.spare) if c.spare]
 
 def table(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     """The fleet as rows of short columns, for a terminal or Prefect's page."""
-    shown = [column for column in COLUMNS if column.where != "report"]
-    return [{c.name: c.text(device) for c in shown} for device in summary["devices"]]
+    columns = shown(summary["devices"], "terminal")
+    return [{c.name: c.text(device) for c in columns} for device in summary["devices"]]
+
+
+def shown(devices: Sequence[Row], where: Literal["terminal", "report"]) -> list[Column]:
+    """The columns that are shown there of these devices."""
+    return [
+        column
+        for column in COLUMNS
+        if column.where in ("both", where)
+        and not (column.optional and all(column.key(device) is None for device in devices))
+    ]
 
 
 def worst_first(devices: Sequence[Row]) -> list[Row]:

@@ -63,10 +63,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A device's outcome: what its cluster was matched with, the backbone and header that it
-    received, and its state after every round."""
+    """A device's outcome: the context of its samples, what its cluster was matched with, the
+    backbone and header that it received, and its state after every round."""
 
     device: Device
+    context: str
     match: Match
     backbone: Ref
     header: str
@@ -188,6 +189,7 @@ def _got(outcome: Outcome, kept: int) -> Row:
     device, match, rounds = outcome.device, outcome.match, outcome.rounds
     return {
         "device": device.name,
+        "context": outcome.context,
         "cluster": match.edge,
         "width": match.width,
         "depth": match.depth,

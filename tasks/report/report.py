@@ -12,13 +12,12 @@ from typing import Any
 from tasks.links.records import Match, Mixing, Search
 from tasks.report import figures, limits, overview
 from tasks.report.classes import class_rows, together
-from tasks.report.columns import COLUMNS, between, points
+from tasks.report.columns import Column, between, points, shown
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write
 from tasks.settings.case import Case
 from tasks.settings.params import Matching
 
-SHOWN = tuple(column for column in COLUMNS if column.where != "terminal")
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURED = 12
 """Edges whose pictures the page holds, the worst ones; of the others it holds the tables."""
@@ -80,20 +79,20 @@ def render(case: str | None, browse: str, page: Page) -> str:
     )
     summary = page.summary
     devices = summary["devices"]
-    groups = overview.edges_worst_first(devices)
+    groups, columns = overview.edges_worst_first(devices), shown(devices, "report")
     return environment.get_template("report.html").render(
         case=case,
         browse=browse,
         summary=summary,
         started=datetime.fromisoformat(summary["run"]["started"]).strftime("%Y-%m-%d %H:%M UTC"),
-        columns=SHOWN,
+        columns=columns,
         between=between,
         points=points,
         worst=min(devices, key=lambda d: d["accuracy_refined"]),
         latency=mean(d["latency_s"] for d in devices),
         accuracies=ACCURACIES,
         too_large=sum(d["storage_limit"] < summary["reference"]["parameters"] for d in devices),
-        groups=[group(edge, own) for edge, own in groups],
+        groups=[group(edge, own, columns) for edge, own in groups],
         few=overview.FEW,
         lines=overview.LINES,
         accuracy=overview.accuracy(devices),
@@ -105,7 +104,7 @@ def render(case: str | None, browse: str, page: Page) -> str:
     )
 
 
-def group(edge: str, devices: Sequence[Row]) -> dict[str, Any]:
+def group(edge: str, devices: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
     """The devices of an edge, as the tables of the fleet and of classes show them."""
     return {
         "edge": edge,
@@ -114,7 +113,7 @@ def group(edge: str, devices: Sequence[Row]) -> dict[str, Any]:
         "rows": [
             {
                 "device": d["device"],
-                "cells": [{"text": c.text(d), "key": c.key(d)} for c in SHOWN],
+                "cells": [{"text": c.text(d), "key": c.key(d)} for c in columns],
                 "right": sum(row.get(label, 0) for label, row in d["confusion"].items()),
                 "samples": d["test_samples"],
                 "classes": class_rows(d["confusion"]),

@@ -32,6 +32,7 @@ folder = Path(download_artifacts("models:/{name}@champion"))
 module = load_shipped(folder / "extra_files/model.safetensors").eval()
 ```
 """
+MADE = " (synthetic: a sensor made it of other images)"
 INPUT = "float32 pixels in 0..1, `(n, {channels}, {size}, {size})`; the output is logits"
 
 
@@ -59,6 +60,7 @@ def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo)
             f"| modelled energy (Eq. 1, backbone alone) | {row['modelled_energy_joule']:.0f} J |",
             f"| measured latency, {lineage.measured_on} | {row['latency_s']:.4f} s |",
             f"| intended data | {lineage.source}, as this device sees it |",
+            f"| context | {row['context']}{MADE if info.synthetic_contexts else ''} |",
             f"| classes that the device has | {', '.join(row['classes'])} |",
             f"| classes that it may answer | {', '.join(info.classes)} |",
             f"| input | {_input(info)} |",

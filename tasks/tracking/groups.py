@@ -138,6 +138,7 @@ def device_group(runs: Mapping[str, str], device: Row, file: Path) -> Group:
 def _device_tags(runs: Mapping[str, str], device: Row) -> dict[str, str]:
     return {
         "device": device["device"],
+        "context": device["context"],
         "cluster": device["cluster"],
         "width": str(device["width"]),
         "depth": str(device["depth"]),

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tasks.report.columns import COLUMNS, table
-from tasks.report.report import CLASSES, PICTURED, SHOWN, Page, render
+from tasks.report.report import CLASSES, PICTURED, Page, render
 from tests.fleets import made_up
 
 VOID = {"meta", "input", "path", "use", "image", "br"}
@@ -80,6 +80,9 @@ def test_it_says_what_was_given_up_and_how_sure_that_is(small: Page, html: str) 
     ):
         assert words in text, words
     assert "chance" not in text
+
+
+SHOWN = [column for column in COLUMNS if column.where != "terminal"]
 
 
 def test_every_column_is_explained_where_it_stands_and_below(html: str) -> None:
@@ -167,6 +170,8 @@ def test_the_terminal_s_table_is_of_the_same_columns_and_reads_older_summaries()
     summary = made_up(2, 1).summary
     row = table(summary)[0]
     assert list(row) == [column.name for column in COLUMNS if column.where != "report"]
+    alike = [{**d, "context": "all"} for d in summary["devices"]]
+    assert list(table({"devices": alike})[0]) == [name for name in row if name != "context"]
     assert re.fullmatch(r"0\.\d\d to [01]\.\d\d", row["95 %"])
     older = [{k: v for k, v in d.items() if "reference" not in k} for d in summary["devices"]]
     assert table({"devices": older})[0]["reference, own classes"] == "-"

@@ -1,0 +1,80 @@
+"""Devices that see the world through sensors of their own, from the raw data to the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.sensors import seen
+from tasks.data.dataset import Wanted
+from tasks.data.modality import from_json
+from tasks.data.partitioning import divide
+from tasks.data.sources import load
+from tasks.run.store import read_tensors
+from tasks.settings.fields import yaml_text
+from tasks.settings.params import Settings, merged
+from tests.tiny import tiny_params
+
+SENSORS = ["upright", "rotated", "inverted-noisy"]
+Run = Callable[..., None]
+
+
+def params_with_sensors() -> dict[str, Any]:
+    overlay = {"data": {"sensors": SENSORS}, "partition": {"public_contexts": ["upright"]}}
+    return merged(tiny_params(), overlay)
+
+
+def test_each_owner_s_samples_are_as_its_sensor_sees_them(
+    pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pinned)
+    settings, out = Settings.model_validate(params_with_sensors()), tmp_path / "partition"
+    divide(settings, "content", out, tmp_path / "validation")
+    contexts = json.loads((out / "contexts.json").read_text())
+    groups = {d.name: SENSORS[1 + d.group] for d in settings.devices}
+    assert contexts == {
+        "names": SENSORS,
+        "public": ["upright"],
+        "devices": groups,
+        "synthetic": True,
+    }
+    data = load("image-folder", Path("data"), Wanted(8, 1, settings.seed, 0.3))
+    raw = {"train": data.train_images, "test": data.test_images}
+    manifest = pd.read_parquet(out / "manifest.parquet")
+    for owner, sensor in {"cloud": "upright", **groups}.items():
+        tensors, _ = read_tensors(out / f"samples/{owner}.safetensors")
+        rows = manifest[(manifest["owner"] == owner) & (manifest["split"] == "test")]
+        at = rows["sample_id"].str.rpartition("-")[2].astype(int).to_numpy()
+        expected = seen(raw["test"][at], rows["sha256"].tolist(), sensor)
+        assert (tensors["test_images"].numpy() == expected).all()
+        assert set(rows["context"]) == {sensor}
+    info = from_json(json.loads((out / "data.json").read_text()), "data.json")
+    assert info.synthetic_contexts
+    public = read_tensors(out / "samples/cloud.safetensors")[0]["train_images"].numpy()
+    assert np.allclose(public.mean() / 255, info.mean)  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_a_whole_run_tells_every_device_s_context(pinned: Path, tmp_path: Path, run: Run) -> None:
+    from tasks.tracking.store import connect
+
+    root = tmp_path / "project"
+    shutil.copytree(pinned, root)
+    (root / "params.yaml").write_text(yaml_text(params_with_sensors()))
+    run(root, "partition", "backbone", "customize", "evaluate")
+    summary = json.loads((root / "artifacts/summary.json").read_text())
+    told = {d["device"]: d["context"] for d in summary["devices"]}
+    assert told == summary["contexts"]["devices"]
+    report = (root / "artifacts/report.html").read_text()
+    assert "They are synthetic" in report
+    assert report.count("inverted-noisy") >= 2
+    version = connect(root).get_model_version_by_alias("acme-device-01", "challenger")
+    assert version.tags["context"] == "inverted-noisy"
+    assert "inverted-noisy (synthetic" in version.description
