@@ -14,6 +14,7 @@ from prefect.context import get_run_context
 from flows.job import Job
 from flows.shown import show_table
 from tasks.data.samples import read_content_id, read_contexts
+from tasks.data.skipped import read_skipped
 from tasks.links.ledger import totals
 from tasks.links.link import leave_out
 from tasks.links.records import Match, Search
@@ -87,6 +88,7 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
         evaluation.centralised_bytes(list(job.world.devices.values()), info),
     )
     run = run_section(started, lineage, job.machine)
+    run["not_read"] = read_skipped(case.partition).words
     known = {**reference, **asdict(read_reference(case.backbone))}
     contexts = read_contexts(case.partition)
     summary = summarise(settings.seed, devices, known, link, run) | {"contexts": contexts}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.data.skipped import Skipped
 
 ALL = "all"
 """The one context of a source that tells of none."""
@@ -18,7 +20,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with the source's own train and test splits.
+    """A data set with the source's own train and test splits, and what was not read of it.
 
     ``contexts`` are the names of those that the source tells of, and ``train_contexts`` and
     ``test_contexts`` each sample's position in them (None: it tells of none).
@@ -32,6 +34,7 @@ class Dataset:
     contexts: tuple[str, ...] = (ALL,)
     train_contexts: Labels | None = None
     test_contexts: Labels | None = None
+    skipped: Skipped = field(default_factory=Skipped)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tasks.data.enough import shortage
-from tasks.data.pictures import class_folders, image_files
 from tasks.data.plan import CLASS_FRACTION, DevicePlan, Plan, needs
 from tasks.data.sources import fetch
+from tasks.data.sources.image_folder import find
 from tasks.run.errors import SettingsError
 
 PUBLIC_TRAIN, PUBLIC_TEST = 0.5, 0.3  # of an image folder's splits, the cloud's share
@@ -21,35 +21,32 @@ LEAST = 5  # images of a class that a device should have: 3 to train, 1 to choos
 
 
 def count_images(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    """The images of each class, below ``train`` and, where there is such a folder, ``test``.
+    """The images of each class, of the ``train`` split and, where there is one, of ``test``.
 
     Raises:
-        DataError: there are no class folders.
-        SettingsError: there is one alone, or one without images.
+        DataError: there are no two class folders, or one has no images.
     """
     fetch("image-folder", folder)
-    parts = {part: folder / part for part in ("train", "test") if (folder / part).is_dir()}
-    roots = parts if "train" in parts else {"train": folder}
-    found = {
-        part: {place.name: image_files(place) for place in class_folders(root)}
-        for part, root in roots.items()
-    }
-    empty = [name for name, files in found["train"].items() if not files]
-    if empty or len(found["train"]) < 2:
-        reason = f"no images in {empty[0]}" if empty else "fewer than two class folders"
-        raise SettingsError(f"--data {folder}: {reason}")
-    return found
+    found = find(folder)
+    return {"train": found.train} | ({"test": found.test} if found.test else {})
 
 
-def image_shape(path: Path) -> tuple[int, int]:
-    """Pixels of the shorter side, and channels (1 grey, 3 colour), of an image."""
+def image_shape(images: Iterable[Path]) -> tuple[int, int]:
+    """Pixels of the shorter side, and channels (1 grey, 3 colour), of the first image that is one.
+
+    Raises:
+        SettingsError: none is.
+    """
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            return min(image.size), 1 if image.mode in ("1", "L", "LA", "I;16", "I", "F") else 3
-    except OSError as error:
-        raise SettingsError(f"{path}: not a readable image ({error})") from None
+    trouble = ""
+    for path in images:
+        try:
+            with Image.open(path) as image:
+                return min(image.size), 1 if Image.getmodebase(image.mode) == "L" else 3
+        except (OSError, ValueError, SyntaxError) as error:
+            trouble = trouble or f"{path}: not a readable image ({error})"
+    raise SettingsError(trouble)
 
 
 def partition_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from tasks.data.modality import VERSION, ImageInfo, to_json
 from tasks.data.partition import Source, of_part, partition
 from tasks.data.plan import devices_of, needs, plan_of
 from tasks.data.samples import CLOUD, SPLITS, as_tensors, samples_name
+from tasks.data.skipped import write_skipped
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write, write_json
+from tasks.run.log import LOG
 from tasks.run.store import encode
 from tasks.run.written import rewriting, write_sums
 from tasks.settings.case import Case
@@ -50,7 +53,11 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     data = sources.load(spec.source, spec.folder, wanted)
     contexts = contexts_of(settings, data.contexts)
     ids = {d.name: d.id for d in settings.devices}
-    brought = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
+    brought, own_skipped = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
+    skipped = data.skipped + own_skipped
+    if skipped.words:
+        print(f"Not read: {skipped.words}", file=sys.stderr)
+        LOG.warning("Not read: %s", skipped.words)
     source = _sources(data)
     counts = (_usable(of, len(data.classes), contexts.dealt) for of in source)
     require_enough(settings, contexts, data.classes, *counts)
@@ -69,6 +76,7 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
         write_json(new / "data.json", to_json(_info(settings, data, contexts, manifest)))
         write_json(new / "contexts.json", _of_whom(settings, contexts))
         write_json(new / "pin.json", {"content_id": content})
+        write_skipped(skipped, new)
         write_sums(new, ["data.json", samples_name(CLOUD)], part="cloud")  # all that it reads
     return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
 

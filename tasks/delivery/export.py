@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tasks.data.decoding import decoded
 from tasks.data.modality import DataInfo
 from tasks.delivery import formats, measure
 from tasks.delivery.formats import FORMATS
 from tasks.run.errors import DeliveryError
-from tasks.run.files import sha256_of, write_json
+from tasks.run.files import atomic_write, sha256_of, write_json
 from tasks.run.store import Ref, read_tensors
 from tasks.run.written import replacing
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
 TEMPLATES = Path(__file__).parent / "templates"
+IMPORTED = "from tasks.data.decoding import decoded  # acme export puts the function itself here\n"
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,16 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
         measured = _measured(source, name, path, inputs, labels)
         measured |= {"max_difference": difference, "float_bytes": float_bytes}
         for file in FORMATS[name].beside:
-            shutil.copyfile(TEMPLATES / file, folder / file)
+            atomic_write(folder / file, standalone((TEMPLATES / file).read_text()).encode())
         manifest = _manifest(source, name, int8, folder, measured)
         write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def standalone(template: str) -> str:
+    """A template with the function itself where it imports how a picture is read: it needs nothing
+    of this project then."""
+    return template.replace(IMPORTED, f"\n{inspect.getsource(decoded)}\n")
 
 
 def _compare(source: Source, name: str, path: Path, inputs: torch.Tensor) -> float:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Counts:
     """Samples of each class in the train and the test split, in the classes' order, which are
-    numbers where ``names`` does not name them; of several contexts, those of each context in
-    turn."""
+    numbers where ``names`` does not name them; of several contexts, those of each context in turn.
+    ``other`` are files among them that are no samples."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
     names: tuple[str, ...] = ()
     contexts: tuple[str, ...] = ("all",)
+    other: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:

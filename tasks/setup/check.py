@@ -16,13 +16,15 @@ from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
 from tasks.data import own, sources
 from tasks.data.contexts import contexts_of
 from tasks.data.enough import require_enough, require_own
+from tasks.data.skipped import Skipped
 from tasks.run.engine import submitted
 from tasks.run.errors import SettingsError
 from tasks.run.files import read_bytes
+from tasks.run.words import counted
 from tasks.settings.case import Case
 from tasks.settings.declared import checked
 from tasks.settings.params import Reference, Settings
-from tasks.settings.sources import Counts
+from tasks.settings.sources import SOURCES, Counts
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
         if counts is None:
             unseen.append(f"whether the data are enough: {settings.data.folder} is not there yet")
         else:
+            if SOURCES[settings.data.source].brought:
+                unseen.append(by_name(counts))
             require_samples(settings, counts)
             contexts = contexts_of(settings, counts.contexts)
             require_enough(settings, contexts, counts.classes, counts.train, counts.test)
@@ -72,6 +76,13 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
     except SettingsError as error:
         raise SettingsError(f"{params}: {error}") from None
     return tuple(unseen)
+
+
+def by_name(counts: Counts) -> str:
+    """What counting files by their names leaves open."""
+    left_out = Skipped(other=counts.other).words
+    images = counted(sum(counts.train + counts.test), "image")
+    return f"whether {images} can be read" + (f"; left out: {left_out}" if left_out else "")
 
 
 def count(settings: Settings) -> Counts | None:

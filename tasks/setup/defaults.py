@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def reference_config(
     source = SOURCES[wishes.source]
     side, channels = source.image_size or 0, source.channels or 0
     if images:
-        side, channels = image_shape(next(iter(images["train"].values()))[0])
+        side, channels = image_shape(chain.from_iterable(images["train"].values()))
         side = max(4, min(LARGEST, side // 4 * 4))
     channels = wishes.channels or channels
     if wishes.model is None:

@@ -1,17 +1,45 @@
-"""The user's own images: a folder a class."""
+"""The user's own images: a folder a class.
+
+A folder that holds images is a class, whatever it is called. One called ``train``, ``val``,
+``test`` or ``devices`` that holds folders instead is a split, or the devices' own images; below a
+split every folder is a class.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data.dataset import Dataset, Images, Labels, Wanted, content_hashes
-from tasks.data.pictures import class_folders, image_files, read_image, subfolders
+from tasks.data.pictures import (
+    OWN,
+    divides,
+    files_below,
+    images_in,
+    names_of,
+    read_images,
+    subfolders,
+)
+from tasks.data.skipped import Skipped
 from tasks.run.errors import DataError
 from tasks.run.words import counted
 from tasks.settings.sources import Counts
+
+TRAIN, VAL, TEST = "train", "val", "test"
+ByClass = dict[str, list[Path]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images of each class in the ``train`` split, and in the ``test`` split where there is
+    one; and the ``other`` files among them."""
+
+    train: ByClass
+    test: ByClass | None
+    other: tuple[str, ...]
 
 
 def fetch(folder: Path, origin: Path | None = None) -> None:
@@ -20,7 +48,7 @@ def fetch(folder: Path, origin: Path | None = None) -> None:
     Raises:
         DataError: there are no class folders.
     """
-    if not class_folders(folder):
+    if not _top(folder):
         raise DataError(
             f"{folder}: no class folders. Put one folder of images per class there (or in "
             f"{folder}/train and {folder}/test), then: acme data pin"
@@ -29,54 +57,88 @@ def fetch(folder: Path, origin: Path | None = None) -> None:
 
 def count(folder: Path, test_fraction: float) -> Counts:
     """How many images each class has, by the names of the files alone. See :func:`read`."""
-    roots, classes = _splits(folder)
-    train, *test = ([len(image_files(root / name)) for name in classes] for root in roots)
-    if not test:
-        test = [[_tested(total, test_fraction) for total in train]]
-        train = [total - tested for total, tested in zip(train, test[0], strict=True)]
-    return Counts(tuple(train), tuple(test[0]), classes)
+    found = find(folder)
+    train = [len(files) for files in found.train.values()]
+    if found.test:
+        test = [len(found.test[name]) for name in found.train]
+    else:
+        test = [_tested(total, test_fraction) for total in train]
+        train = [total - tested for total, tested in zip(train, test, strict=True)]
+    return Counts(tuple(train), tuple(test), tuple(found.train), found.other)
 
 
 def read(folder: Path, wanted: Wanted) -> Dataset:
-    """A folder a class, below ``train`` and ``test`` where both (or ``train`` alone) hold such
-    folders; without a test folder each class is split by content and seed.
+    """The images that :func:`find` finds; without a test split each class is split by content and
+    seed.
 
     Raises:
-        DataError: the folders are others, or an image is damaged; it is named.
+        DataError: the folders are others, or too many images are damaged; they are named.
     """
-    roots, classes = _splits(folder)
-    parts = [_read_classes(root, classes, wanted) for root in roots]
-    if len(parts) == 1:
-        images, labels = parts[0]
-        for label, total in enumerate(np.bincount(labels)):
-            if total < 2:
-                raise DataError(f"{roots[0] / classes[label]}: 1 image; a split needs 2 or more")
-        test = _seeded_test(images, labels, wanted)
-        parts = [(images[~test], labels[~test]), (images[test], labels[test])]
-    return Dataset(*parts[0], *parts[1], classes=classes)
+    found = find(folder)
+    classes = tuple(found.train)
+    images, labels, skipped = _read(found.train, classes, wanted)
+    skipped += Skipped(other=found.other)
+    if found.test:
+        tested, test_labels, more = _read(found.test, classes, wanted)
+        return Dataset(images, labels, tested, test_labels, classes, skipped=skipped + more)
+    for label, total in enumerate(np.bincount(labels)):
+        if total < 2:
+            place = found.train[classes[label]][0].parent
+            raise DataError(f"{place}: 1 image; a split needs 2 or more")
+    test = _seeded_test(images, labels, wanted)
+    return Dataset(
+        images[~test], labels[~test], images[test], labels[test], classes, skipped=skipped
+    )
 
 
-def _splits(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """The folders of the train and, where there is one, the test split, and the classes."""
-    has_train, has_test = (bool(subfolders(folder / name)) for name in ("train", "test"))
-    if has_test and not has_train:
-        raise DataError(f"{folder / 'test'} has class folders but {folder / 'train'} has none")
-    if has_train and not has_test:
-        others = [p for p in class_folders(folder) if p.name != "train"]
-        if others:
-            raise DataError(
-                f"{others[0]}: neither train nor test. Beside train/ only test/ is read; move it"
-            )
-    roots = [folder / "train"] if has_train else [folder]
-    roots += [folder / "test"] if has_test else []
-    classes = tuple(p.name for p in class_folders(roots[0]))
-    if len(classes) < 2:
+def find(folder: Path) -> Found:
+    """A folder a class, below ``train`` and ``test`` where these are splits. ``val`` is more of
+    ``train``: the pipeline deals the validation sets of the cloud and the devices from it.
+
+    Raises:
+        DataError: the folders are others, or a class has no images.
+    """
+    splits = [name for name in (TRAIN, VAL, TEST) if divides(folder, name)]
+    if splits and TRAIN not in splits:
         raise DataError(
-            f"{roots[0]}: {counted(len(classes), 'class folder')}; at least 2 are needed"
+            f"{folder / splits[0]} has class folders but {folder / TRAIN} has none. If it is a "
+            f"class, its images belong directly in it, or all classes in {folder / TRAIN}"
         )
-    for extra in (p for root in roots for p in class_folders(root) if p.name not in classes):
-        raise DataError(f"{extra}: a class that {roots[0]} does not have")
-    return roots, classes
+    for name, place in _top(folder).items() if splits else ():
+        if name not in splits and files_below(place)[0]:
+            raise DataError(
+                f"{place}: neither train nor test nor val. {folder / TRAIN} holds class folders, "
+                "and beside it only these are read; move it"
+            )
+    places = {name: subfolders(folder / name) for name in splits} or {TRAIN: _top(folder)}
+    classes, root = places[TRAIN], folder / TRAIN if splits else folder
+    if len(classes) < 2:
+        raise DataError(f"{root}: {counted(len(classes), 'class folder')}; at least 2 are needed")
+    for of_split in places.values():
+        for extra in (place for name, place in of_split.items() if name not in classes):
+            raise DataError(f"{extra}: a class that {root} does not have")
+    files = {
+        split: {
+            name: files_below(of_split.get(name, folder / split / name), some=split != VAL)
+            for name in classes
+        }
+        for split, of_split in places.items()
+    }
+    images = {split: {c: found[0] for c, found in of.items()} for split, of in files.items()}
+    for name, more in images.get(VAL, {}).items():
+        images[TRAIN][name] += more
+    other = [
+        path for of_split in files.values() for found in of_split.values() for path in found[1]
+    ]
+    return Found(images[TRAIN], images.get(TEST), names_of([*images_in(folder), *other]))
+
+
+def _top(folder: Path) -> dict[str, Path]:
+    """The folders in ``folder`` that are not the devices' own images."""
+    found = subfolders(folder)
+    if OWN in found and (divides(folder, OWN) or not images_in(found[OWN])):
+        del found[OWN]
+    return found
 
 
 def _tested(total: int, fraction: float) -> int:
@@ -84,13 +146,11 @@ def _tested(total: int, fraction: float) -> int:
     return min(max(1, round(fraction * total)), total - 1)
 
 
-def _read_classes(root: Path, classes: tuple[str, ...], wanted: Wanted) -> tuple[Images, Labels]:
-    images, labels = [], []
-    for label, name in enumerate(classes):
-        files = image_files(root / name)
-        images += [read_image(file, wanted.image_size, wanted.channels) for file in files]
-        labels += [label] * len(files)
-    return np.stack(images), np.array(labels, np.int64)
+def _read(
+    files: ByClass, classes: tuple[str, ...], wanted: Wanted
+) -> tuple[Images, Labels, Skipped]:
+    by_label = {label: files[name] for label, name in enumerate(classes)}
+    return read_images(by_label, wanted.image_size, wanted.channels)
 
 
 def _seeded_test(images: Images, labels: Labels, wanted: Wanted) -> NDArray[np.bool_]:

@@ -4,18 +4,23 @@ Needs onnxruntime and numpy. IMAGE is a .npy of pixels (uint8, or floats in 0..1
 manifest.json says, or, where Pillow is installed, any picture.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data.decoding import decoded  # acme export puts the function itself here
 
 HERE = Path(__file__).resolve().parent
 
 
 def main(paths: list[str]) -> None:
-    manifest = json.loads((HERE / "manifest.json").read_text())
+    manifest = json.loads((HERE / "manifest.json").read_text("utf-8"))
     if not paths:
         sys.exit("python run.py IMAGE [IMAGE ...]")
     model = HERE / manifest["file"]
@@ -32,10 +37,10 @@ def main(paths: list[str]) -> None:
         print(f"{path}: {manifest['classes'][best]} ({shares[best]:.3f})")
 
 
-def read(path: Path, shape: tuple) -> np.ndarray:
+def read(path: Path, shape: tuple) -> NDArray:
     """One image as float32 pixels in 0..1, of ``shape`` (channels, height, width)."""
     try:
-        image = np.load(path) if path.suffix == ".npy" else picture(path, shape)
+        image = np.load(path) if path.suffix == ".npy" else decoded(path, shape)
     except ImportError:
         sys.exit(f"{path}: install Pillow to read pictures, or give a .npy")
     except Exception as error:
@@ -46,17 +51,7 @@ def read(path: Path, shape: tuple) -> np.ndarray:
     return image
 
 
-def picture(path: Path, shape: tuple) -> np.ndarray:
-    from PIL import Image
-
-    channels, height, width = shape
-    with Image.open(path) as opened:
-        grey = opened.convert("L" if channels == 1 else "RGB")
-        image = np.asarray(grey.resize((width, height), Image.Resampling.BILINEAR))
-    return image[None] if channels == 1 else image.transpose(2, 0, 1)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: NDArray) -> NDArray:
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 

@@ -52,9 +52,10 @@ def smallest_fits(settings: Settings, config: BackboneConfig) -> bool:
 
 @pytest.mark.parametrize("with_test", [False, True])
 def test_a_folder_of_images_gives_settings_by_which_it_can_be_divided(
-    here: Path, with_test: bool
+    here: Path, with_test: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tasks.data.partitioning import divide
+    from tasks.data.skipped import read_skipped
 
     write_digits(here / "mine/train" if with_test else here / "mine")
     if with_test:
@@ -70,7 +71,14 @@ def test_a_folder_of_images_gives_settings_by_which_it_can_be_divided(
     settings = load(here / "params.yaml")
     assert (settings.data.image_size, settings.data.channels) == (8, 1)
     assert [len(c.devices) for c in settings.fleet] == [2, 2]
+    torn = sorted((here / "mine").rglob("*1.png"))[0].relative_to(here)
+    (here / torn).write_bytes(b"torn")
+    (here / torn).with_suffix(".heic").touch()
     counts = divide(settings, "content", here / "out", here / "report")
+    heic = torn.with_suffix(".heic")
+    words = f"1 damaged image ({torn}) and 1 other file (1 .heic: {heic})"
+    assert f"Not read: {words}\n" in capsys.readouterr().err
+    assert read_skipped(here / "out").words == words
     assert counts["device"] > 0.9 * 4 * settings.partition.samples_per_device > 4 * 30
     again = ask("--data", "mine", "--yes").exception
     assert isinstance(again, SettingsError)

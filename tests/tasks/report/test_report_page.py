@@ -64,6 +64,13 @@ def html(small: Page) -> str:
     return shown(small)
 
 
+def test_what_of_the_data_was_not_read_is_said(small: Page, html: str) -> None:
+    assert "Not read" not in html
+    run = small.summary["run"] | {"not_read": "1 damaged image (data/<b>/3.png)"}
+    text = Parsed(shown(replace(small, summary=small.summary | {"run": run}))).text
+    assert "Not read of the data: 1 damaged image (data/<b>/3.png)." in text
+
+
 def test_it_says_what_was_given_up_and_how_sure_that_is(small: Page, html: str) -> None:
     text = Parsed(html).text
     fleet = small.summary["fleet"]
