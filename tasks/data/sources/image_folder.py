@@ -64,7 +64,7 @@ def count(folder: Path, test_fraction: float) -> Counts:
     else:
         test = [_tested(total, test_fraction) for total in train]
         train = [total - tested for total, tested in zip(train, test, strict=True)]
-    return Counts(tuple(train), tuple(test), tuple(found.train), found.other)
+    return Counts(tuple(train), tuple(test), tuple(found.train), other=found.other)
 
 
 def read(folder: Path, wanted: Wanted) -> Dataset:

@@ -18,6 +18,7 @@ from tasks.settings.fields import read_yaml
 from tasks.setup.defaults import SHIPPED
 
 SETTINGS = read_yaml(SHIPPED / "settings.yaml")
+PLAN = {name: value for name, value in SETTINGS["partition"].items() if name != "public_contexts"}
 
 
 def folder(sizes: list[int]) -> dict[str, list[Path]]:
@@ -49,7 +50,7 @@ def test_every_device_gets_enough_of_each_of_its_classes(
         reject()
     if found["slots"] is None:
         reject()
-    plan = Plan(**{**SETTINGS["partition"], **found})
+    plan = Plan(**{**PLAN, **found})
     fleet = fleet_of(devices)
     manifest = partition(source("train", train), source("test", test), fleet, plan, seed)
     own = manifest[manifest["tier"] == "device"]
@@ -69,7 +70,7 @@ def test_sixty_classes_of_few_images_are_divided_among_six_devices() -> None:
     assert found["slots"] is None
     test = [round(0.2 * n) for n in counts]
     train = [n - t for n, t in zip(counts, test, strict=True)]
-    plan = Plan(**{**SETTINGS["partition"], **found})
+    plan = Plan(**{**PLAN, **found})
     manifest = partition(source("train", train), source("test", test), fleet, plan, 0)
     public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
     assert public["label"].nunique() == 60
