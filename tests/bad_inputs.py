@@ -272,6 +272,14 @@ DATA: dict[str, Bad] = {
     "a folder beside train": own(
         "mine/more: neither train nor test", images(train__a=3, train__b=3, more__a=3)
     ),
+    "a class or a split": own(
+        "mine/train: a class, or a folder of classes?|mine/train/train/",
+        images(train=3, train__a=3, b=3),
+    ),
+    "images beside splits": own(
+        "mine/val/c: a class that mine/train does not have",
+        images(train__a=3, train__b=3, test__a=1, test__b=1, val__c=1),
+    ),
     "a link to a class": own(
         "mine/b: a link|put the folder itself there",
         lambda: (images(a=3)(), Path("mine/b").symlink_to("a")),

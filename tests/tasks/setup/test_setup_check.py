@@ -30,9 +30,10 @@ from tasks.data.contexts import ONE
 from tasks.data.plan import DevicePlan, class_shares, plan_of
 from tasks.data.sources import count
 from tasks.run.errors import SettingsError
+from tasks.settings.fields import yaml_text
 from tasks.settings.params import Settings, merged
 from tasks.settings.sources import Counts
-from tasks.setup.check import look, reference
+from tasks.setup.check import check, look, reference
 from tests.tiny import tiny_params
 
 PARAMS = Path("params.yaml")
@@ -193,3 +194,17 @@ def test_what_cannot_be_seen_yet_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     [model, data] = look(of(data={"source": "image-folder"}, backbone=registered), PARAMS)
     assert "registry" in model
     assert "data is not there yet" in data
+
+
+def test_a_folder_is_counted_by_names_and_says_what_that_leaves_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.experiments.second import write_digits
+
+    monkeypatch.chdir(tmp_path)
+    write_digits(Path("data"))
+    Path("data/3/x.heic").touch()
+    Path("data/4/.hidden.png").touch()
+    Path("params.yaml").write_text(yaml_text(tiny_params()))
+    words = "whether 1,797 images can be read; left out: 1 other file (1 .heic: data/3/x.heic)"
+    assert check(Path("params.yaml")).unseen == (words,)
