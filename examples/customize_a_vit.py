@@ -24,14 +24,13 @@ from torch import Tensor
 from models.backbone.distillation import Distillation, distill
 from models.backbone.elastic import Grid, reorder
 from models.backbone.families.from_timm import adopt
-from models.backbone.families.vit import flipped
 from models.backbone.family import Backbone
 from models.backbone.features import extract
 from models.backbone.importance import importance
 from models.backbone.scoring import score_grid
 from models.backbone.size import parameter_count
 from models.backbone.slicing import slice_variant
-from models.backbone.training import Training, evaluate, fit
+from models.backbone.training import Examples, Training, evaluate, fit
 from models.customized import customized
 from models.header.build import restore
 from models.header.config import HeaderConfig
@@ -80,7 +79,7 @@ def reference(data: Data, weights: Path | None, generator: torch.Generator) -> B
     vit = adopt(timm_vit)
     if weights is None:
         recipe = Training(20, 64, lr=3e-3, weight_decay=0.05)
-        fit(vit, data["train"], recipe, generator, flipped)
+        fit(vit, Examples(*data["train"]), recipe, generator)  # digits have a left and a right
     else:
         vit.load_state_dict(torch.load(weights, weights_only=True))
     return vit
@@ -108,7 +107,7 @@ def make_elastic(vit: Backbone, data: Data, grid: Grid, generator: torch.Generat
         hidden_weight=0.1,
         label_weight=1.0,
     )
-    distill(elastic, data["train"], grid, recipe, generator)
+    distill(elastic, Examples(*data["train"]), grid, recipe, generator)
     return elastic
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow
@@ -16,6 +17,7 @@ from tasks.cloud.matching import match
 from tasks.cloud.public import Public
 from tasks.cloud.reference import (
     check_depth,
+    made,
     score_reference,
     take_checkpoint,
     train_reference,
@@ -24,7 +26,7 @@ from tasks.cloud.registered import bring, is_registered
 from tasks.device.own import Own
 from tasks.edge.statistics import send_statistics
 from tasks.links.asking import Key, Link
-from tasks.links.records import Match, Variant
+from tasks.links.records import Match, Trained, Variant
 from tasks.report.outputs import Fitted, Grown, publish_backbone
 from tasks.run.log import LOG
 from tasks.run.step import run_step
@@ -43,10 +45,10 @@ from tasks.settings.params import Grid, ReferenceModel, Settings
 def backbone(case: Case, settings: Settings) -> None:
     """Train, rank, distil and score once; then match and cut for every cluster."""
     job = Job.of(case, settings, devices=())  # the cloud sees no device's data
-    reference = trained_reference(job, given_reference(settings))
-    known = run_step(
-        score_reference, reference, Public(job.world.cloud, job.world.info), job.machine
-    )
+    trained = trained_reference(job, given_reference(settings))
+    data, reference = Public(job.world.cloud, job.world.info), trained.model
+    known = run_step(score_reference, reference, data, job.machine)
+    known = replace(known, made=made(settings.backbone, settings.flip, trained))
     if known.warning:
         print(f"Warning: {known.warning}", file=sys.stderr)
     elastic = elastic_of(job, reference)
@@ -73,12 +75,12 @@ def given_reference(settings: Settings) -> Ref | None:
 
 def elastic_backbone(job: Job, given: Ref | None) -> Ref:
     """Alg. 1, lines 2-4, from the reference that was ``given``, if one was."""
-    return elastic_of(job, trained_reference(job, given))
+    return elastic_of(job, trained_reference(job, given).model)
 
 
-def trained_reference(job: Job, given: Ref | None) -> Ref:
+def trained_reference(job: Job, given: Ref | None) -> Trained:
     """theta_0, from the reference that was ``given``, if one was."""
-    spec, data = job.settings.backbone, Public(job.world.cloud, job.world.info)
+    spec, data = job.settings.backbone, examples_of(job)
     model, seed = spec.reference.part(ReferenceModel), job.settings.seed
     run_step(check_depth, model, data.info, max(spec.depths), given)
     return run_step(train_reference, data, model, spec.training, seed, job.machine, given)
@@ -89,7 +91,13 @@ def elastic_of(job: Job, reference: Ref) -> Ref:
     spec, seed, machine = job.settings.backbone, job.settings.seed, job.machine
     data, grid = Public(job.world.cloud, job.world.info), spec.part(Grid)
     ranked = run_step(cloud.rank, reference, data, spec.importance_samples, machine)
-    return run_step(cloud.distil, ranked, data, grid, spec.distillation, seed, machine)
+    shown = examples_of(job)
+    return run_step(cloud.distil, ranked, shown, grid, spec.distillation, seed, machine)
+
+
+def examples_of(job: Job) -> Public:
+    """The public set as models are trained on it."""
+    return Public(job.world.cloud, job.world.info, job.settings.flip)
 
 
 def scored_grid(job: Job, elastic: Ref) -> list[Variant]:

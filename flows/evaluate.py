@@ -168,6 +168,7 @@ def lineage_of(case: Case, job: Job) -> Lineage:
         git_commit(case),
         digest(job.settings),
         evaluation.measured_on(job.machine),
+        read_reference(case.backbone).made or "",
     )
 
 

@@ -32,6 +32,7 @@ from tasks.report.outputs import (
     read_backbone,
     read_kept,
     read_matches,
+    read_reference,
     read_searches,
     read_trained_on,
 )
@@ -200,7 +201,9 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
         raise RegistryError(f"{device.name} has no champion to refine. Try: acme run")
     content = read_content_id(case.partition)
     measured_on = evaluation.measured_on(job.machine)
-    lineage = Lineage(info.source, content, git_commit(case), digest(settings), measured_on)
+    made = read_reference(case.backbone).made or ""
+    commit = git_commit(case)
+    lineage = Lineage(info.source, content, commit, digest(settings), measured_on, made)
     runs = {"backbone": champion.tags["backbone_run"], cluster.edge: champion.tags["header_run"]}
     log_device(Catalogue(Tracker(case, lineage), registry, info), runs, row, case.nightly)
 

@@ -18,13 +18,15 @@ next is asked for, so that the graph of one at a time is in memory."""
 @dataclass(frozen=True)
 class Loop:
     """How long and how fast a loop trains: AdamW, with a rate that falls as a cosine or, with
-    ``one_cycle``, first rises to ``lr``."""
+    ``one_cycle``, first rises to ``lr``. With ``fixed_statistics`` batch norms stay at the mean and
+    variance that they have learned, as they do when the model is used."""
 
     steps: int
     batch_size: int
     lr: float
     weight_decay: float = 0.01
     one_cycle: bool = False
+    fixed_statistics: bool = False
 
 
 def train(
@@ -36,7 +38,7 @@ def train(
     on_step: OnStep = ignore,
 ) -> None:
     """Train ``module`` in place on the sum of each batch's losses; ``count`` is how many samples
-    the batches are drawn from."""
+    the batches are drawn from. It stops early where ``on_step`` asks for it."""
     steps = max(1, loop.steps)
     optimizer = torch.optim.AdamW(module.parameters(), lr=loop.lr, weight_decay=loop.weight_decay)
     schedule = (
@@ -46,6 +48,8 @@ def train(
     )
     batches = endless(count, loop.batch_size, generator)
     module.train()
+    if loop.fixed_statistics:
+        fix_statistics(module)
     for step in range(loop.steps):
         optimizer.zero_grad()
         total = 0.0
@@ -54,8 +58,16 @@ def train(
             total += loss.item()
         optimizer.step()
         schedule.step()
-        on_step(step + 1, loop.steps, {"loss": total})
+        if on_step(step + 1, loop.steps, {"loss": total}):
+            break
     module.eval()
+
+
+def fix_statistics(module: nn.Module) -> None:
+    """Let the batch norms of a module in training mode use what they have learned."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.eval()
 
 
 def endless(

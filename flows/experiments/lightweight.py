@@ -89,6 +89,7 @@ def best_within(b: Base, bench: Bench, cells: list[tuple[Ref, list[Row]]], name:
 def theirs(b: Base, bench: Bench) -> list[Row]:
     """A row a baseline."""
     spec, backbone = bench.scale.lightweight, b.settings.backbone
+    training = replace(backbone.training, flip=b.settings.flip)
     steps = lightweight.equal_steps(backbone, recipe(b, bench), b.settings.partition.public_train)
     return [
         run_step(
@@ -97,7 +98,7 @@ def theirs(b: Base, bench: Bench) -> list[Row]:
                 name, spec.parameters, backbone.reference.patch_size, spec.pretrained
             ),
             b.world,
-            lightweight.Recipe(steps, spec.lr, backbone.training),
+            lightweight.Recipe(steps, spec.lr, training),
             b.settings.refinement,
             b.settings.seed,
             b.machine,

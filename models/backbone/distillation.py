@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.backbone.config import family_of
 from models.backbone.elastic import ElasticOutput, Grid, forward, layers_of, stands_for
 from models.backbone.family import Backbone
-from models.backbone.training import device_of
+from models.backbone.training import Examples, device_of
 from models.progress import OnStep, ignore
 from models.ranges import Count, Positive, Rate, Weight
 from models.training import Loop, train
@@ -67,27 +66,27 @@ def distillation_loss(
 
 def distill(
     vit: Backbone,
-    data: tuple[Tensor, Tensor],
+    data: Examples,
     grid: Grid,
     recipe: Distillation,
     generator: torch.Generator,
     on_step: OnStep = ignore,
 ) -> None:
     """Train the elastic ``vit`` in place so that every variant of ``grid`` is good; its teacher is
-    what it is at the start, ``data`` are inputs and labels.
+    what it is at the start.
 
     Stage 1 trains widths at full depth, stage 2 widths and depths. Each step trains a sandwich of
     the largest, the smallest and a random sub-network. With the strategy ``first`` the depths of
-    one width share a forward pass.
+    one width share a forward pass. What is not cut (a stem, say) serves all of them: its batch
+    norms keep the statistics that the teacher has, or embeddings could not be compared.
     """
-    (inputs, labels), augment = data, family_of(vit.config).augment
     place, teacher = device_of(vit), copy.deepcopy(vit).eval()
     draw = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
     done = 0
 
     def losses(chosen: Tensor) -> Iterator[Tensor]:
         nonlocal done
-        x, y = augment(inputs[chosen], generator).to(place), labels[chosen].to(place)
+        x, y = data.batch(chosen, generator, place)
         with torch.no_grad():
             target = forward(teacher, x)
             target_logits = teacher.logits(target.hidden[-1])
@@ -102,8 +101,9 @@ def distill(
                 loss = loss + recipe.label_weight * F.cross_entropy(own, y)
             yield loss / len(depths)
 
-    loop = Loop(recipe.width_steps + recipe.depth_steps, recipe.batch_size, recipe.lr)
-    train(vit, losses, len(inputs), loop, generator, on_step)
+    steps = recipe.width_steps + recipe.depth_steps
+    loop = Loop(steps, recipe.batch_size, recipe.lr, fixed_statistics=True)
+    train(vit, losses, len(data.inputs), loop, generator, on_step)
 
 
 def sandwich(values: Sequence[T], draw: random.Random) -> list[T]:

@@ -43,7 +43,7 @@ def backbone_parameters(config: BackboneConfig) -> int:
 def flops(config: BackboneConfig) -> int:
     """Floating-point operations of the backbone for one input (a multiply-add counts as 2), without
     its header: matrix products and convolutions, as torch counts them."""
-    backbone = on_meta(config)
+    backbone = on_meta(config).eval()  # a batch of one has no variance to learn
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         backbone.forward_features(backbone.sample())
     return counter.get_total_flops()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbone.family import Augment
+from models.backbone.family import Augment, unchanged
 from models.progress import OnStep, ignore
 from models.ranges import Count, Fraction, Positive, Rate
 from models.training import Loop, train
@@ -16,12 +18,51 @@ from models.training import Loop, train
 
 @dataclass(frozen=True)
 class Training:
-    """How a whole model is trained on the public train split."""
+    """How a whole model is trained on the public train split: for ``epochs``, or for as many
+    ``steps`` whatever the number of samples, which is what bounds the time. With ``patience`` a
+    held-out split is scored after every epoch: the best weights are kept, and after so many epochs
+    without better ones it stops. ``flip``: see :class:`Examples`."""
 
     epochs: Count
     batch_size: Positive
     lr: Rate
     weight_decay: Fraction
+    steps: Count | None = None
+    patience: Positive | None = None
+    flip: bool | None = None
+
+    def epoch(self, samples: int) -> int:
+        """Steps of an epoch."""
+        return samples // min(self.batch_size, samples)
+
+    def total(self, samples: int) -> int:
+        """Steps in all, unless it stops early."""
+        return self.epochs * self.epoch(samples) if self.steps is None else self.steps
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a model is trained on: inputs, labels ``(n,)``, and what else such inputs may look like,
+    e.g. mirrored."""
+
+    inputs: Tensor
+    labels: Tensor
+    augment: Augment = unchanged
+
+    def batch(
+        self, chosen: Tensor, generator: torch.Generator, place: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs, as they may look, and labels of the chosen indices, where the model lies."""
+        x = self.augment(self.inputs[chosen], generator)
+        return x.to(place), self.labels[chosen].to(place)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How training went: ``steps`` were done, and the weights are those after ``kept``."""
+
+    steps: int
+    kept: int
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -31,24 +72,69 @@ def device_of(module: nn.Module) -> torch.device:
 
 def fit(
     model: nn.Module,
-    data: tuple[Tensor, Tensor],
+    data: Examples,
     recipe: Training,
     generator: torch.Generator,
-    augment: Augment,
     on_step: OnStep = ignore,
-) -> None:
-    """Train in place with AdamW and a one-cycle rate on inputs and labels ``(n,)``; what a family
-    is augmented by is in its record."""
-    inputs, labels = data
-    place = device_of(model)
+    held_out: tuple[Tensor, Tensor] | None = None,
+) -> Course:
+    """Train in place with AdamW and a one-cycle rate.
+
+    Args:
+        held_out: inputs and labels that the recipe's ``patience`` is about; without them it
+            trains to the end.
+    """
+    place, count = device_of(model), len(data.inputs)
 
     def losses(chosen: Tensor) -> list[Tensor]:
-        x = augment(inputs[chosen], generator).to(place)
-        return [F.cross_entropy(model(x), labels[chosen].to(place))]
+        x, y = data.batch(chosen, generator, place)
+        return [F.cross_entropy(model(x), y)]
 
-    steps = recipe.epochs * (len(inputs) // min(recipe.batch_size, len(inputs)))
+    steps = recipe.total(count)
     loop = Loop(steps, recipe.batch_size, recipe.lr, recipe.weight_decay, one_cycle=True)
-    train(model, losses, len(inputs), loop, generator, on_step)
+    if recipe.patience is None or held_out is None:
+        train(model, losses, count, loop, generator, on_step)
+        return Course(steps, steps)
+    best = Best(model, held_out, recipe.epoch(count), recipe.patience, on_step)
+    train(model, losses, count, loop, generator, best)
+    return best.restore()
+
+
+class Best:
+    """An ``on_step`` that remembers the weights whose loss on held-out data was least, and asks to
+    stop when ``patience`` scores in a row, one after ``every`` steps, were no better."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        held_out: tuple[Tensor, Tensor],
+        every: int,
+        patience: int,
+        on_step: OnStep = ignore,
+    ) -> None:
+        self.model, self.held_out, self.on_step = model, held_out, on_step
+        self.every, self.patience = every, patience
+        self.state = copy.deepcopy(model.state_dict())
+        self.least, self.kept, self.steps, self.worse = math.inf, 0, 0, 0
+
+    def __call__(self, done: int, total: int, metrics: dict[str, float]) -> bool:
+        self.on_step(done, total, metrics)
+        self.steps = done
+        if done % self.every and done < total:
+            return False
+        loss, _ = evaluate(self.model, *self.held_out)
+        self.model.train()
+        if loss < self.least:
+            self.least, self.kept, self.worse = loss, done, 0
+            self.state = copy.deepcopy(self.model.state_dict())
+        else:
+            self.worse += 1
+        return self.worse >= self.patience
+
+    def restore(self) -> Course:
+        """Give the model the best weights back."""
+        self.model.load_state_dict(self.state)
+        return Course(self.steps, self.kept)
 
 
 @torch.no_grad()

@@ -25,12 +25,13 @@ def train_jointly(
     on_step: OnStep = ignore,
 ) -> None:
     """Train both in place on standardised images ``(n, c, h, w)`` and labels ``(n,)``: AdamW with a
-    cosine rate."""
+    cosine rate. The few shared samples move no batch norm's statistics."""
     (images, labels), place = data, device_of(vit)
     model = Headed(FeatureExtractor(vit), header.to(place))
 
     def losses(chosen: Tensor) -> Iterator[Tensor]:
         yield F.cross_entropy(model(images[chosen].to(place)), labels[chosen].to(place))
 
-    loop = Loop(recipe.unfreeze_steps, recipe.batch_size, recipe.unfreeze_lr)
+    steps, rate = recipe.unfreeze_steps, recipe.unfreeze_lr
+    loop = Loop(steps, recipe.batch_size, rate, fixed_statistics=True)
     train(model, losses, len(labels), loop, generator, on_step)

@@ -52,7 +52,7 @@ def distil(
     vit = load_backbone(ranked).to(device)
     generator = torch.Generator().manual_seed(seed)
     with progress("cloud: distilling") as on_step:
-        distill(vit, public.split("train"), grid, recipe, generator, on_step)
+        distill(vit, public.examples(vit), grid, recipe, generator, on_step)
     return put_backbone(vit)
 
 

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from models.backbone import training
 from models.backbone.chance import LEVEL, above_chance, chance_accuracy
-from models.backbone.config import build, family_of
-from models.backbone.families.vit import ViTConfig
+from models.backbone.config import build
+from models.backbone.families import vit as of_vit
+from models.backbone.families.stem import config_of
 from models.backbone.family import Backbone
 from tasks.cloud.public import Public
 from tasks.cloud.weights import named_file, require_of_shape, require_of_timm, state_of
 from tasks.data.modality import DataInfo, ImageInfo, of_images
-from tasks.links.records import ReferenceScore
+from tasks.links.records import ReferenceScore, Trained
 from tasks.run.cached import cached, retried
 from tasks.run.compute import Machine
 from tasks.run.errors import SettingsError
@@ -52,9 +53,10 @@ def train_reference(
     seed: int,
     machine: Machine,
     given: Ref | None = None,
-) -> Ref:
+) -> Trained:
     """theta_0: from what was ``given`` (see :func:`reference_model`) or a hub where the settings
-    say so, then trained on the public train split (``epochs: 0`` leaves it as it is).
+    say so, then trained on the public train split (``epochs: 0`` leaves it as it is), by the
+    public validation split where the recipe has patience.
 
     Raises:
         SettingsError: the model does not exist, or cannot be sliced.
@@ -63,9 +65,9 @@ def train_reference(
     vit = reference_model(reference, public.info, seed, given).to(device)
     generator = torch.Generator().manual_seed(seed)
     with progress("cloud: training the reference") as on_step:
-        augment = family_of(vit.config).augment
-        training.fit(vit, public.split("train"), recipe, generator, augment, on_step)
-    return put_backbone(vit)
+        held_out = None if recipe.patience is None else public.split("val")
+        course = training.fit(vit, public.examples(vit), recipe, generator, on_step, held_out)
+    return Trained(put_backbone(vit), course.steps, course.kept)
 
 
 @cached("cloud: score the reference")
@@ -77,6 +79,25 @@ def score_reference(reference: Ref, public: Public, machine: Machine) -> Referen
     _, accuracy = training.evaluate(vit, inputs, labels)
     warning = doubt(accuracy, labels, len(public.info.classes))
     return ReferenceScore(accuracy, len(labels), chance_accuracy(labels), warning)
+
+
+def made(backbone: settings.Backbone, flip: bool, trained: Trained) -> str:
+    """How the reference was made, in words: where its weights come from, how long it was trained,
+    and on what."""
+    spec, recipe = backbone.reference, backbone.training
+    stem = f" behind {counted(len(spec.stem), 'convolution')}" if spec.stem else ""
+    what = spec.name or f"a ViT of {counted(spec.depth, 'layer')} of {spec.dim} dimensions{stem}"
+    given = spec.pretrained or spec.registered or spec.checkpoint is not None
+    start = "given weights" if given else f"{spec.initialisation} initialisation"
+    long = counted(trained.steps, "step")
+    if recipe.steps is None:
+        long = f"{counted(recipe.epochs, 'epoch')} at most, {long}"
+    best = f", kept as after {trained.kept:,}" if recipe.patience else ""
+    mirrored = "mirrored at random" if flip else "not mirrored"
+    return (
+        f"{what}, from {start}, trained for {long}{best}, in batches of {recipe.batch_size}, "
+        f"{mirrored}"
+    )
 
 
 def doubt(accuracy: float, labels: Tensor, classes: int) -> str | None:
@@ -153,11 +174,21 @@ def _by_registry(registered: Ref, info: ImageInfo, seed: int) -> Backbone:
 def _by_dimensions(
     spec: settings.ReferenceModel, info: ImageInfo, seed: int, checkpoint: Ref | None
 ) -> Backbone:
-    vit = build(ViTConfig.of(spec, info.image_size, info.channels, len(info.classes)), seed)
-    if checkpoint is not None:
-        state = state_of(read(checkpoint))
-        require_of_shape(state, vit.state_dict())
-        vit.load_state_dict(state)
+    vit = build(config_of(spec, info.image_size, info.channels, len(info.classes)), seed)
+    if checkpoint is None:
+        return _started(vit, spec, seed)
+    state = state_of(read(checkpoint))
+    require_of_shape(state, vit.state_dict())
+    vit.load_state_dict(state)
+    return vit
+
+
+def _started(vit: Backbone, spec: settings.ReferenceModel, seed: int) -> Backbone:
+    """The initialisation that the settings name, of a model without weights of its own."""
+    assert isinstance(vit, of_vit.VisionTransformer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        of_vit.INITIALISATIONS[spec.initialisation](vit)
     return vit
 
 
@@ -189,4 +220,6 @@ def _by_name(
             in_chans=info.channels,
             num_classes=len(info.classes),
         )
-    return from_timm.adopt(vit)
+    scratch = source is None and not spec.pretrained
+    adopted = from_timm.adopt(vit)
+    return _started(adopted, spec, seed) if scratch else adopted

@@ -27,15 +27,26 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A model, the steps that it was trained for, and after how many of them it was kept."""
+
+    model: Ref
+    steps: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class ReferenceScore:
     """How the reference model does on the public validation split, of how many ``samples``, beside
     what always answering their most frequent class reaches (``chance``); a ``warning`` where it
-    is not shown to do better."""
+    is not shown to do better. ``made`` says how it was made, which an older version did not
+    write."""
 
     accuracy: float
     samples: int
     chance: float
     warning: str | None
+    made: str | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tasks.settings.sources import SOURCES
 
 def registries() -> dict[str, Mapping[str, Any]]:
     """What each such setting (one name, or several) chooses from."""
+    from models.backbone.families.vit import INITIALISATIONS
     from models.header.kinds import FIXED
     from models.header.operations import OPERATIONS
     from models.matching.rules import RULES
@@ -28,6 +29,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     return {
         "data.source": SOURCES,
         "data.sensors": SENSORS,
+        "backbone.reference.initialisation": INITIALISATIONS,
         "matching.method": RULES,
         "edge.fixed": FIXED,
         "edge.operations": OPERATIONS,

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from models.backbone.distillation import Distillation
 from models.backbone.elastic import Grid
+from models.backbone.families.stem import Stem
 from models.backbone.training import Training
 from models.header.recipe import HeaderSearch, JointTraining
 from models.matching.recipe import Choice, EnergyConstants
@@ -21,6 +22,7 @@ from tasks.run.errors import SettingsError
 from tasks.run.words import counted
 from tasks.settings.fields import Frozen, Place, Section, in_words, read_yaml, taken_for_numbers
 from tasks.settings.fleet import Cluster, Device
+from tasks.settings.sources import SOURCES
 
 MOST_NAMED = 20  # devices that an error lists
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -90,6 +92,8 @@ class ReferenceModel(Frozen):
     depth: Few
     heads: Few
     mlp_ratio: Annotated[float, Field(gt=0, le=64)]
+    stem: Stem | None = None
+    initialisation: str = "timm"
 
     @property
     def registered(self) -> bool:
@@ -111,6 +115,10 @@ class ReferenceModel(Frozen):
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         if self.dim * self.mlp_ratio < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} of dim {self.dim} leaves no neuron")
+        if self.stem is not None and self.name is not None:
+            raise ValueError(f"{self.name} has a patch embedding of its own: stem must be null")
+        if self.stem is not None and self.stem[-1][0] != self.dim:
+            raise ValueError(f"stem ends with {self.stem[-1][0]} channels: give dim's {self.dim}")
         return self
 
 
@@ -177,6 +185,12 @@ class Settings(Frozen):
     edge: Edge
     refinement: Refinement
     fleet: Annotated[tuple[Cluster, ...], Field(min_length=1)]
+
+    @property
+    def flip(self) -> bool:
+        """Whether public samples are mirrored in training: as set, else as suits their source."""
+        asked = self.backbone.training.flip
+        return SOURCES[self.data.source].flip if asked is None else asked
 
     @property
     def devices(self) -> tuple[Device, ...]:

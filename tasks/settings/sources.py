@@ -30,17 +30,20 @@ class Source:
         image_size: pixels a side, as new settings have it; None: as the user's images have.
         channels: 1 (grey) or 3 (colour), or None likewise.
         brought: whether the user brings the files, a folder a class, so that none is fetched.
+        flip: whether a mirrored sample is as good, where the settings do not say. Of digits and
+            letters it is not, so that it is off for what a user brings.
         counts: of its samples, where they are always the same.
     """
 
     image_size: int | None = None
     channels: int | None = None
     brought: bool = False
+    flip: bool = False
     counts: Counts | None = None
 
 
 SOURCES: dict[str, Source] = {
     "image-folder": Source(brought=True),
-    "fashion-mnist": Source(28, 1, counts=Counts(10 * (6000,), 10 * (1000,))),
-    "cifar100": Source(32, 3, counts=Counts(100 * (500,), 100 * (100,))),
+    "fashion-mnist": Source(28, 1, flip=True, counts=Counts(10 * (6000,), 10 * (1000,))),
+    "cifar100": Source(32, 3, flip=True, counts=Counts(100 * (500,), 100 * (100,))),
 }

@@ -10,6 +10,7 @@ import torch
 
 from models.backbone.config import on_meta
 from models.backbone.elastic import variant_config
+from models.backbone.families.stem import StemConfig, config_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.size import backbone_parameters
 from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
@@ -113,7 +114,7 @@ def reference(settings: Settings, classes: int) -> ViTConfig | None:
     if spec.registered:
         return None
     if spec.name is None:
-        return ViTConfig.of(spec, data.image_size, data.channels, classes)
+        return config_of(spec, data.image_size, data.channels, classes)
     config = of_timm(spec.name, (data.image_size, data.channels, classes))
     if max(settings.backbone.depths) > config.depth:
         raise SettingsError(
@@ -127,7 +128,7 @@ def of_timm(name: str, task: tuple[int, int, int]) -> ViTConfig:
     """A model of timm's for images of a size with channels, and a number of classes."""
     import timm
 
-    from models.backbone.families.from_timm import config_of
+    from models.backbone.families import from_timm
 
     where = "backbone.reference.name"
     if name not in timm.list_models():
@@ -135,7 +136,7 @@ def of_timm(name: str, task: tuple[int, int, int]) -> ViTConfig:
     try:
         with torch.device("meta"):
             size, channels, classes = task
-            return config_of(
+            return from_timm.config_of(
                 timm.create_model(name, img_size=size, in_chans=channels, num_classes=classes)
             )
     except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
@@ -143,8 +144,11 @@ def of_timm(name: str, task: tuple[int, int, int]) -> ViTConfig:
 
 
 def require_whole_images(config: ViTConfig) -> None:
-    """Raises SettingsError if patches leave a rim of the images that the model never sees."""
+    """Raises SettingsError if patches leave a rim of the images that the model never sees; a stem
+    leaves none."""
     size, patch = config.image_size, config.patch_size
+    if isinstance(config, StemConfig):
+        return
     if rim := size % patch:
         sizes = " or ".join(str(s) for s in (size - rim, size - rim + patch) if s)
         raise SettingsError(

@@ -65,13 +65,15 @@ class Candidate:
 @dataclass(frozen=True)
 class Lineage:
     """Where a candidate comes from: logged as tags and as the run's dataset. ``measured_on`` says
-    of what size a batch was and on what machine, where latency was measured."""
+    of what size a batch was and on what machine, where latency was measured; ``reference``, how
+    the model was made that everything is cut from, for cards."""
 
     source: str
     data_id: str
     git_commit: str
     settings_sha256: str
     measured_on: str = ""
+    reference: str = ""
 
 
 def experiment_of(case: Case, name: str) -> str:

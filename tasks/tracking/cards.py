@@ -64,6 +64,7 @@ def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo)
             f"| classes that the device has | {', '.join(row['classes'])} |",
             f"| classes that it may answer | {', '.join(info.classes)} |",
             f"| input | {_input(info)} |",
+            f"| reference that it is cut from | {lineage.reference or 'not said'} |",
             f"| data hash, git commit | `{lineage.data_id}`, `{lineage.git_commit}` |",
             "",
             "Comes from: " + _joined(links),
@@ -71,7 +72,9 @@ def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo)
     )
 
 
-def backbone(match: Match, winner: Row, links: Mapping[str, str], info: DataInfo) -> str:
+def backbone(
+    match: Match, winner: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo
+) -> str:
     """The card of a cluster's backbone."""
     return "\n".join(
         [
@@ -80,6 +83,8 @@ def backbone(match: Match, winner: Row, links: Mapping[str, str], info: DataInfo
             f"{match.limit:,}; modelled energy (Eq. 1) {winner['modelled_energy_joule']:.0f} J.",
             "",
             f"Input: {_input(info)}. Classes: {', '.join(info.classes)}.",
+            "",
+            f"Cut from a reference: {lineage.reference or 'not said'}.",
             "",
             "Comes from: " + _joined(links),
         ]

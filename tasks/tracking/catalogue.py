@@ -87,7 +87,9 @@ def _log_cluster(
         run_id=run,
         sha256=backbone.sha256,
         tags={**tracker.lineage_tags(), **group.tags, "header": "reference"},
-        card=cards.backbone(match, winner, tracker.links({"Candidates": backbone_run}), info),
+        card=cards.backbone(
+            match, winner, tracker.links({"Candidates": backbone_run}), tracker.lineage, info
+        ),
         files=[backbone_file(case.customize, match.edge)],
         metrics={"val_accuracy": winner["val_accuracy"]},
     )

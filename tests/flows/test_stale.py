@@ -157,6 +157,7 @@ READ_BY: dict[str, set[str]] = {
     "partition": set(),
     "backbone.reference": {"train_reference"},
     "backbone.training": {"train_reference"},
+    "backbone.training.flip": {"train_reference", "distil"},
     "backbone.importance_samples": {"rank"},
     "backbone.widths": {"distil", "score"},
     "backbone.depths": {"distil", "score"},
@@ -208,6 +209,11 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "backbone.reference.checkpoint": "weights.safetensors",
     "backbone.reference.dim": 18,
     "backbone.reference.heads": 4,
+    "backbone.reference.stem": [[16, 2]],
+    "backbone.reference.initialisation": "small",
+    "backbone.training.steps": 90,
+    "backbone.training.patience": 2,
+    "backbone.training.flip": True,
     "backbone.widths": [0.5],
     "backbone.depths": [2],
     "backbone.depth_strategy": "even",
@@ -316,10 +322,10 @@ class Replay:
         world = read_world(Case.here().partition, [f"device-0{i}" for i in range(4)])
         world.samples["device-04"] = world.samples["device-00"]  # another name: the data stay
         job = Job(settings, world, Machine.of(settings.compute, settings.threads))
-        reference = trained_reference(job, given_reference(settings))
+        trained = trained_reference(job, given_reference(settings))
         public = Public(world.cloud, world.info)
-        run_step(score_reference, reference, public, job.machine)
-        elastic = elastic_of(job, reference)
+        run_step(score_reference, trained.model, public, job.machine)
+        elastic = elastic_of(job, trained.model)
         variants = scored_grid(job, elastic)
         for cluster in settings.fleet[:1]:
             fitted = cluster_backbone(job, cluster, elastic, variants)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol
 
@@ -118,14 +119,7 @@ class VisionTransformer(Backbone):
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
-        patches = nn.Conv2d(
-            config.channels,
-            config.dim,
-            config.patch_size,
-            stride=config.patch_size,
-            bias=not config.pre_norm,
-        )
-        self.patch_embed = nn.Sequential(OrderedDict(proj=patches))
+        self.patch_embed = nn.Sequential(OrderedDict(proj=self.patches()))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.positions, config.dim))
         norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
@@ -134,6 +128,12 @@ class VisionTransformer(Backbone):
         self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.head = classifier(config)
         self._initialise()
+
+    def patches(self) -> nn.Module:
+        """What makes patches ``(n, dim, rows, columns)`` of images."""
+        config, size = self.config, self.config.patch_size
+        bias = not config.pre_norm
+        return nn.Conv2d(config.channels, config.dim, size, stride=size, bias=bias)
 
     def _initialise(self) -> None:
         """As timm does, draw for draw: a seed gives the same weights."""
@@ -156,6 +156,27 @@ class VisionTransformer(Backbone):
     def sample(self) -> Tensor:
         side = self.config.image_size
         return torch.zeros(1, self.config.channels, side, side, device=self.cls_token.device)
+
+
+def as_built(vit: VisionTransformer) -> None:
+    """timm's initialisation: a normal one of .02, whatever the width."""
+
+
+def small(vit: VisionTransformer) -> None:
+    """Another start, from torch's global stream: linear layers Xavier-uniform, so that a layer of
+    64 dimensions passes on what it gets, and positions (.2) beside which patches do not drown. (.02
+    fits the 384 dimensions and more that timm's models have.)"""
+    for layer in vit.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    nn.init.normal_(vit.pos_embed, std=0.2)
+    nn.init.normal_(vit.cls_token, std=0.02)
+
+
+INITIALISATIONS: dict[str, Callable[[VisionTransformer], None]] = {"timm": as_built, "small": small}
+"""What weights a ViT starts from that has none yet."""
 
 
 @torch.no_grad()

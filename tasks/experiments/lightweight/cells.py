@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from models.backbone.families.vit import flipped
+from models.backbone.family import unchanged
 from models.backbone.size import parameter_count
-from models.backbone.training import fit, scores
+from models.backbone.training import Examples, fit, scores
 from models.baselines.devit import DeViT
 from models.baselines.families import Padded, build_baseline
 from models.baselines.images import Images
@@ -50,7 +51,8 @@ class Family:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a baseline is trained: ACME's number of steps, otherwise as its reference."""
+    """How a baseline is trained: ACME's number of steps, otherwise as its reference; whether images
+    are mirrored is decided in ``training``."""
 
     steps: int
     lr: float
@@ -59,7 +61,7 @@ class Recipe:
 
 def equal_steps(spec: settings.Backbone, edge: settings.Edge, public_train: int) -> int:
     """Optimizer steps of ACME's whole training: reference, distillation, search and header."""
-    reference = spec.training.epochs * (public_train // spec.training.batch_size)
+    reference = spec.training.total(public_train)
     distillation = spec.distillation.width_steps + spec.distillation.depth_steps
     return reference + distillation + edge.epochs * edge.weight_steps + edge.retrain_steps
 
@@ -125,12 +127,13 @@ def _train(
     model: Padded, split: tuple[Tensor, Tensor], recipe: Recipe, seed: int, on_step: OnStep
 ) -> None:
     (images, labels), training = split, recipe.training
-    each = len(images) // min(training.batch_size, len(images))
+    each = training.epoch(len(images))
     generator = torch.Generator().manual_seed(seed)
 
     def run(part: nn.Module, targets: Tensor, epochs: int) -> None:
-        given = replace(training, lr=recipe.lr, epochs=epochs)
-        fit(part, (images, targets), given, generator, flipped, on_step)
+        given = replace(training, lr=recipe.lr, epochs=epochs, steps=None, patience=None)
+        augment = flipped if training.flip else unchanged
+        fit(part, Examples(images, targets, augment), given, generator, on_step)
 
     epochs = math.ceil(recipe.steps / each)
     if not isinstance(model.model, DeViT):

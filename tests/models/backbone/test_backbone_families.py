@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from models.backbone import config as registry
 from models.backbone import distillation, elastic, features, importance, scoring, size, slicing
 from models.backbone.families.from_timm import adopt
+from models.backbone.families.stem import StemConfig
 from models.backbone.families.vit import ViTConfig
 from models.backbone.family import VERSION, Backbone
+from models.backbone.training import Examples
 from models.backbone.units import layered, masked, narrowed, reordered
 from tests.models.backbone import toy
 
@@ -35,6 +37,7 @@ VIT = ViTConfig(
     head_dim=4,
     mlp_hidden=10,
 )
+STEM = StemConfig(**vars(VIT) | {"patch_size": 4, "stem": ((5, 1), (8, 2), (12, 2))})
 TOY = toy.ToyConfig(
     length=6, vocabulary=9, classes=4, dim=12, depth=4, heads=3, head_dim=5, mlp_hidden=10
 )
@@ -55,7 +58,7 @@ def inputs_of(config: Any) -> Tensor:
     return words
 
 
-@pytest.fixture(params=[VIT, TOY], ids=["vit", "toy"])
+@pytest.fixture(params=[VIT, STEM, TOY], ids=["vit", "stem", "toy"])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     """Biases and norms are not at their start, so that a wrong slice shows."""
     module = registry.build(request.param, seed=2).eval()
@@ -63,6 +66,8 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=stream)
+        for name, value in module.named_buffers():  # of batch norms
+            value += torch.rand(value.shape, generator=stream) if "running" in name else 3
     return module
 
 
@@ -145,7 +150,8 @@ def test_every_step_of_the_cloud_runs(backbone: Backbone) -> None:
     grid = elastic.Grid((0.5, 1.0), (2, 4), "first")
     recipe = distillation.Distillation(2, 2, 4, 1e-3, 1.0, 0.1, 0.1, 1.0)
     before = copy.deepcopy(backbone.state_dict())
-    distillation.distill(backbone, data, grid, recipe, torch.Generator().manual_seed(0))
+    shown = Examples(*data)
+    distillation.distill(backbone, shown, grid, recipe, torch.Generator().manual_seed(0))
     after = backbone.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
     assert not torch.equal(after["head.weight"], before["head.weight"])
@@ -205,7 +211,7 @@ def test_an_older_configuration_is_a_vit_s() -> None:
     [
         ({"version": VERSION + 1}, f"version {VERSION + 1}; this ACME reads up to {VERSION}"),
         ({"version": "1"}, "version '1', which is no number"),
-        ({"family": "cnn"}, "unknown family of backbones 'cnn': choose one of vit, toy"),
+        ({"family": "cnn"}, "unknown family of backbones 'cnn': choose one of vit, vit-stem, toy"),
         ({"wings": 2}, "unknown wings"),
         ({"vocabulary": 2}, "unknown vocabulary"),  # another family's
     ],

@@ -189,7 +189,7 @@ def run_distillation(strategy: elastic.Strategy) -> tuple[Backbone, list[int]]:
     steps: list[int] = []
     distill(
         vit,
-        (IMAGES, LABELS),
+        training.Examples(IMAGES, LABELS),
         elastic.Grid((0.5, 1.0), (1, 2, 4), strategy),
         Distillation(2, 3, 4, 1e-3, 1.0, 0.1, 0.1, 1.0),
         torch.Generator().manual_seed(0),
@@ -218,7 +218,7 @@ def test_distillation_brings_small_variants_nearer_to_the_teacher() -> None:
     before = distance()
     distill(
         vit,
-        (IMAGES, LABELS),
+        training.Examples(IMAGES, LABELS),
         elastic.Grid((0.5, 1.0), (2, 4), "first"),
         Distillation(5, 60, 5, 3e-3, 1.0, 0.1, 0.1, 0.0),
         torch.Generator().manual_seed(0),
@@ -230,7 +230,13 @@ def test_training_learns_and_is_reproducible() -> None:
     def run() -> Backbone:
         vit = build(CONFIG, seed=5)
         recipe = training.Training(epochs=150, batch_size=5, lr=3e-3, weight_decay=0.0)
-        training.fit(vit, (IMAGES, LABELS), recipe, torch.Generator().manual_seed(1), flipped)
+        course = training.fit(
+            vit,
+            training.Examples(IMAGES, LABELS, flipped),
+            recipe,
+            torch.Generator().manual_seed(1),
+        )
+        assert course == training.Course(150, 150)
         return vit
 
     one, two = run(), run()

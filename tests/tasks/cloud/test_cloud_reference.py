@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from tasks.cloud.reference import check_depth, doubt, reference_model, take_checkpoint
@@ -29,6 +30,49 @@ def test_by_dimensions_from_the_seed() -> None:
     x = torch.rand(2, 1, 8, 8)
     assert torch.equal(one.eval()(x), two.eval()(x))
     assert not torch.equal(one(x), other.eval()(x))
+
+
+@pytest.mark.parametrize("name", [None, "vit_tiny_patch16_224"])
+def test_weights_that_are_given_are_never_initialised_again(
+    tmp_path: Path, name: str | None
+) -> None:
+    info = ImageInfo("test", ("a", "b", "c"), 32, 3, (0.5,) * 3, (0.5,) * 3)
+    trained = reference_model(spec(name=name), info, seed=5)
+    path = tmp_path / "weights.safetensors"
+    save_file(trained.state_dict(), path)
+    small = spec(name=name, initialisation="small")
+    loaded = reference_model(small, info, 5, take_checkpoint(path))
+    fresh = reference_model(small, info, 5)
+    for key, value in trained.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+    assert fresh.pos_embed.std() > 5 * trained.pos_embed.std()
+
+
+def test_by_dimensions_with_a_stem(tmp_path: Path) -> None:
+    asked = spec(stem=[[4, 1], [12, 2]], patch_size=9)  # no patches, so their size says nothing
+    one = reference_model(asked, INFO, 0).eval()
+    assert one.config.shape == (4, 4)
+    path = tmp_path / "weights.safetensors"
+    save_file(one.state_dict(), path)
+    other = reference_model(asked, INFO, 1, take_checkpoint(path)).eval()
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(one(x), other(x))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"stem": [[4, 1], [8, 2]]}, "stem ends with 8 channels: give dim's 12"),
+        ({"stem": [[12, 2]], "name": "vit_tiny_patch16_224"}, "a patch embedding of its own"),
+        ({"stem": [[12, 0]]}, "greater than or equal to 1"),
+        ({"stem": []}, "at least 1"),
+    ],
+)
+def test_settings_of_a_stem_that_cannot_be_are_named(
+    changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=words):
+        spec(**changes)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])

@@ -20,9 +20,11 @@ PARAMS = ROOT / "params.yaml"
 @pytest.mark.parametrize("setting", registries())
 def test_an_unknown_name_is_refused_with_the_choices(setting: str, tmp_path: Path) -> None:
     values = read_yaml(PARAMS)
-    section, name = setting.split(".")
-    several = isinstance(values[section][name], list)
-    values[section][name] = ["best"] if several else "best"
+    *sections, name = setting.split(".")
+    place = values
+    for section in sections:
+        place = place[section]
+    place[name] = ["best"] if isinstance(place[name], list) else "best"
     (tmp_path / "other.yaml").write_text(yaml_text(values))
     choices = ", ".join(registries()[setting])
     with pytest.raises(SettingsError) as caught:
