@@ -14,6 +14,7 @@ from flows.on_device import LocalCarrier
 from flows.shown import show_table
 from tasks.cloud import backbone as cloud
 from tasks.cloud.matching import match
+from tasks.cloud.plain import compare_cnn, train_cnn
 from tasks.cloud.public import Public
 from tasks.cloud.reference import (
     check_depth,
@@ -26,8 +27,9 @@ from tasks.cloud.registered import bring, is_registered
 from tasks.device.own import Own
 from tasks.edge.statistics import send_statistics
 from tasks.links.asking import Key, Link
-from tasks.links.records import Match, Trained, Variant
+from tasks.links.records import Match, ReferenceScore, Trained, Variant
 from tasks.report.outputs import Fitted, Grown, publish_backbone
+from tasks.run.errors import StageError
 from tasks.run.log import LOG
 from tasks.run.step import run_step
 from tasks.run.store import Ref
@@ -48,15 +50,18 @@ def backbone(case: Case, settings: Settings) -> None:
     trained = trained_reference(job, given_reference(settings))
     data, reference = Public(job.world.cloud, job.world.info), trained.model
     known = run_step(score_reference, reference, data, job.machine)
-    known = replace(known, made=made(settings.backbone, settings.flip, trained))
-    if known.warning:
-        print(f"Warning: {known.warning}", file=sys.stderr)
+    require_learned(known, settings.backbone.at_chance)
+    cnn = plain_cnn(job)
+    score = None if cnn is None else run_step(compare_cnn, cnn, reference, data, job.machine)
+    known = replace(known, made=made(settings.backbone, settings.flip, trained), cnn=score)
+    for warning in filter(None, (known.warning, score and score.warning)):
+        print(f"Warning: {warning}", file=sys.stderr)
     elastic = elastic_of(job, reference)
     variants = scored_grid(job, elastic)
 
     fitted = [cluster_backbone(job, cluster, elastic, variants) for cluster in settings.fleet]
     matches = [one.match for one in fitted]
-    publish_backbone(case.backbone, Grown(reference, known, elastic, variants), fitted)
+    publish_backbone(case.backbone, Grown(reference, known, elastic, variants, cnn), fitted)
     show_table(
         case.key("front"),
         front_table(variants, matches),
@@ -84,6 +89,24 @@ def trained_reference(job: Job, given: Ref | None) -> Trained:
     model, seed = spec.reference.part(ReferenceModel), job.settings.seed
     run_step(check_depth, model, data.info, max(spec.depths), given)
     return run_step(train_reference, data, model, spec.training, seed, job.machine, given)
+
+
+def plain_cnn(job: Job) -> Ref | None:
+    """A CNN beside the reference, where the settings ask for one."""
+    recipe = job.settings.backbone.cnn
+    if recipe is None:
+        return None
+    return run_step(train_cnn, examples_of(job), recipe, job.settings.seed, job.machine)
+
+
+def require_learned(known: ReferenceScore, at_chance: str) -> None:
+    """Raises StageError if the reference is not shown to have learned and that is to stop the
+    run."""
+    if known.warning and at_chance == "stop":
+        raise StageError(
+            f"{known.warning}. Nothing was cut from it. To go on all the same: "
+            "backbone.at_chance: warn"
+        )
 
 
 def elastic_of(job: Job, reference: Ref) -> Ref:

@@ -17,11 +17,12 @@ from tasks.data.samples import read_content_id, read_contexts
 from tasks.data.skipped import read_skipped
 from tasks.links.ledger import totals
 from tasks.links.link import leave_out
-from tasks.links.records import Match, Search
+from tasks.links.records import Match, ReferenceScore, Search
 from tasks.report import evaluation
 from tasks.report.columns import table
 from tasks.report.outputs import (
     read_backbone,
+    read_cnn,
     read_cut,
     read_elastic,
     read_matches,
@@ -33,7 +34,7 @@ from tasks.report.outputs import (
     read_variants,
 )
 from tasks.report.plots import write_plots
-from tasks.report.reference import score_reference
+from tasks.report.reference import score_cnn, score_reference
 from tasks.report.report import Page, write_report
 from tasks.report.summary import summarise
 from tasks.run.compute import Machine, hardware
@@ -89,12 +90,22 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
     )
     run = run_section(started, lineage, job.machine)
     run["not_read"] = read_skipped(case.partition).words
-    known = {**reference, **asdict(read_reference(case.backbone))}
-    contexts = read_contexts(case.partition)
-    summary = summarise(settings.seed, devices, known, link, run) | {"contexts": contexts}
+    known = read_reference(case.backbone)
+    of_reference = {**reference, **asdict(known)}
+    beside = {"contexts": read_contexts(case.partition), "cnn": score_plain(case, job, known)}
+    summary = summarise(settings.seed, devices, of_reference, link, run) | beside
     outcome = Outcome(info, matches, searches, variants, headers, devices)
     write(case, settings, summary, outcome)
     return summary, lineage, outcome
+
+
+def score_plain(case: Case, job: Job, known: ReferenceScore) -> dict[str, Any] | None:
+    """What there would be without ACME: the plain CNN, where one was trained."""
+    if known.cnn is None:
+        return None
+    devices, cnn = job.settings.devices, read_cnn(case.backbone)
+    found = run_step(score_cnn, cnn, job.world, devices, job.machine)
+    return {**found, **asdict(known.cnn)}
 
 
 def score_variants(case: Case, job: Job, matches: list[Match]) -> list[dict[str, Any]]:

@@ -108,18 +108,34 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
         )
 
     warning = (summary.get("reference") or {}).get("warning")
+    cnn = summary.get("cnn") or {}
     return [
-        *([f"Warning: {warning}."] if warning else []),
+        *(f"Warning: {words}." for words in (warning, cnn.get("warning")) if words),
         "Mean accuracy on the devices' own test splits (95 % interval over the devices): "
         f"received {accuracy('accuracy_received')}, "
         f"received and told each device's classes {accuracy('accuracy_received_own_classes')}, "
         f"refined {accuracy('accuracy_refined')}.",
         *against_reference(summary),
+        *without_acme(summary),
         f"{fleet['pruned_devices']} of {len(summary['devices'])} devices ship a pruned header.",
         f"Uplink {link['uplink_bytes']:,} bytes, {link['uplink_ratio']:.1%} of a centralised "
         f"system's {link['centralised_bytes']:,} ({link['uplink_ratio_with_shared']:.1%} with the "
         f"consented shared samples); downlink {link['downlink_bytes']:,} bytes.",
         "* energy is modelled (Eq. 1, backbone alone), not measured.",
+    ]
+
+
+def without_acme(summary: Mapping[str, Any]) -> list[str]:
+    """What a plain CNN reaches; nothing where none was trained."""
+    cnn = summary.get("cnn")
+    if not cnn:
+        return []
+    public, told = cnn["test_accuracy"], cnn["accuracy_own_classes_mean"]
+    return [
+        f"Without ACME: a plain CNN of {cnn['parameters']:,} parameters, trained on the same data: "
+        f"accuracy {public:.3f} on public test data, where the reference has "
+        f"{summary['reference']['test_accuracy']:.3f}; {told:.3f} on the devices' own test splits, "
+        "told each device's classes."
     ]
 
 

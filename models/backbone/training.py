@@ -17,11 +17,10 @@ from models.training import Loop, train
 
 
 @dataclass(frozen=True)
-class Training:
-    """How a whole model is trained on the public train split: for ``epochs``, or for as many
-    ``steps`` whatever the number of samples, which is what bounds the time. With ``patience`` a
-    held-out split is scored after every epoch: the best weights are kept, and after so many epochs
-    without better ones it stops. ``flip``: see :class:`Examples`."""
+class Schedule:
+    """How a whole model is trained: for ``epochs``, or for as many ``steps`` whatever the number of
+    samples, which is what bounds the time. With ``patience`` a held-out split is scored after every
+    epoch: the best weights are kept, and after so many epochs without better ones it stops."""
 
     epochs: Count
     batch_size: Positive
@@ -29,7 +28,6 @@ class Training:
     weight_decay: Fraction
     steps: Count | None = None
     patience: Positive | None = None
-    flip: bool | None = None
 
     def epoch(self, samples: int) -> int:
         """Steps of an epoch."""
@@ -38,6 +36,14 @@ class Training:
     def total(self, samples: int) -> int:
         """Steps in all, unless it stops early."""
         return self.epochs * self.epoch(samples) if self.steps is None else self.steps
+
+
+@dataclass(frozen=True)
+class Training(Schedule):
+    """Of the reference: and whether its inputs, and its variants', are mirrored at random; None: as
+    suits their source."""
+
+    flip: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ def device_of(module: nn.Module) -> torch.device:
 def fit(
     model: nn.Module,
     data: Examples,
-    recipe: Training,
+    recipe: Schedule,
     generator: torch.Generator,
     on_step: OnStep = ignore,
     held_out: tuple[Tensor, Tensor] | None = None,

@@ -36,17 +36,29 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class CnnScore:
+    """How a plain CNN of so many parameters does on the public validation split, of how many
+    ``samples``; a ``warning`` where it is shown to do better than the reference."""
+
+    parameters: int
+    accuracy: float
+    samples: int
+    warning: str | None
+
+
+@dataclass(frozen=True)
 class ReferenceScore:
     """How the reference model does on the public validation split, of how many ``samples``, beside
     what always answering their most frequent class reaches (``chance``); a ``warning`` where it
     is not shown to do better. ``made`` says how it was made, which an older version did not
-    write."""
+    write; ``cnn``, how the plain CNN beside it does, where there is one."""
 
     accuracy: float
     samples: int
     chance: float
     warning: str | None
     made: str | None = None
+    cnn: CnnScore | None = None
 
 
 @dataclass(frozen=True)

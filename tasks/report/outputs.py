@@ -3,7 +3,8 @@
 ::
 
     artifacts/backbone/    reference.json  reference.safetensors  variants.json  matches.json
-                           elastic.safetensors  <edge>.safetensors  ledger.parquet
+                           elastic.safetensors  cnn.safetensors, where asked for
+                           <edge>.safetensors  ledger.parquet
     artifacts/customize/   searches.json  mixings.json  rounds.json  ledger.parquet
                            backbones/<edge>.safetensors  headers/<edge>-<name>.safetensors
                            devices/<device>-round-<t>.safetensors
@@ -51,13 +52,14 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Grown:
-    """What the cloud made for all: its reference and how good it is, the elastic backbone, and the
-    scored grid."""
+    """What the cloud made for all: its reference and how good it is, the elastic backbone, the
+    scored grid, and the plain CNN beside them, if one was asked for."""
 
     reference: Ref
     known: ReferenceScore
     elastic: Ref
     variants: Sequence[Variant]
+    cnn: Ref | None = None
 
 
 def publish_backbone(out: Path, grown: Grown, clusters: Sequence[Fitted]) -> None:
@@ -65,6 +67,8 @@ def publish_backbone(out: Path, grown: Grown, clusters: Sequence[Fitted]) -> Non
     with rewriting(out) as new:
         publish(grown.reference, new / "reference.safetensors")
         publish(grown.elastic, new / "elastic.safetensors")
+        if grown.cnn is not None:
+            publish(grown.cnn, new / "cnn.safetensors")
         for cluster in clusters:
             publish(cluster.backbone, new / f"{cluster.match.edge}.safetensors")
         write_json(new / "reference.json", asdict(grown.known))
@@ -91,6 +95,11 @@ def read_matches(out: Path) -> list[Match]:
 def read_reference_model(out: Path) -> Ref:
     """The reference that everything is cut from, as it was trained."""
     return take("backbone", out, "reference.safetensors")
+
+
+def read_cnn(out: Path) -> Ref:
+    """The plain CNN beside the reference, where :class:`ReferenceScore` has one."""
+    return take("cnn", out, "cnn.safetensors")
 
 
 def read_elastic(out: Path) -> Ref:

@@ -4,7 +4,10 @@ fleet gives up, or does not, by not giving everyone the reference."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean
 from typing import Any
+
+from torch import nn
 
 from models.backbone.family import Backbone
 from models.backbone.size import parameter_count
@@ -15,6 +18,7 @@ from tasks.data.samples import World, read_split
 from tasks.report.evaluation import LATENCY_BATCH, latency_s, profile_of
 from tasks.report.heldout import test_split
 from tasks.run.cached import retried
+from tasks.run.cnn import load_cnn
 from tasks.run.compute import Machine
 from tasks.run.modules import load_backbone
 from tasks.run.store import Ref, read
@@ -52,14 +56,39 @@ def score_reference(
     }
 
 
-def _on_device(vit: Backbone, world: World, device: Device, constants: EnergyConstants) -> Row:
+@retried("evaluate the plain CNN")
+def score_cnn(cnn: Ref, world: World, devices: Sequence[Device], machine: Machine) -> Row:
+    """The plain CNN on the public test split, and on the devices' own.
+
+    Returns:
+        ``bytes``, ``test_accuracy``, and the mean over the devices of ``accuracy`` and
+        ``accuracy_own_classes``, for which it is told each device's classes.
+    """
+    model = load_cnn(cnn).to(machine.prepare())
+    images, labels = test_split(world.cloud, world.info)
+    found = [_accuracies(model, world, device) for device in devices]
+    return {
+        "bytes": len(read(cnn)),
+        "test_accuracy": scores(logits_of(model, images), labels)[1],
+        "accuracy_mean": mean(plain for plain, _ in found),
+        "accuracy_own_classes_mean": mean(told for _, told in found),
+    }
+
+
+def _accuracies(model: nn.Module, world: World, device: Device) -> tuple[float, float]:
+    """On a device's own test split: as it is, and told the device's classes."""
     samples, info = world.samples[device.name], world.info
     images, labels = test_split(samples, info)
-    own_classes = read_split(samples, "train", info)[1].unique()
-    logits, config = logits_of(vit, images), vit.config
+    own_classes, logits = read_split(samples, "train", info)[1].unique(), logits_of(model, images)
+    return scores(logits, labels)[1], restricted_accuracy(logits, labels, own_classes)
+
+
+def _on_device(vit: Backbone, world: World, device: Device, constants: EnergyConstants) -> Row:
+    accuracy, told = _accuracies(vit, world, device)
+    config = vit.config
     return {
-        "accuracy_reference": scores(logits, labels)[1],
-        "accuracy_reference_own_classes": restricted_accuracy(logits, labels, own_classes),
+        "accuracy_reference": accuracy,
+        "accuracy_reference_own_classes": told,
         "modelled_energy_joule_reference": modelled_energy_joule(
             profile_of(device), constants, 1.0, config.depth, config.positions
         ),

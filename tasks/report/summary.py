@@ -50,7 +50,7 @@ def summarise(
         "seed": seed,
         "devices": rows,
         "fleet": spread(rows),
-        "reference": {k: v for k, v in reference.items() if k != "devices"}
+        "reference": {k: v for k, v in reference.items() if k not in ("devices", "cnn")}
         | {"test_accuracy_low": low, "test_accuracy_high": high},
         "totals": totals(devices, reference),
         "link": dict(link),

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from models.backbone.distillation import Distillation
 from models.backbone.elastic import Grid
 from models.backbone.families.stem import Stem
-from models.backbone.training import Training
+from models.backbone.training import Schedule, Training
 from models.header.recipe import HeaderSearch, JointTraining
 from models.matching.recipe import Choice, EnergyConstants
 from models.ranges import Count, Few, Fraction, Part, Positive, Size, twice
@@ -140,6 +140,8 @@ class Backbone(Grid, Section):
     training: Training
     importance_samples: Positive
     distillation: Distillation
+    cnn: Schedule | None = None
+    at_chance: Literal["stop", "warn"] = "stop"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -77,6 +77,7 @@ def test_sixty_classes_of_few_images_and_six_devices(
     assert params["partition"]["slots"] is None
     params["threads"] = 1
     params["backbone"]["training"]["epochs"] = 1
+    params["backbone"]["at_chance"] = "warn"
     params["backbone"]["distillation"] = small["backbone"]["distillation"]
     for name in ("epochs", "weight_steps", "controller_steps", "finalists", "retrain_steps"):
         params["edge"][name] = small["edge"][name]

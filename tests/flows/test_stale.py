@@ -148,16 +148,19 @@ def stale_stages(case: Case) -> set[str]:
 # ---- another value of each setting ----
 
 READ_BY: dict[str, set[str]] = {
-    "seed": {"train_reference", "distil", "search_header", "settle", "sketch", "train"} | {"prune"},
+    "seed": {"train_reference", "distil", "search_header", "settle", "sketch", "train"}
+    | {"prune", "train_cnn"},
     "compute": set(),  # auto and cpu are the same here: the key holds what was found
     "threads": {"train_reference", "score_reference", "rank", "distil", "score"}
-    | {"send_public_features"}
+    | {"send_public_features", "train_cnn", "compare_cnn"}
     | {"embed_shared", "search_header", "settle", "adopt", "train", "prune"},
     "data": set(),  # by the partition stage, which caches nothing
     "partition": set(),
     "backbone.reference": {"train_reference"},
     "backbone.training": {"train_reference"},
-    "backbone.training.flip": {"train_reference", "distil"},
+    "backbone.training.flip": {"train_reference", "distil", "train_cnn"},
+    "backbone.cnn": {"train_cnn"},
+    "backbone.at_chance": set(),
     "backbone.importance_samples": {"rank"},
     "backbone.widths": {"distil", "score"},
     "backbone.depths": {"distil", "score"},
@@ -214,6 +217,9 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "backbone.training.steps": 90,
     "backbone.training.patience": 2,
     "backbone.training.flip": True,
+    "backbone.at_chance": "stop",
+    "backbone.cnn.steps": 9,
+    "backbone.cnn.patience": 2,
     "backbone.widths": [0.5],
     "backbone.depths": [2],
     "backbone.depth_strategy": "even",
@@ -306,11 +312,13 @@ class Replay:
             cluster_backbone,
             elastic_of,
             given_reference,
+            plain_cnn,
             scored_grid,
             trained_reference,
         )
         from flows.customize import customize_cluster
         from flows.job import Job
+        from tasks.cloud.plain import compare_cnn
         from tasks.cloud.public import Public
         from tasks.cloud.reference import score_reference
         from tasks.data.samples import read_world
@@ -325,6 +333,9 @@ class Replay:
         trained = trained_reference(job, given_reference(settings))
         public = Public(world.cloud, world.info)
         run_step(score_reference, trained.model, public, job.machine)
+        cnn = plain_cnn(job)
+        assert cnn is not None
+        run_step(compare_cnn, cnn, trained.model, public, job.machine)
         elastic = elastic_of(job, trained.model)
         variants = scored_grid(job, elastic)
         for cluster in settings.fleet[:1]:

@@ -104,3 +104,21 @@ def test_a_summary_of_an_older_version_is_printed(
     summary.write_text(json.dumps(older))
     print_fleet(summary)
     assert "Given up: +5.0 points against the reference told" in capsys.readouterr().out
+
+
+def test_it_says_what_there_would_be_without_acme_where_a_cnn_was_trained(
+    summary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_fleet(summary)
+    assert "plain CNN" not in capsys.readouterr().out
+    cnn = {"parameters": 75_370, "test_accuracy": 0.853, "accuracy_own_classes_mean": 0.912}
+    known = json.loads(summary.read_text())
+    summary.write_text(json.dumps(known | {"cnn": cnn | {"warning": "a plain CNN is better"}}))
+    print_fleet(summary)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Warning: a plain CNN is better." in said
+    assert (
+        "Without ACME: a plain CNN of 75,370 parameters, trained on the same data: accuracy 0.853 "
+        "on public test data, where the reference has 0.840; 0.912 on the devices' own test "
+        "splits, told each device's classes."
+    ) in said

@@ -131,6 +131,27 @@ def test_each_device_s_classes_are_listed_worst_first(small: Page, html: str) ->
     assert f"The {CLASSES} worst of 30 classes" in Parsed(shown(many)).text
 
 
+def test_it_says_what_there_would_be_without_acme_where_a_cnn_was_trained(
+    small: Page, html: str
+) -> None:
+    assert "plain CNN" not in Parsed(html).text
+    cnn = {"parameters": 75_370, "test_accuracy": 0.853, "accuracy_own_classes_mean": 0.912}
+    warned = cnn | {"warning": "a plain CNN of 75,370 parameters is better <than it>"}
+    for given in (cnn | {"warning": None}, warned):
+        text = Parsed(shown(replace(small, summary={**small.summary, "cnn": given}))).text
+        assert "0.912 what there would be without ACME: a plain CNN of 75,370 parameters" in text
+        assert "0.853 on public test data" in text
+        assert (f"Warning: {warned['warning']}." in text) == (given is warned)
+
+
+def test_it_says_how_the_reference_was_made(small: Page, html: str) -> None:
+    made = "a ViT of 6 layers, trained for 935 steps"
+    reference = {**small.summary["reference"], "made": made}
+    text = Parsed(shown(replace(small, summary={**small.summary, "reference": reference}))).text
+    assert f"It is {made}." in text
+    assert "It is a ViT" not in Parsed(html).text
+
+
 def test_a_reference_that_may_be_no_better_than_chance_is_the_first_thing_said(small: Page) -> None:
     warning = "the reference model is not shown to be better than chance <of 60 classes>"
     reference = {**small.summary["reference"], "warning": warning}
