@@ -32,6 +32,7 @@ from tests.tiny import ROOT, copy_project, tiny_params
 TASK_MODULES = (
     "flows.on_device",
     "tasks.cloud.backbone",
+    "tasks.cloud.plain",
     "tasks.cloud.reference",
     "tasks.edge.header",
     "tasks.edge.mixing",
