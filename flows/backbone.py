@@ -94,7 +94,7 @@ def trained_reference(job: Job, given: Ref | None) -> Trained:
 def plain_cnn(job: Job) -> Ref | None:
     """A CNN beside the reference, where the settings ask for one."""
     recipe = job.settings.backbone.cnn
-    if recipe is None:
+    if recipe.none:
         return None
     return run_step(train_cnn, examples_of(job), recipe, job.settings.seed, job.machine)
 

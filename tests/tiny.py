@@ -13,7 +13,6 @@ from PIL import Image
 from tasks.settings.fields import read_yaml, yaml_text
 
 ROOT = Path(__file__).parents[1]
-CNN = {"batch_size": 64, "lr": 3.0e-3, "weight_decay": 0.05, "steps": None, "patience": None}
 
 
 def tiny_params() -> dict[str, Any]:
@@ -31,7 +30,8 @@ def tiny_params() -> dict[str, Any]:
     params["backbone"] |= {"widths": [0.5, 1.0], "depths": [1, 2], "importance_samples": 64}
     params["backbone"]["reference"] |= {"patch_size": 2, "dim": 16, "depth": 2, "heads": 2}
     params["backbone"]["training"] |= {"epochs": 6}
-    params["backbone"] |= {"at_chance": "warn", "cnn": {"epochs": 2, **CNN}}
+    params["backbone"]["at_chance"] = "warn"
+    params["backbone"]["cnn"]["epochs"] = 2
     params["backbone"]["distillation"] |= {"width_steps": 5, "depth_steps": 25}
     params["matching"]["header_budget"] = 4000
     params["edge"] |= {

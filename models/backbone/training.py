@@ -29,6 +29,11 @@ class Schedule:
     steps: Count | None = None
     patience: Positive | None = None
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is trained."""
+        return not (self.epochs if self.steps is None else self.steps)
+
     def epoch(self, samples: int) -> int:
         """Steps of an epoch."""
         return samples // min(self.batch_size, samples)

@@ -134,13 +134,17 @@ class Reference(ReferenceModel):
         return self
 
 
+NONE = Schedule(epochs=0, batch_size=64, lr=3.0e-3, weight_decay=0.05)
+"""Of a plain CNN that is not asked for."""
+
+
 @dataclass(frozen=True)
 class Backbone(Grid, Section):
     reference: Reference
     training: Training
     importance_samples: Positive
     distillation: Distillation
-    cnn: Schedule | None = None
+    cnn: Schedule = NONE
     at_chance: Literal["stop", "warn"] = "stop"
 
     def __post_init__(self) -> None:
