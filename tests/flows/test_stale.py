@@ -156,11 +156,8 @@ READ_BY: dict[str, set[str]] = {
     | {"send_public_features", "train_cnn", "compare_cnn"}
     | {"embed_shared", "search_header", "settle", "adopt", "train", "prune"},
     "data": set(),  # by the partition stage, which caches nothing
-    "data.source": {
-        "train_reference",
-        "train_cnn",
-        "distil",
-    },  # whether mirrored is as good
+    # a source says whether a mirrored image is as good
+    "data.source": {"train_reference", "train_cnn", "distil"},
     "partition": set(),
     "backbone.reference": {"train_reference"},
     "backbone.training": {"train_reference"},
