@@ -13,6 +13,7 @@ from prefect.context import get_run_context
 
 from flows.job import Job
 from flows.shown import show_table
+from models.refinement.recovery import recovery
 from tasks.data.samples import read_content_id, read_contexts
 from tasks.data.skipped import read_skipped
 from tasks.links.ledger import totals
@@ -92,7 +93,7 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
     run["not_read"] = read_skipped(case.partition).words
     known = read_reference(case.backbone)
     of_reference = {**reference, **asdict(known)}
-    beside = {"contexts": read_contexts(case.partition), "cnn": score_plain(case, job, known)}
+    beside = {"contexts": contexts(case), "cnn": score_plain(case, job, known)}
     summary = summarise(settings.seed, devices, of_reference, link, run) | beside
     outcome = Outcome(info, matches, searches, variants, headers, devices)
     write(case, settings, summary, outcome)
@@ -106,6 +107,17 @@ def score_plain(case: Case, job: Job, known: ReferenceScore) -> dict[str, Any] |
     devices, cnn = job.settings.devices, read_cnn(case.backbone)
     found = run_step(score_cnn, cnn, job.world, devices, job.machine)
     return {**found, **asdict(known.cnn)}
+
+
+def contexts(case: Case) -> dict[str, Any]:
+    """The contexts of a run, and how well devices of the same one were ``recovered`` (None: no
+    device has peers of its own and of others)."""
+    facts = read_contexts(case.partition)
+    found = recovery(
+        (mixing.weights, [facts["devices"][name] for name in mixing.devices])
+        for mixing in read_mixings(case.customize)
+    )
+    return {**facts, "recovered": found and asdict(found)}
 
 
 def score_variants(case: Case, job: Job, matches: list[Match]) -> list[dict[str, Any]]:

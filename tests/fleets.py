@@ -32,7 +32,12 @@ LINK = {
     "uplink_ratio": 0.0218,
     "uplink_ratio_with_shared": 0.1727,
 }
-CONTEXTS = {"names": ["day", "night", "rain"], "public": ["day"], "synthetic": True}
+CONTEXTS = {
+    "names": ["day", "night", "rain"],
+    "public": ["day"],
+    "synthetic": True,
+    "recovered": {"share": 0.71, "chance": 0.33, "devices": 12},
+}
 MATCHING = Matching(
     method="pareto",
     performance_window=0.1,
