@@ -40,12 +40,14 @@ class Dataset:
 @dataclass(frozen=True)
 class Wanted:
     """How a data set should be read: square images of ``image_size`` pixels with 1 (grey) or 3
-    (colour) channels; ``seed`` and ``test_fraction`` are for one that has no test split."""
+    (colour) channels; ``seed`` and ``test_fraction`` are for one that has no test split.
+    ``context_folders``: whether class folders lie below a folder a context."""
 
     image_size: int
     channels: int
     seed: int
     test_fraction: float
+    context_folders: bool = False
 
 
 def content_hashes(images: Images) -> NDArray[np.str_]:

@@ -13,7 +13,7 @@ import torch
 from models.sensors import seen
 from tasks.data import own, pin, sources, validation
 from tasks.data.contexts import Contexts, contexts_of
-from tasks.data.dataset import Dataset, Images, Wanted, content_hashes, first_occurrences
+from tasks.data.dataset import Dataset, Images, content_hashes, first_occurrences
 from tasks.data.enough import require_enough
 from tasks.data.modality import VERSION, ImageInfo, to_json
 from tasks.data.partition import Source, of_part, partition
@@ -49,8 +49,7 @@ def partition_data(case: Case, settings: Settings) -> dict[str, int]:
 def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[str, int]:
     """Divide, validate and write; ``content`` identifies the raw data. See partition_data."""
     spec = settings.data
-    wanted = Wanted(spec.image_size, spec.channels, settings.seed, spec.test_fraction)
-    data = sources.load(spec.source, spec.folder, wanted)
+    data = sources.load(spec.source, spec.folder, sources.wanted_of(settings))
     contexts = contexts_of(settings, data.contexts)
     ids = {d.name: d.id for d in settings.devices}
     brought, own_skipped = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)

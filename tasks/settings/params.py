@@ -36,7 +36,18 @@ class Data(Frozen):
     image_size: Size
     channels: Literal[1, 3]
     test_fraction: Part = 0.2
+    context_folders: bool = False
     sensors: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _contexts_have_one_origin(self) -> Data:
+        if self.context_folders and self.source != "image-folder":
+            raise ValueError("context_folders is of the source image-folder alone")
+        if self.context_folders and self.sensors:
+            raise ValueError("context_folders or sensors: samples have one context, not two")
+        if again := twice(self.sensors):
+            raise ValueError(f"sensors: {again} stands there more than once")
+        return self
 
 
 class Partition(Frozen):

@@ -101,7 +101,7 @@ def count(settings: Settings) -> Counts | None:
         )
     if spec.folder.exists() and not spec.folder.is_dir():
         raise SettingsError(f"data.folder: {spec.folder} is no folder: name the data's own")
-    return sources.count(spec.source, spec.folder, spec.test_fraction)
+    return sources.count(spec.source, spec.folder, sources.wanted_of(settings))
 
 
 def reference(settings: Settings, classes: int) -> ViTConfig | None:

@@ -58,7 +58,7 @@ def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo)
             f"| parameters | {row['params']:,} of at most {row['storage_limit']:,} |",
             f"| bytes on disk | {row['bytes']:,} |",
             f"| modelled energy (Eq. 1, backbone alone) | {row['modelled_energy_joule']:.0f} J |",
-            f"| measured latency, {lineage.measured_on} | {row['latency_s']:.4f} s |",
+            f"| measured latency | {row['latency_s']:.4f} s ({lineage.measured_on}) |",
             f"| intended data | {lineage.source}, as this device sees it |",
             f"| context | {row['context']}{MADE if info.synthetic_contexts else ''} |",
             f"| classes that the device has | {', '.join(row['classes'])} |",

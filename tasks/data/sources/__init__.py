@@ -2,7 +2,7 @@
 
 A source of :data:`tasks.settings.sources.SOURCES` is a file here with two functions:
 ``fetch(folder, origin)`` and ``read(folder, wanted)``, which gives a :class:`Dataset`; and
-``count(folder, test_fraction)``, where that can be told without reading.
+``count(folder, wanted)``, where that can be told without reading.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from models.choices import chosen
 from tasks.data.dataset import Dataset, Wanted
 from tasks.data.pictures import fitted
 from tasks.run.errors import SettingsError
+from tasks.settings.params import Settings
 from tasks.settings.sources import SOURCES, Counts
+
+
+def wanted_of(settings: Settings) -> Wanted:
+    """How the settings have a data set read."""
+    spec = settings.data
+    size, channels, fraction = spec.image_size, spec.channels, spec.test_fraction
+    return Wanted(size, channels, settings.seed, fraction, spec.context_folders)
 
 
 def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
@@ -45,7 +53,7 @@ def load(source: str, folder: Path, wanted: Wanted) -> Dataset:
     )
 
 
-def count(source: str, folder: Path, test_fraction: float) -> Counts | None:
+def count(source: str, folder: Path, wanted: Wanted) -> Counts | None:
     """How many samples each class has, without reading one; None where nobody knows yet.
 
     Raises:
@@ -57,7 +65,7 @@ def count(source: str, folder: Path, test_fraction: float) -> Counts | None:
         return known
     if not folder.exists() or not hasattr(module, "count"):
         return None
-    found: Counts = module.count(folder, test_fraction)
+    found: Counts = module.count(folder, wanted)
     return found
 
 

@@ -3,17 +3,20 @@
 A folder that holds images is a class, whatever it is called. One called ``train``, ``val``,
 ``test`` or ``devices`` that holds folders instead is a split, or the devices' own images; below a
 split every folder is a class.
+
+Where contexts are wanted, there is such a folder for each of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.dataset import Dataset, Images, Labels, Wanted, content_hashes
+from tasks.data.dataset import ALL, Dataset, Images, Labels, Wanted, content_hashes
 from tasks.data.pictures import (
     OWN,
     divides,
@@ -55,34 +58,83 @@ def fetch(folder: Path, origin: Path | None = None) -> None:
         )
 
 
-def count(folder: Path, test_fraction: float) -> Counts:
-    """How many images each class has, by the names of the files alone. See :func:`read`."""
-    found = find(folder)
-    train = [len(files) for files in found.train.values()]
-    if found.test:
-        test = [len(found.test[name]) for name in found.train]
-    else:
-        test = [_tested(total, test_fraction) for total in train]
-        train = [total - tested for total, tested in zip(train, test, strict=True)]
-    return Counts(tuple(train), tuple(test), tuple(found.train), other=found.other)
+def count(folder: Path, wanted: Wanted) -> Counts:
+    """How many images each class has, by the names of the files alone, context after context. See
+    :func:`read`."""
+    found = contexts(folder) if wanted.context_folders else {ALL: find(folder)}
+    classes = classes_of(found)
+    train: list[int] = []
+    test: list[int] = []
+    for one in found.values():
+        of_train = [len(one.train.get(name, ())) for name in classes]
+        if one.test is not None:
+            of_test = [len(one.test.get(name, ())) for name in classes]
+        else:
+            of_test = [_tested(total, wanted.test_fraction) for total in of_train]
+            of_train = [total - tested for total, tested in zip(of_train, of_test, strict=True)]
+        train += of_train
+        test += of_test
+    other = tuple(name for one in found.values() for name in one.other)
+    return Counts(tuple(train), tuple(test), classes, tuple(found), other=other)
 
 
 def read(folder: Path, wanted: Wanted) -> Dataset:
-    """The images that :func:`find` finds; without a test split each class is split by content and
-    seed.
+    """The images that :func:`find` finds, of one context or of each; without a test split each
+    class is split by content and seed.
 
     Raises:
         DataError: the folders are others, or too many images are damaged; they are named.
     """
-    found = find(folder)
-    classes = tuple(found.train)
+    found = contexts(folder) if wanted.context_folders else {ALL: find(folder)}
+    parts = [_read_one(one, classes_of(found), wanted) for one in found.values()]
+    if len(parts) == 1:
+        return replace(parts[0], contexts=tuple(found))
+    arrays = ("train_images", "train_labels", "test_images", "test_labels")
+    whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    return Dataset(
+        **whole,
+        classes=parts[0].classes,
+        contexts=tuple(found),
+        train_contexts=np.repeat(np.arange(len(parts)), [len(p.train_labels) for p in parts]),
+        test_contexts=np.repeat(np.arange(len(parts)), [len(p.test_labels) for p in parts]),
+        skipped=sum((part.skipped for part in parts), Skipped()),
+    )
+
+
+def contexts(folder: Path) -> dict[str, Found]:
+    """What each context's folder holds.
+
+    Raises:
+        DataError: there is no folder of folders, or one holds no classes.
+    """
+    places = {name: place for name, place in _top(folder).items() if subfolders(place)}
+    for split in (name for name in (TRAIN, VAL, TEST) if name in places):
+        raise DataError(
+            f"{places[split]}: a context is never called so: with data.context_folders, splits lie "
+            f"below each context (context/{split}/class/file)"
+        )
+    if not places:
+        raise DataError(
+            f"{folder}: no folder of a context with class folders in it (context/class/file). "
+            "Without contexts: data.context_folders: false"
+        )
+    return {name: find(place, least=1) for name, place in places.items()}
+
+
+def classes_of(found: Mapping[str, Found]) -> tuple[str, ...]:
+    """The classes of all contexts together."""
+    return tuple(sorted({name for one in found.values() for name in one.train}))
+
+
+def _read_one(found: Found, classes: tuple[str, ...], wanted: Wanted) -> Dataset:
+    """The images of one context."""
     images, labels, skipped = _read(found.train, classes, wanted)
     skipped += Skipped(other=found.other)
-    if found.test:
+    if found.test is not None:
         tested, test_labels, more = _read(found.test, classes, wanted)
         return Dataset(images, labels, tested, test_labels, classes, skipped=skipped + more)
     for label, total in enumerate(np.bincount(labels)):
-        if total < 2:
+        if total == 1:
             place = found.train[classes[label]][0].parent
             raise DataError(f"{place}: 1 image; a split needs 2 or more")
     test = _seeded_test(images, labels, wanted)
@@ -91,7 +143,7 @@ def read(folder: Path, wanted: Wanted) -> Dataset:
     )
 
 
-def find(folder: Path) -> Found:
+def find(folder: Path, least: int = 2) -> Found:
     """A folder a class, below ``train`` and ``test`` where these are splits. ``val`` is more of
     ``train``: the pipeline deals the validation sets of the cloud and the devices from it.
 
@@ -112,8 +164,9 @@ def find(folder: Path) -> Found:
             )
     places = {name: subfolders(folder / name) for name in splits} or {TRAIN: _top(folder)}
     classes, root = places[TRAIN], folder / TRAIN if splits else folder
-    if len(classes) < 2:
-        raise DataError(f"{root}: {counted(len(classes), 'class folder')}; at least 2 are needed")
+    if len(classes) < least:
+        had = counted(len(classes), "class folder")
+        raise DataError(f"{root}: {had}; at least {least} are needed")
     for of_split in places.values():
         for extra in (place for name, place in of_split.items() if name not in classes):
             raise DataError(f"{extra}: a class that {root} does not have")
@@ -143,13 +196,13 @@ def _top(folder: Path) -> dict[str, Path]:
 
 def _tested(total: int, fraction: float) -> int:
     """How many images of a class are for the test."""
-    return min(max(1, round(fraction * total)), total - 1)
+    return min(max(1, round(fraction * total)), total - 1) if total else 0
 
 
 def _read(
     files: ByClass, classes: tuple[str, ...], wanted: Wanted
 ) -> tuple[Images, Labels, Skipped]:
-    by_label = {label: files[name] for label, name in enumerate(classes)}
+    by_label = {label: files.get(name, []) for label, name in enumerate(classes)}
     return read_images(by_label, wanted.image_size, wanted.channels)
 
 

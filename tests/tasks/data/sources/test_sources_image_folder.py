@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_val_is_more_to_learn_from(tmp_path: Path, tested: bool) -> None:
     if tested:
         put(tmp_path / "test/a", 1, 60)
         put(tmp_path / "test/b", 1, 61)
-    data, counts = read(tmp_path, WANTED), count(tmp_path, WANTED.test_fraction)
+    data, counts = read(tmp_path, WANTED), count(tmp_path, WANTED)
     expected = ([6, 10], [1, 1]) if tested else ([4, 8], [2, 2])
     assert (np.bincount(data.train_labels).tolist(), np.bincount(data.test_labels).tolist()) == (
         expected
@@ -193,7 +194,7 @@ def test_what_is_skipped_is_counted_and_named(tmp_path: Path) -> None:
     kept = {int(image.flat[0]) for image in (*data.train_images, *data.test_images)}
     assert kept == {*range(50), *range(100, 150)} - {3, 111}
     assert len(data.train_labels) + len(data.test_labels) == 98
-    assert sum(count(tmp_path, 0.25).train + count(tmp_path, 0.25).test) == 100, "by name"
+    assert sum(count(tmp_path, WANTED).train + count(tmp_path, WANTED).test) == 100, "by name"
 
 
 @pytest.mark.parametrize("damaged", [5, 6])
@@ -247,3 +248,47 @@ def test_new_settings_look_at_the_first_image_that_is_one(tmp_path: Path) -> Non
     assert image_shape(sorted(tmp_path.iterdir())) == (7, 3)
     with pytest.raises(SettingsError, match=r"0\.png: not a readable image"):
         image_shape([tmp_path / "0.png"])
+
+
+# contexts
+
+BY_CONTEXT = replace(WANTED, context_folders=True)
+
+
+def test_a_folder_a_context(tmp_path: Path) -> None:
+    put(tmp_path / "day/cat", 8)
+    put(tmp_path / "day/dog", 4, first=50)
+    put(tmp_path / "night/train/cat", 3, first=100)
+    put(tmp_path / "night/train/owl", 5, first=120)
+    put(tmp_path / "night/test/cat", 1, first=140)
+    put(tmp_path / "night/test/owl", 2, first=150)
+    put(tmp_path / "devices/device-00/owl", 2, first=200)
+    data = read(tmp_path, BY_CONTEXT)
+    assert data.classes == ("cat", "dog", "owl")
+    assert data.contexts == ("day", "night")
+    counts = count(tmp_path, BY_CONTEXT)
+    for labels, at, counted in (
+        (data.train_labels, data.train_contexts, counts.train),
+        (data.test_labels, data.test_contexts, counts.test),
+    ):
+        assert at is not None
+        assert tuple(np.bincount(at * 3 + labels, minlength=6)) == counted
+    assert counts.train == (6, 3, 0, 3, 0, 5)
+    assert (counts.contexts, counts.names) == (data.contexts, data.classes)
+    shades = data.train_images[data.train_contexts == 1].max((1, 2, 3))
+    assert (shades >= 100).all()
+    assert own.load(tmp_path, {"device-00": 0}, data.classes, 4, 1)[0]["own00"][1].tolist() == [
+        2,
+        2,
+    ]
+
+
+def test_a_context_is_no_split_and_holds_classes(tmp_path: Path) -> None:
+    put(tmp_path / "train/cat")
+    put(tmp_path / "train/dog")
+    with pytest.raises(DataError, match="a context is never called so"):
+        read(tmp_path, BY_CONTEXT)
+    put(tmp_path / "flat/cat")
+    put(tmp_path / "flat/dog")
+    with pytest.raises(DataError, match="no folder of a context"):
+        read(tmp_path / "flat", BY_CONTEXT)
