@@ -79,7 +79,7 @@ def read_fleet(path: Path, count: int | None = None) -> list[Row]:
         raise SettingsError(f"{path}: some devices name an edge and some do not: name all or none")
     found: dict[str, list[Row]] = {}
     for edge, device in zip(edges, devices, strict=True):
-        found.setdefault(str(edge), []).append(device.model_dump())
+        found.setdefault(str(edge), []).append(device.model_dump(exclude_none=True))
     return [{"edge": edge, "devices": members} for edge, members in found.items()]
 
 
@@ -116,7 +116,7 @@ def _clustered(path: Path, devices: Sequence[Device], count: Any) -> list[Row]:
         raise SettingsError(f"{path}: {error}") from None
     found: list[list[Row]] = [[] for _ in range(max(labels) + 1)]
     for device, label in zip(ordered, labels, strict=True):
-        found[label].append(device.model_dump())
+        found[label].append(device.model_dump(exclude_none=True))
     return [{"edge": f"edge-{i}", "devices": members} for i, members in enumerate(found)]
 
 

@@ -136,6 +136,13 @@ def test_a_device_is_added_and_comments_stay(tmp_path: Path, name: str, text: st
         append_row(path, NEW)
 
 
+def test_a_device_may_name_its_context(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_text("id,context,storage_limit,gpu_capacity_watt,base_latency_s\n0,night,9000,5,1\n")
+    [cluster] = read_fleet(path)
+    assert cluster["devices"][0]["context"] == "night"
+
+
 def test_no_device_is_added_where_edges_are_named(tmp_path: Path) -> None:
     path = tmp_path / "fleet.csv"
     path.write_text("edge," + HEAD + "a,0,9,5,1\n")

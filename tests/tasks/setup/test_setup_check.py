@@ -180,11 +180,11 @@ def test_images_are_counted_as_they_are_read(tmp_path: Path) -> None:
     for name in "ab":
         shutil.copytree(tmp_path / "own/train" / name, tmp_path / "own/test" / name)
     for folder in ("all", "own"):
-        found = count("image-folder", tmp_path / folder, 0.3)
+        found = count("image-folder", tmp_path / folder, Wanted(8, 1, 0, 0.3))
         data = load("image-folder", tmp_path / folder, Wanted(8, 1, 0, 0.3))
         splits = (np.bincount(labels) for labels in (data.train_labels, data.test_labels))
         assert found == Counts(*(tuple(split.tolist()) for split in splits), data.classes)
-    assert count("image-folder", tmp_path / "nowhere", 0.3) is None
+    assert count("image-folder", tmp_path / "nowhere", Wanted(8, 1, 0, 0.3)) is None
 
 
 def test_what_cannot_be_seen_yet_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
