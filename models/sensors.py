@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 Images = NDArray[np.uint8]
 NOISE = 25.0  # standard deviation, in grey values of 255
@@ -38,12 +37,16 @@ def _inverted(images: Tensor, stream: np.random.Generator) -> Tensor:
 
 
 def _dimmed(images: Tensor, stream: np.random.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional as F  # not above: devices have no torchvision
+
     sigma = BLUR * images.shape[-1] / BLURRED_AT
     size = 2 * int(3 * sigma + 0.5) + 1
     return F.gaussian_blur(images, [size, size], [sigma, sigma]) * DIMMING
 
 
 def _skewed(images: Tensor, stream: np.random.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional as F
+
     turned = F.affine(
         images, TURN, [0, 0], ZOOM, [SHEAR, 0.0], interpolation=F.InterpolationMode.BILINEAR
     )

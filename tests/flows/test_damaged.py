@@ -16,7 +16,8 @@ import pytest
 
 from flows.command.init import stages
 from flows.command.table import print_fleet
-from tasks.data.samples import read_content_id, read_world
+from tasks.data.samples import read_content_id, read_contexts, read_world
+from tasks.data.skipped import read_skipped
 from tasks.links.ledger import read_ledger
 from tasks.report import outputs
 from tasks.run.errors import ArtifactError
@@ -30,7 +31,9 @@ NOBODY_READS = {"manifest.parquet", "report.html", "accuracy.svg", "variants.csv
 
 
 def read_partition(case: Case) -> object:
-    return read_world(case.partition, DEVICES), read_content_id(case.partition)
+    place = case.partition
+    beside = read_contexts(place), read_skipped(place), read_content_id(place)
+    return read_world(place, DEVICES), beside
 
 
 def read_cloud_s(case: Case) -> object:
@@ -38,7 +41,7 @@ def read_cloud_s(case: Case) -> object:
     cuts = [outputs.read_cut(out, edge) for edge in ("north", "south")]
     found = outputs.read_elastic(out), outputs.read_variants(out), outputs.read_matches(out)
     reference = outputs.read_reference(out), outputs.read_reference_model(out)
-    return cuts, found, reference, read_ledger(out).to_json()
+    return cuts, found, reference, outputs.read_cnn(out), read_ledger(out).to_json()
 
 
 def read_edges(case: Case) -> object:

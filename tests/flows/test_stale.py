@@ -208,6 +208,8 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "data.folder": "elsewhere",
     "data.origin": "elsewhere",
     "data.channels": 3,
+    "data.sensors": ["upright", "rotated"],
+    "partition.public_contexts": ["all"],
     "partition.heterogeneity": "iid",
     "partition.shared_fraction": 0.15,
     "backbone.reference.name": "vit_tiny_patch16_224",
