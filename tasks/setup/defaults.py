@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from models.backbone.config import config_from
 from models.backbone.elastic import kept, variant_config
+from models.backbone.families.stem import StemConfig, config_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
@@ -28,6 +30,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 """Links to the project's own settings and stages, by names that DVC does not take for stages."""
 
 Values = dict[str, Any]
+LEAST = 4  # tokens a side
 LARGEST = 32  # pixels a side that the small ViT gets unless more are asked for
 DEVICES, CLUSTERS = 12, 3  # of a made-up fleet
 FINE_TUNING_LR = 1.0e-4  # of weights that are trained already
@@ -118,26 +121,24 @@ def _by_timm(wishes: Wishes, channels: int) -> ViTConfig:
 
 
 def _small(side: int, channels: int, small: Mapping[str, Any]) -> ViTConfig:
-    """The shipped small ViT, with the largest patches that leave at least 4 x 4 of them."""
+    """The shipped small ViT, with the largest patches that leave at least 4 x 4 of them, or its
+    stem, whose convolutions keep their stride where it leaves as many."""
     patch = max(p for p in range(1, side // 4 + 1) if side % p == 0)
-    dim, heads = small["dim"], small["heads"]
-    hidden = int(dim * small["mlp_ratio"])
-    return ViTConfig(
-        image_size=side,
-        patch_size=patch,
-        channels=channels,
-        classes=1,
-        dim=dim,
-        depth=small["depth"],
-        heads=heads,
-        head_dim=dim // heads,
-        mlp_hidden=hidden,
-    )
+    stem, left = [], side
+    for width, stride in small.get("stem") or ():
+        taken = stride if -(-left // stride) >= LEAST else 1
+        left = -(-left // taken)
+        stem.append((width, taken))
+    spec = SimpleNamespace(**{**small, "patch_size": patch, "stem": tuple(stem) or None})
+    return config_of(spec, side, channels, classes=1)
 
 
 def of_small(wishes: Wishes, config: ViTConfig) -> Values:
     """Settings of the small ViT."""
-    return {"reference": {"patch_size": config.patch_size, **of_checkpoint(wishes)}}
+    reference: Values = {"patch_size": config.patch_size, **of_checkpoint(wishes)}
+    if isinstance(config, StemConfig):
+        reference["stem"] = [list(layer) for layer in config.stem]
+    return {"reference": reference}
 
 
 def of_checkpoint(wishes: Wishes) -> Values:
@@ -156,7 +157,12 @@ def of_model(wishes: Wishes, config: BackboneConfig) -> Values:
     heads = {kept(share, config.heads) for share in (0.25, 0.5, 0.75, 1.0)}
     depths = {max(1, round(config.depth * share)) for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}
     return {
-        "reference": {"name": wishes.model, "pretrained": hub, **of_checkpoint(wishes)},
+        "reference": {
+            "name": wishes.model,
+            "pretrained": hub,
+            "stem": None,  # it has a patch embedding of its own
+            **of_checkpoint(wishes),
+        },
         "widths": [int(1000 * count / config.heads) / 1000 for count in sorted(heads)],
         "depths": sorted(depths),
         "training": {"lr": FINE_TUNING_LR},

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from tasks.experiments.second import write_digits
 from tasks.run.errors import AcmeError, SettingsError
 from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings, load
-from tasks.setup.defaults import Wishes, reference_config
+from tasks.setup.defaults import Wishes, of_model, of_small, reference_config
 
 ROOT = Path(cli.__file__).parents[2]
 HEAD = "id,storage_limit,gpu_capacity_watt,base_latency_s\n"
@@ -176,6 +177,19 @@ def image_images(here: Path, size: tuple[int, int], mode: str) -> tuple[int, int
 
 
 SMALL = {"dim": 64, "depth": 6, "heads": 4, "mlp_ratio": 2.0}
+
+
+@pytest.mark.parametrize(("size", "rows"), [(4, 4), (8, 4), (16, 4), (28, 4), (32, 4), (64, 8)])
+def test_a_stem_leaves_tokens_of_small_images(here: Path, size: int, rows: int) -> None:
+    stem = [[16, 1], [24, 2], [32, 2], [64, 2]]
+    wishes = Wishes("fashion-mnist", here, size, 1)
+    config = reference_config(wishes, None, {**SMALL, "stem": stem})
+    assert config.shape == (rows, rows)
+    asked = of_small(wishes, config)["reference"]
+    assert [width for width, _ in asked["stem"]] == [16, 24, 32, 64]
+    assert (asked["stem"] == stem) == (size >= 28)
+    assert "stem" not in of_small(wishes, reference_config(wishes, None, SMALL))["reference"]
+    assert of_model(replace(wishes, model="vit"), config)["reference"]["stem"] is None
 
 
 @pytest.mark.parametrize(("size", "patch"), [(8, 2), (28, 7), (32, 8), (224, 56), (30, 6)])
