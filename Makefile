@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test test-models test-slow crash lint bench ui stack stack-down clean constraints deps pictures
+.PHONY: run test test-models test-slow crash lint bench ui stack stack-down clean constraints deps pictures backbones
 
 run: $(VENV)/installed
 	$(ACME) run
@@ -57,3 +57,7 @@ deps: $(VENV)/installed
 # docs/architecture.md: its picture and tables
 pictures: $(VENV)/installed
 	$(VENV)/bin/python -m tasks.report.architecture
+
+# docs/backbones.md: its table of timm's VisionTransformers (two minutes)
+backbones: $(VENV)/installed
+	$(VENV)/bin/python -m tasks.cloud.backbones

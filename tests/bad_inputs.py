@@ -157,8 +157,44 @@ SETTINGS: dict[str, Bad] = {
     "no neuron": check("leaves no neuron", backbone__reference__mlp_ratio=1e-9),
     "a dimension of a billion": check("reference.dim|less than", backbone__reference__dim=10**9),
     "odd heads": check("not a multiple of heads", backbone__reference__heads=3),
-    "no ViT": check("resnet18 cannot be used", backbone__reference__name="resnet18"),
+    "no ViT": check(
+        "resnet18 cannot be used: it is a ResNet", backbone__reference__name="resnet18"
+    ),
     "no model of timm's": check("timm has no model ''", backbone__reference__name=""),
+    "no weights by that name": check(
+        "no weights 'foo' of vit_tiny_patch16_224: choose one of augreg_in21k_ft_in1k, aug",
+        backbone__reference__name="vit_tiny_patch16_224.foo",
+    ),
+    "no tag behind the dot": check(
+        "no weights '' of vit_tiny_patch16_224: choose",
+        backbone__reference__name="vit_tiny_patch16_224.",
+    ),
+    "weights that nobody trained": check(
+        "no weights of vit_giant_patch14_224: set pretrained to false",
+        backbone__reference__name="vit_giant_patch14_224",
+        backbone__reference__pretrained=True,
+        data__image_size=28,
+    ),
+    "patches that do not fit": check(
+        "data.image_size: 40 is no multiple of the patches' 16|give 32 or 48|other patches",
+        backbone__reference__name="vit_tiny_patch16_224",
+        data__image_size=40,
+    ),
+    "a pooling with weights": check(
+        "vit_base_patch16_siglip_224 cannot be used: it has attention pooling",
+        backbone__reference__name="vit_base_patch16_siglip_224",
+        data__image_size=32,
+    ),
+    "no final norm": check(
+        "vit_base_patch16_radio_v3 cannot be used: it has no final norm",
+        backbone__reference__name="vit_base_patch16_radio_v3",
+        data__image_size=32,
+    ),
+    "a network before the patches": check(
+        "vit_tiny_r_s16_p8_224 cannot be used: it has HybridEmbed instead of PatchEmbed",
+        backbone__reference__name="vit_tiny_r_s16_p8_224",
+        data__image_size=32,
+    ),
     "no model of the registry's": check("models:/NAME@ALIAS", backbone__reference__name="models:/"),
     "hub weights of nothing": check("pretrained needs", backbone__reference__pretrained=True),
     "no checkpoint there": check(
@@ -379,7 +415,36 @@ INITS: dict[str, Bad] = {
     for name, arguments, said, files in (
         ("nobody answers", "", "nobody answers|--data, --model, --devices|or --yes", {}),
         ("no answer of the model", "--data d --devices 3", "give --model, --clusters", {}),
-        ("no ViT for new settings", "--yes --model resnet18", "--model resnet18: not a ViT", {}),
+        (
+            "no ViT for new settings",
+            "--yes --model resnet18",
+            "--model: resnet18 cannot|ResNet",
+            {},
+        ),
+        (
+            "no model of new settings",
+            "--yes --model vit_x",
+            "--model: timm has no model 'vit_x'",
+            {},
+        ),
+        (
+            "no weights of new settings",
+            "--yes --model vit_tiny_patch16_224.foo",
+            "--model: timm has no weights 'foo'|choose one of augreg_in21k",
+            {},
+        ),
+        (
+            "an activation of new settings",
+            "--yes --model vit_base_patch32_clip_quickgelu_224",
+            "--model: vit_base_patch32_clip_quickgelu_224 cannot|another activation than GELU",
+            {},
+        ),
+        (
+            "patches of new settings",
+            "--yes --model vit_tiny_patch16_224 --image-size 8",
+            "data.image_size: 8 is no multiple of the patches' 16|give 16",
+            {},
+        ),
         ("no checkpoint for it", "--yes --checkpoint no.pth", "--checkpoint no.pth: no such", {}),
         ("no device", "--yes --devices 0", "--devices", {}),
         ("more clusters than devices", "--yes --devices 2 --clusters 3", "--clusters 3", {}),

@@ -50,8 +50,13 @@ class BackboneConfig:
 
     @property
     def positions(self) -> int:
-        """Tokens besides [CLS]: N of Eq. 2."""
+        """Tokens that stand for a part of the input: N of Eq. 2."""
         return math.prod(self.shape)
+
+    @property
+    def prefix(self) -> int:
+        """Tokens before them, [CLS] in most."""
+        return 1
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; :func:`models.backbone.config.config_from` reads it."""
@@ -59,8 +64,9 @@ class BackboneConfig:
 
 
 class Backbone(nn.Module):
-    """A Transformer: inputs to tokens ``(n, 1 + positions, dim)``, through layers, to logits of the
-    reference header ``(n, classes)``, which reads the first token, [CLS].
+    """A Transformer: inputs to tokens ``(n, prefix + positions, dim)``, through layers, to logits
+    of the reference header ``(n, classes)``. Which tokens are what is said here alone:
+    :meth:`pooled` is what the reference header reads, :meth:`read` what any other header does.
 
     A layer maps tokens and their mask to tokens. It takes the number of its heads and neurons from
     the shapes of its tensors, so that it runs on views of them just as well.
@@ -72,33 +78,46 @@ class Backbone(nn.Module):
 
     @abstractmethod
     def embed(self, inputs: Tensor) -> Tensor:
-        """Tokens ``(n, 1 + positions, dim)`` before the first layer."""
+        """Tokens ``(n, prefix + positions, dim)`` before the first layer."""
 
     @abstractmethod
     def sample(self) -> Tensor:
         """One input, of zeros, where the module lies."""
 
     def mask(self, inputs: Tensor) -> Tensor | None:
-        """Which tokens there are ``(n, 1 + positions)``; None where there are always all."""
+        """Which tokens there are ``(n, prefix + positions)``; None where there are always all."""
         return None
 
     def finish(self, hidden: Tensor) -> Tensor:
         """What follows the last layer: a final norm, where the family has one."""
         return hidden
 
+    def pooled(self, hidden: Tensor) -> Tensor:
+        """What the reference header reads of a layer's tokens ``(n, dim)``: [CLS], finished."""
+        return self.finish(hidden)[:, 0]
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """What headers read of a layer's tokens ``(n, 1 + positions, dim)``: what the reference
+        header reads, in the place of [CLS], and each position's token, finished."""
+        return self.finish(hidden)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """The reference header's logits ``(n, classes)`` from a layer's tokens."""
-        return self.head(self.finish(hidden)[:, 0])
+        return self.head(self.pooled(hidden))
 
-    def forward_features(self, inputs: Tensor) -> Tensor:
-        """Finished tokens of the last layer."""
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Tokens of the last layer."""
         x, mask = self.embed(inputs), self.mask(inputs)
         for block in self.blocks:
             x = block(x, mask)
-        return self.finish(x)
+        return x
+
+    def forward_features(self, inputs: Tensor) -> Tensor:
+        """Finished tokens of the last layer."""
+        return self.finish(self.encode(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.forward_features(inputs)[:, 0])
+        return self.logits(self.encode(inputs))
 
     def reset_classifier(self, classes: int) -> None:
         """Another reference header, fresh; none where ``classes`` is 0."""

@@ -16,7 +16,8 @@ class Features:
     """What a backbone makes of inputs.
 
     Attributes:
-        tokens: ``(n, 2, 1 + positions, dim)``: the last layer's, then the penultimate layer's.
+        tokens: ``(n, 2, 1 + positions, dim)``: the last layer's, then the penultimate layer's; of
+            each what the backbone's own header reads ([CLS] in most), then a token a position.
         mask: which positions are real ``(n, 1 + positions)``; None where there is no padding.
         shape: how the positions lie, [CLS] aside: ``(h, w)`` or ``(t,)``.
     """
@@ -40,7 +41,7 @@ class FeatureExtractor(nn.Module):
         penultimate = x
         for block in self.vit.blocks:
             penultimate, x = x, block(x, mask)
-        tokens = torch.stack([self.vit.finish(x), self.vit.finish(penultimate)], dim=1)
+        tokens = torch.stack([self.vit.read(x), self.vit.read(penultimate)], dim=1)
         return tokens if mask is None else (tokens, mask)
 
 

@@ -50,7 +50,7 @@ class DeViT(nn.Module):
 
     def forward_features(self, images: Tensor) -> Tensor:
         """The parts' [CLS] features, concatenated ``(n, parts * dim)``."""
-        tokens = [vit.forward_features(images)[:, 0] for vit in self._vits()]
+        tokens = [vit.pooled(vit.encode(images)) for vit in self._vits()]
         return torch.cat(tokens, 1)
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:

@@ -14,6 +14,7 @@ from models.backbone.config import build
 from models.backbone.families import vit as of_vit
 from models.backbone.families.stem import config_of
 from models.backbone.family import Backbone
+from tasks.cloud.named import require_known
 from tasks.cloud.public import Public
 from tasks.cloud.weights import named_file, require_of_shape, require_of_timm, state_of
 from tasks.data.modality import DataInfo, ImageInfo, of_images
@@ -201,8 +202,8 @@ def _by_name(
 
     from models.backbone.families import from_timm
 
-    if spec.name not in timm.list_models():
-        raise SettingsError(f"backbone.reference.name: timm has no model {spec.name!r}")
+    assert spec.name is not None
+    require_known(spec.name)
     with ExitStack() as stack, torch.random.fork_rng(devices=[]):
         source = None
         if checkpoint is not None:

@@ -3,16 +3,15 @@ settings themselves, and every command that runs something too."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from models.backbone.config import on_meta
 from models.backbone.elastic import variant_config
 from models.backbone.families.stem import StemConfig, config_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.size import backbone_parameters
+from tasks.cloud import named
 from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
 from tasks.data import own, sources
 from tasks.data.contexts import contexts_of
@@ -115,7 +114,8 @@ def reference(settings: Settings, classes: int) -> ViTConfig | None:
         return None
     if spec.name is None:
         return config_of(spec, data.image_size, data.channels, classes)
-    config = of_timm(spec.name, (data.image_size, data.channels, classes))
+    named.require_known(spec.name, pretrained=spec.pretrained)
+    config = of_timm(spec.name, data.channels, data.image_size, num_classes=classes)
     if max(settings.backbone.depths) > config.depth:
         raise SettingsError(
             f"backbone.depths: {max(settings.backbone.depths)}, but {spec.name} has {config.depth} "
@@ -124,23 +124,19 @@ def reference(settings: Settings, classes: int) -> ViTConfig | None:
     return config
 
 
-def of_timm(name: str, task: tuple[int, int, int]) -> ViTConfig:
-    """A model of timm's for images of a size with channels, and a number of classes."""
-    import timm
+def of_timm(
+    name: str, channels: int, size: int | None = None, where: str = named.WHERE, **classes: int
+) -> ViTConfig:
+    """A model of timm's for images with channels, of a size or else its own; ``classes`` are timm's
+    ``num_classes``.
 
-    from models.backbone.families import from_timm
-
-    where = "backbone.reference.name"
-    if name not in timm.list_models():
-        raise SettingsError(f"{where}: timm has no model {name!r}; null makes one of your own")
-    try:
-        with torch.device("meta"):
-            size, channels, classes = task
-            return from_timm.config_of(
-                timm.create_model(name, img_size=size, in_chans=channels, num_classes=classes)
-            )
-    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise SettingsError(f"{where}: {name} cannot be used: {error}") from None
+    Raises:
+        SettingsError: there is no such model, it cannot be sliced, or its patches do not fit.
+    """
+    own = named.config_of(name, where)
+    size = own.image_size if size is None else size
+    require_whole_images(replace(own, image_size=size))
+    return named.proven(name, where, in_chans=channels, img_size=size, **classes)
 
 
 def require_whole_images(config: ViTConfig) -> None:
@@ -153,8 +149,8 @@ def require_whole_images(config: ViTConfig) -> None:
         sizes = " or ".join(str(s) for s in (size - rim, size - rim + patch) if s)
         raise SettingsError(
             f"data.image_size: {size} is no multiple of the patches' {patch} pixels, so that {rim} "
-            f"on a side would never be seen: give {sizes}, or another "
-            "backbone.reference.patch_size"
+            f"on a side would never be seen: give {sizes}, or a model of other patches "
+            "(backbone.reference)"
         )
 
 

@@ -15,6 +15,7 @@ from models.backbone.families.stem import StemConfig, config_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
+from tasks.cloud.named import has_weights
 from tasks.cloud.registered import bring, is_registered
 from tasks.data.images import count_images, image_shape, partition_of
 from tasks.data.plan import DevicePlan
@@ -25,6 +26,7 @@ from tasks.run.words import counted
 from tasks.settings.case import Case
 from tasks.settings.fleet_file import read_fleet
 from tasks.settings.sources import SOURCES
+from tasks.setup.check import of_timm
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Links to the project's own settings and stages, by names that DVC does not take for stages."""
@@ -103,21 +105,7 @@ def reference_config(
         if not isinstance(config, ViTConfig):
             raise SettingsError(f"--model {wishes.model}: a {config.family}, not a ViT")
         return config
-    return _by_timm(wishes, channels)
-
-
-def _by_timm(wishes: Wishes, channels: int) -> ViTConfig:
-    import timm
-    import torch
-
-    from models.backbone.families.from_timm import config_of
-
-    size: Values = {"img_size": wishes.image_size} if wishes.image_size else {}  # else its own
-    try:
-        with torch.device("meta"):
-            return config_of(timm.create_model(str(wishes.model), in_chans=channels, **size))
-    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise SettingsError(f"--model {wishes.model}: not a ViT of timm ({error})") from None
+    return of_timm(wishes.model, channels, wishes.image_size, where="--model")
 
 
 def _small(side: int, channels: int, small: Mapping[str, Any]) -> ViTConfig:
@@ -153,7 +141,7 @@ def of_checkpoint(wishes: Wishes) -> Values:
 def of_model(wishes: Wishes, config: BackboneConfig) -> Values:
     """Settings of a model with weights: depths of its own, widths of whole heads, and steps that
     do not undo what it learned."""
-    hub = wishes.checkpoint is None and not is_registered(wishes.model)
+    hub = wishes.checkpoint is None and has_weights(wishes.model)
     heads = {kept(share, config.heads) for share in (0.25, 0.5, 0.75, 1.0)}
     depths = {max(1, round(config.depth * share)) for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}
     return {

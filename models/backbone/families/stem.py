@@ -38,6 +38,7 @@ class StemConfig(ViTConfig):
     family: ClassVar[str] = "vit-stem"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         apart, channels = math.prod(stride for _, stride in self.stem), self.stem[-1][0]
         if self.patch_size != apart:
             raise ValueError(f"patch_size {self.patch_size}, but the stem's strides make {apart}")

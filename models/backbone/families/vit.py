@@ -1,17 +1,18 @@
-"""The Vision Transformer with class token, learned positions and pre-norm blocks: timm's, with its
-names of tensors and its initialisation, in plain torch."""
+"""The Vision Transformer with learned positions and pre-norm blocks: timm's, with its names of
+settings and tensors and its initialisation, in plain torch."""
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Interval
+from pydantic import Strict
 from torch import Tensor, nn
 
 from models.backbone.family import Backbone, BackboneConfig, Family, Size, classifier
@@ -35,7 +36,20 @@ class Dimensions(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ViTConfig(BackboneConfig):
-    """Of a ViT; ``pre_norm`` is a norm before the first layer (then patches have no bias)."""
+    """Of a ViT.
+
+    Attributes:
+        pre_norm: a norm before the first layer (then patches have no bias).
+        class_token: whether there is [CLS], the first token.
+        reg_tokens: how many registers follow it (Darcet et al., 2024): tokens of no place.
+        no_embed_class: positions are for the patches alone.
+        layer_scale: each half of a layer is weighted by channel (Touvron et al., 2021).
+        global_pool: what the reference header reads: [CLS], or the mean of the patches' tokens.
+        fc_norm: the final norm follows that, instead of coming before.
+
+    Raises:
+        ValueError: [CLS] is read and there is none.
+    """
 
     image_size: Size
     patch_size: Size
@@ -43,8 +57,18 @@ class ViTConfig(BackboneConfig):
     qkv_bias: bool = True
     pre_norm: bool = False
     norm_eps: Annotated[float, Interval(ge=0, le=1)] = 1e-6
+    class_token: bool = True
+    reg_tokens: Annotated[int, Strict(), Interval(ge=0, le=1 << 10)] = 0
+    no_embed_class: bool = False
+    layer_scale: bool = False
+    global_pool: Literal["token", "avg"] = "token"
+    fc_norm: bool = False
 
     family: ClassVar[str] = "vit"
+
+    def __post_init__(self) -> None:
+        if self.global_pool == "token" and not self.class_token:
+            raise ValueError("global_pool is token, but there is no class token")
 
     @classmethod
     def of(cls, spec: Dimensions, image_size: int, channels: int, classes: int) -> ViTConfig:
@@ -66,6 +90,21 @@ class ViTConfig(BackboneConfig):
         """``(rows, columns)`` of patches."""
         side = self.image_size // self.patch_size
         return (side, side)
+
+    @property
+    def prefix(self) -> int:
+        return int(self.class_token) + self.reg_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without what a ViT lacks that older programs know no name of, so that they read it."""
+        usual = {field.name: field.default for field in fields(ViTConfig) if field.name in LATER}
+        return {k: v for k, v in super().to_dict().items() if k not in usual or v != usual[k]}
+
+
+LATER = frozenset(
+    ("class_token", "reg_tokens", "no_embed_class", "layer_scale", "global_pool", "fc_norm")
+)
+"""Fields that the first files of configurations did not have."""
 
 
 class Attention(nn.Module):
@@ -96,6 +135,17 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+class LayerScale(nn.Module):
+    """A weight for each channel."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), 1e-5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
 class Block(nn.Module):
     """One layer, a norm before each of its halves. An image has all its patches: no mask."""
 
@@ -103,12 +153,14 @@ class Block(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.attn = Attention(config)
+        self.ls1 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
         self.norm2 = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.mlp = Mlp(config)
+        self.ls2 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self.ls1(self.attn(self.norm1(x)))
+        return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class VisionTransformer(Backbone):
@@ -120,12 +172,14 @@ class VisionTransformer(Backbone):
         super().__init__()
         self.config = config
         self.patch_embed = nn.Sequential(OrderedDict(proj=self.patches()))
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.dim))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.positions, config.dim))
-        norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
-        self.norm_pre = norm if config.pre_norm else nn.Identity()
+        self.cls_token = _tokens(int(config.class_token), config)
+        self.reg_token = _tokens(config.reg_tokens, config)
+        placed = config.positions + (0 if config.no_embed_class else config.prefix)
+        self.pos_embed = nn.Parameter(torch.zeros(1, placed, config.dim))
+        self.norm_pre = _norm(config, config.pre_norm)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
+        self.norm = _norm(config, not config.fc_norm)
+        self.fc_norm = _norm(config, config.fc_norm)
         self.head = classifier(config)
         self._initialise()
 
@@ -138,24 +192,53 @@ class VisionTransformer(Backbone):
     def _initialise(self) -> None:
         """As timm does, draw for draw: a seed gives the same weights."""
         _normal(self.pos_embed)
-        nn.init.normal_(self.cls_token, std=1e-6)
+        for token in self.prefix_tokens():
+            nn.init.normal_(token, std=1e-6)
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 _normal(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
 
+    def prefix_tokens(self) -> list[nn.Parameter]:
+        """Tokens before those of the patches: [CLS] and registers, where there are any."""
+        return [token for token in (self.cls_token, self.reg_token) if token is not None]
+
     def embed(self, inputs: Tensor) -> Tensor:
         patches = self.patch_embed(inputs).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.cls_token.expand(inputs.shape[0], -1, -1), patches], dim=1)
-        return self.norm_pre(tokens + self.pos_embed)
+        first = [token.expand(inputs.shape[0], -1, -1) for token in self.prefix_tokens()]
+        if self.config.no_embed_class:
+            tokens = torch.cat([*first, patches + self.pos_embed], dim=1)
+        else:
+            tokens = torch.cat([*first, patches], dim=1) + self.pos_embed
+        return self.norm_pre(tokens)
 
     def finish(self, hidden: Tensor) -> Tensor:
         return self.norm(hidden)
 
+    def pooled(self, hidden: Tensor) -> Tensor:
+        tokens = self.finish(hidden)
+        of_cls = self.config.global_pool == "token"
+        return self.fc_norm(tokens[:, 0] if of_cls else tokens[:, self.config.prefix :].mean(1))
+
+    def read(self, hidden: Tensor) -> Tensor:
+        config, tokens = self.config, self.finish(hidden)
+        if config.prefix == 1 and config.global_pool == "token" and not config.fc_norm:
+            return tokens
+        patches = self.fc_norm(tokens[:, config.prefix :])  # so that all layers are of one scale
+        return torch.cat([self.pooled(hidden)[:, None], patches], dim=1)
+
     def sample(self) -> Tensor:
         side = self.config.image_size
-        return torch.zeros(1, self.config.channels, side, side, device=self.cls_token.device)
+        return torch.zeros(1, self.config.channels, side, side, device=self.pos_embed.device)
+
+
+def _tokens(count: int, config: ViTConfig) -> nn.Parameter | None:
+    return nn.Parameter(torch.zeros(1, count, config.dim)) if count else None
+
+
+def _norm(config: ViTConfig, present: bool) -> nn.Module:
+    return nn.LayerNorm(config.dim, eps=config.norm_eps) if present else nn.Identity()
 
 
 def as_built(vit: VisionTransformer) -> None:
@@ -172,7 +255,8 @@ def small(vit: VisionTransformer) -> None:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     nn.init.normal_(vit.pos_embed, std=0.2)
-    nn.init.normal_(vit.cls_token, std=0.02)
+    for token in vit.prefix_tokens():
+        nn.init.normal_(token, std=0.02)
 
 
 INITIALISATIONS: dict[str, Callable[[VisionTransformer], None]] = {"timm": as_built, "small": small}

@@ -38,6 +38,18 @@ VIT = ViTConfig(
     mlp_hidden=10,
 )
 STEM = StemConfig(**vars(VIT) | {"patch_size": 4, "stem": ((5, 1), (8, 2), (12, 2))})
+REGISTERS = replace(VIT, reg_tokens=2, no_embed_class=True, layer_scale=True)
+PLACED = replace(VIT, reg_tokens=1, fc_norm=True)
+MEAN = replace(VIT, class_token=False, global_pool="avg", fc_norm=True, layer_scale=True)
+MEAN_BESIDE = replace(VIT, reg_tokens=3, global_pool="avg", qkv_bias=False)
+KINDS = {
+    "vit": VIT,
+    "stem": STEM,
+    "registers": REGISTERS,
+    "placed registers": PLACED,
+    "mean": MEAN,
+    "mean beside [CLS]": MEAN_BESIDE,
+}
 TOY = toy.ToyConfig(
     length=6, vocabulary=9, classes=4, dim=12, depth=4, heads=3, head_dim=5, mlp_hidden=10
 )
@@ -58,7 +70,7 @@ def inputs_of(config: Any) -> Tensor:
     return words
 
 
-@pytest.fixture(params=[VIT, STEM, TOY], ids=["vit", "stem", "toy"])
+@pytest.fixture(params=[*KINDS.values(), TOY], ids=[*KINDS, "toy"])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     """Biases and norms are not at their start, so that a wrong slice shows."""
     module = registry.build(request.param, seed=2).eval()
@@ -164,7 +176,8 @@ def test_every_step_of_the_cloud_runs(backbone: Backbone) -> None:
     assert found.shape == backbone.config.shape
     assert found.mask is mask is None or torch.equal(found.mask, mask)
     assert tokens.shape == (5, 2, 1 + backbone.config.positions, 12)
-    assert torch.allclose(tokens[:, 0], backbone.forward_features(data[0]), atol=1e-5)
+    assert torch.allclose(tokens[:, 0], backbone.read(backbone.encode(data[0])), atol=1e-5)
+    assert torch.allclose(backbone.head(tokens[:, 0, 0]), backbone(data[0]), atol=1e-5)
 
 
 def test_a_family_says_what_its_inputs_may_look_like_as_well(backbone: Backbone) -> None:
@@ -206,9 +219,27 @@ def test_an_older_configuration_is_a_vit_s() -> None:
     assert registry.config_from(values) == VIT
 
 
+FIRST = {"version", "family", "classes", "dim", "depth", "heads", "head_dim", "mlp_hidden"}
+FIRST |= {"image_size", "patch_size", "channels", "qkv_bias", "pre_norm", "norm_eps"}
+
+
+def test_a_file_names_only_what_its_vit_has(backbone: Backbone) -> None:
+    """Of a ViT that older programs know, a file is as they write it, byte for byte; what they do
+    not know they refuse by name."""
+    if isinstance(backbone.config, ViTConfig):
+        further = set(backbone.config.to_dict()) - FIRST - {"stem"}
+        plain = replace(backbone.config, **{name: getattr(VIT, name) for name in further})
+        assert all(getattr(plain, n) != getattr(backbone.config, n) for n in further)
+        assert set(plain.to_dict()) <= FIRST | {"stem"}
+        assert list(VIT.to_dict()) == [name for name in backbone.config.to_dict() if name in FIRST]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"class_token": False}, "global_pool is token, but there is no class token"),
+        ({"global_pool": "max"}, "global_pool: Input should be 'token' or 'avg'"),
+        ({"reg_tokens": -1}, "reg_tokens"),
         ({"version": VERSION + 1}, f"version {VERSION + 1}; this ACME reads up to {VERSION}"),
         ({"version": "1"}, "version '1', which is no number"),
         ({"family": "cnn"}, "unknown family of backbones 'cnn': choose one of vit, vit-stem, toy"),
@@ -247,10 +278,30 @@ def timm_vit(config: ViTConfig, seed: int) -> Any:
         qkv_bias=config.qkv_bias,
         pre_norm=config.pre_norm,
         norm_layer=partial(nn.LayerNorm, eps=config.norm_eps),
+        class_token=config.class_token,
+        reg_tokens=config.reg_tokens,
+        no_embed_class=config.no_embed_class,
+        init_values=1e-5 if config.layer_scale else None,
+        global_pool=config.global_pool,
+        fc_norm=config.fc_norm,
     )
 
 
-@pytest.mark.parametrize("changes", [{}, {"qkv_bias": False}, {"pre_norm": True, "norm_eps": 1e-5}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"qkv_bias": False},
+        {"pre_norm": True, "norm_eps": 1e-5},
+        {"reg_tokens": 2},
+        {"reg_tokens": 2, "no_embed_class": True, "layer_scale": True},
+        {"fc_norm": True},
+        {"global_pool": "avg"},
+        {"global_pool": "avg", "fc_norm": True, "reg_tokens": 1},
+        {"global_pool": "avg", "class_token": False},
+        {"global_pool": "avg", "class_token": False, "no_embed_class": True, "reg_tokens": 1},
+    ],
+)
 def test_a_seed_gives_timm_s_weights_and_outputs(changes: dict[str, Any]) -> None:
     config = replace(VIT, mlp_hidden=24, **changes)
     ours, theirs = registry.build(config, seed=5), timm_vit(config, 5)

@@ -75,8 +75,11 @@ def test_settings_of_a_stem_that_cannot_be_are_named(
         spec(**changes)
 
 
+NAMES = [None, "vit_tiny_patch16_224", "vit_tiny_patch16_224.augreg_in21k", "test_vit2"]
+
+
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-@pytest.mark.parametrize("name", [None, "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_checkpoint_gives_its_weights(tmp_path: Path, suffix: str, name: str | None) -> None:
     info = ImageInfo("test", ("a", "b", "c"), 32, 3, (0.5,) * 3, (0.5,) * 3)
     trained = reference_model(spec(name=name), info, seed=5).eval()
@@ -117,6 +120,8 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     [
         ({"name": "vit_of_the_future"}, "vit_of_the_future"),
         ({"name": "resnet18"}, "backbone.reference"),
+        ({"name": "vit_tiny_patch16_224.foo"}, "no weights 'foo' of vit_tiny_patch16_224: choose"),
+        ({"name": "test_vit3"}, "attention pooling"),
     ],
 )
 def test_what_cannot_be_a_reference_is_named(changes: dict[str, object], words: str) -> None:
