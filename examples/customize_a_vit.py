@@ -63,8 +63,8 @@ def digits() -> Data:
 
 
 def reference(data: Data, weights: Path | None, generator: torch.Generator) -> Backbone:
-    """The large model. Any timm VisionTransformer with a class token will do, `pretrained=True`
-    among them; `adopt` takes it over with its weights. The digits need only this one."""
+    """The large model. Most of timm's VisionTransformers will do (docs/backbones.md), and
+    `pretrained=True`; `adopt` takes it over with its weights. The digits need only this one."""
     timm_vit = timm.create_model(
         "vit_tiny_patch16_224",
         img_size=8,

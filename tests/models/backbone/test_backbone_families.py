@@ -23,6 +23,10 @@ from models.backbone.families.vit import ViTConfig
 from models.backbone.family import VERSION, Backbone
 from models.backbone.training import Examples
 from models.backbone.units import layered, masked, narrowed, reordered
+from models.header.build import build_header
+from models.header.config import HeaderConfig
+from models.header.kinds import FIXED
+from models.header.maps import to_map
 from tests.models.backbone import toy
 
 ROOT = Path(__file__).parents[3]
@@ -125,6 +129,45 @@ def test_size_is_that_of_the_real_module(backbone: Backbone, width: float, depth
     assert size.flops(config) <= size.flops(backbone.config)
 
 
+LAYER = 2 * 12 + 4 * 12 * 12 + 4 * 12 + 2 * 12 + 2 * 12 * 10 + 10 + 12
+AROUND = 12 * (2 * 2 * 3 + 1) + 16 * 12 + 2 * 12  # patches, their positions, the final norm
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters", "tokens"),
+    [
+        (VIT, AROUND + 2 * 12 + 4 * LAYER, 17),
+        (REGISTERS, AROUND + 3 * 12 + 4 * (LAYER + 2 * 12), 19),
+        (PLACED, AROUND + 4 * 12 + 4 * LAYER, 18),
+        (MEAN, AROUND + 4 * (LAYER + 2 * 12), 16),
+        (MEAN_BESIDE, AROUND + 8 * 12 + 4 * (LAYER - 3 * 12), 20),
+    ],
+    ids=[name for name in KINDS if name != "stem"],
+)
+def test_what_counts_where_by_hand(config: ViTConfig, parameters: int, tokens: int) -> None:
+    """docs/method.md: all that is learned counts in parameters, and tokens in operations; zeta and
+    modelled energy know neither layer scale nor registers nor pooling."""
+    assert size.backbone_parameters(config) == parameters
+    layer = 4 * tokens * 12 * 12 + 2 * tokens**2 * 12 + 2 * tokens * 12 * 10
+    assert size.flops(config) == 2 * (16 * 12 * 12 + 4 * layer)
+    attention = 4 * 12 * 12 + (4 if config.qkv_bias else 1) * 12
+    assert size.zeta(0.5, 3, config) == 1.5 * (attention + 2 * 12 * 10)
+    assert config.positions == 16, "N of Eq. 2"
+
+
+def test_layer_scale_and_registers_have_the_parameters_that_the_page_says() -> None:
+    large = replace(VIT, dim=384, heads=6, head_dim=64, mlp_hidden=1536, depth=1)
+    counts = [
+        size.backbone_parameters(replace(large, **changes)) - size.backbone_parameters(large)
+        for changes in (
+            {"layer_scale": True},
+            {"reg_tokens": 1},
+            {"reg_tokens": 1, "no_embed_class": True},
+        )
+    ]
+    assert counts == [768, 768, 0]  # the last gains a register and loses the position of [CLS]
+
+
 def test_the_toy_s_operations_are_its_products() -> None:
     tokens, inner = 7, 3 * 5
     layer = 4 * tokens * 12 * inner + 2 * tokens**2 * inner + 2 * tokens * 12 * 10
@@ -191,6 +234,29 @@ def test_a_family_says_what_its_inputs_may_look_like_as_well(backbone: Backbone)
         assert 0 < sum(same) < len(same)
     else:
         assert all(same)
+
+
+@pytest.mark.parametrize("config", KINDS.values(), ids=KINDS)
+def test_headers_read_what_the_reference_header_does_and_each_place_once(config: Any) -> None:
+    """Whatever tokens there are: the linear header starts as the reference's, and an image with one
+    bright patch more shows in that patch's place of the map before any layer has mixed it."""
+    vit = registry.build(config, seed=2).eval()
+    x, shape = inputs_of(config), HeaderConfig("linear", 12, config.shape, 4, 5, 6)
+    found = features.extract(vit, x)
+    own = (vit.head.weight, vit.head.bias)
+    linear = build_header(shape, cls_head=own).eval()
+    assert torch.allclose(linear(found.tokens), vit(x), atol=1e-5)
+    for name in FIXED:
+        header = build_header(replace(shape, kind=name)).eval()
+        whole = features.Headed(features.FeatureExtractor(vit), header)
+        assert torch.allclose(whole(x), header(found.tokens), atol=1e-5), name
+    bright = x.clone()
+    bright[:, :, -1, -1] += 5
+    seen = [to_map(vit.read(vit.embed(image)), config.shape) for image in (x, bright)]
+    changed = (seen[0] - seen[1]).abs().sum(1) > 1e-3
+    assert changed[:, -1, -1].all()
+    if not isinstance(config, StemConfig):
+        assert changed.sum() == len(x)
 
 
 def test_narrowing_takes_views_of_the_first_units() -> None:
