@@ -69,8 +69,9 @@ def test_a_data_source(tmp_path: Path) -> None:
     from flows.command.cli import cli
     from tasks.data import sources
     from tasks.data.dataset import Wanted, content_hashes
-    from tasks.data.partition import Source, partition
+    from tasks.data.partition import partition
     from tasks.data.plan import DevicePlan, Plan
+    from tasks.data.rows import Source
 
     accepted("data", source="digits")
     asked = next(p for p in cli.commands["init"].params if p.name == "source")
@@ -103,6 +104,7 @@ def test_a_data_source(tmp_path: Path) -> None:
         shared_fraction=0.2,
         shared_val_fraction=0.4,
         slots=4,
+        classes=10,
     )
     manifest = partition(train, test, [DevicePlan(0, "device-00", "edge-0", 0)], plan, seed=0)
     owned = manifest.groupby("owner").size()

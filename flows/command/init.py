@@ -26,7 +26,7 @@ from tasks.settings.fields import read_yaml
 from tasks.settings.params import load
 from tasks.settings.sources import SOURCES
 from tasks.setup.check import look
-from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Wishes, changes
+from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Wishes, changes, manifest_in, owners_in
 from tasks.setup.subproject import make_subproject
 
 
@@ -56,16 +56,20 @@ def _asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
         if wishes[name] is None:
             wishes[name] = usual if quiet else click.prompt(words, default=usual, type=kind)
 
-    ask("source", "Data set", next(iter(SOURCES)), click.Choice(SOURCES))
+    listed = manifest_in(wishes["data"] or Path("data"))
+    ask("source", "Data set", "manifest" if listed else next(iter(SOURCES)), click.Choice(SOURCES))
     ask("data", "Its folder", Path("data"), click.Path(path_type=Path))
     ask("model", "A timm ViT or DeiT, models:/NAME@ALIAS, or none for a small ViT", "none")
     made_up = wishes["fleet"] is None and wishes["devices"] is None
     if made_up and not quiet:
         answer = click.prompt("A fleet file, YAML or CSV, or none to make devices up", "none")
         wishes["fleet"] = None if answer == "none" else Path(answer)
+    owners = owners_in(wishes["source"], wishes["data"])
     if wishes["fleet"] is None:
-        ask("devices", "How many devices", DEVICES, click.IntRange(1))
-        ask("clusters", "In how many clusters", min(CLUSTERS, wishes["devices"]), click.IntRange(1))
+        if not owners:
+            ask("devices", "How many devices", DEVICES, click.IntRange(1))
+        usual = min(CLUSTERS, wishes["devices"] or len(owners))
+        ask("clusters", "In how many clusters", usual, click.IntRange(1))
     wishes["model"] = None if wishes["model"] == "none" else wishes["model"]
     return Wishes(**wishes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,11 +20,29 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Owned:
+    """What a device brings itself. ``splits`` are positions in :data:`tasks.data.rows.SPLITS`
+    (None: nothing is told of them), ``context`` one in the data set's contexts."""
+
+    images: Images
+    labels: Labels
+    splits: Labels | None = None
+    context: int | None = None
+
+
+Brought = Mapping[int, Owned]
+"""What devices bring themselves, by their ids."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A data set with the source's own train and test splits, and what was not read of it.
 
     ``contexts`` are the names of those that the source tells of, and ``train_contexts`` and
     ``test_contexts`` each sample's position in them (None: it tells of none).
+
+    Where a source says whose samples are whose, ``brought`` is what devices have, all else is the
+    cloud's, and ``public_contexts`` are the positions of that part's (None: all).
     """
 
     train_images: Images
@@ -35,19 +54,23 @@ class Dataset:
     train_contexts: Labels | None = None
     test_contexts: Labels | None = None
     skipped: Skipped = field(default_factory=Skipped)
+    brought: Brought | None = None
+    public_contexts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Wanted:
     """How a data set should be read: square images of ``image_size`` pixels with 1 (grey) or 3
     (colour) channels; ``seed`` and ``test_fraction`` are for one that has no test split.
-    ``context_folders``: whether class folders lie below a folder a context."""
+    ``context_folders``: whether class folders lie below a folder a context. ``manifest``: the name
+    of the file that lists the samples, of a source that has one."""
 
     image_size: int
     channels: int
     seed: int
     test_fraction: float
     context_folders: bool = False
+    manifest: str = "manifest.csv"
 
 
 def content_hashes(images: Images) -> NDArray[np.str_]:

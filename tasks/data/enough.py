@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.data.contexts import Contexts
-from tasks.data.pictures import OWN
+from tasks.data.folders import OWN
 from tasks.data.plan import (
     DevicePlan,
     Index,
@@ -16,32 +15,21 @@ from tasks.data.plan import (
     devices_of,
     needs,
     part_sizes,
-    plan_of,
-    public_cells,
 )
 from tasks.run.errors import DataError
 from tasks.run.words import counted
 from tasks.settings.params import Settings
+from tasks.settings.sources import OwnCount
+
+Stock = tuple[Sequence[int], Sequence[int]]
+"""Samples of each cell (:class:`tasks.data.plan.Plan`) in a source's train and test split."""
 
 
-def require_enough(
-    settings: Settings,
-    contexts: Contexts,
-    names: Sequence[str],
-    train: Sequence[int],
-    test: Sequence[int],
-) -> None:
+def require_enough(settings: Settings, plan: Plan, names: Sequence[str], counts: Stock) -> None:
     """Raises DataError if the data are too few for the public sets and the fleet, with how many
-    would do.
-
-    Args:
-        names: of the classes.
-        train, test: samples of each cell (:class:`tasks.data.plan.Plan`) in the source's two
-            splits.
-    """
-    fleet = sorted(devices_of(settings, contexts), key=lambda d: d.id)
-    plan = plan_of(settings, contexts)
-    short = shortage(fleet, plan, settings.seed, names, (train, test))
+    would do. ``names`` are the classes'."""
+    fleet = sorted(devices_of(settings, plan.contexts), key=lambda d: d.id)
+    short = shortage(fleet, plan, settings.seed, names, counts)
     if short:
         raise DataError(short)
 
@@ -51,17 +39,20 @@ def shortage(
     plan: Plan,
     seed: int,
     names: Sequence[str],
-    counts: tuple[Sequence[int], Sequence[int]],
+    counts: Stock,
 ) -> str | None:
     """What the data lack for the public sets and a fleet (in the order of ids), in words, with how
-    many would do; None where they suffice. ``counts`` are the samples of each cell in the source's
-    train and test split."""
+    many would do; None where they suffice."""
     train, test = np.asarray(counts[0]), np.asarray(counts[1])
-    need = needs(fleet, plan, len(names), seed)
-    public = public_cells(plan.contexts, len(names))
+    need = needs(fleet, plan, seed)
+    public = plan.public
     remedy = (
         "Or: " + ("fewer devices" if plan.slots is None else "partition.slots: null, fewer devices")
     ) + ", or devices that live on their own images (partition.samples_per_device: 0)"
+    for device in fleet if plan.samples_per_device else ():
+        if not len(plan.present(device)):
+            context = plan.contexts.names[device.context]
+            return f"{device.name} is of context {context}, which has no image to learn from"
     least = need.train + public  # one that the cloud learns the class by
     few = np.flatnonzero(need.wanted.any((0, 1)) & (train < least))
     if len(few):
@@ -96,15 +87,20 @@ def shortage(
     )
 
 
-def require_own(device: str, images: int, classes: int) -> None:
-    """Raises DataError if a device that is given no images has too few of its own (distinct ones,
-    of so many classes), with how many would do."""
-    needed = max(classes + 2, 3)
-    if images < needed:
+def require_own(device: str, own: OwnCount) -> None:
+    """Raises DataError if a device that is given no images has too few of its own, with how many
+    would do."""
+    needed = max(own.classes, 1) + len(own.lacks)
+    free = own.images - own.told
+    if free < needed:
+        uses = {"val": "one to choose by", "test": "one to test"}
+        also = " and ".join(uses[split] for split in own.lacks)
+        told = " to train on" if own.told else ""
         raise DataError(
-            f"{device} has {counted(images, 'distinct image')} of its own and is given none "
-            "(partition.samples_per_device): it needs one to train on of each class, one to choose "
-            f"by and one to test. {needed} in {OWN}/{device}/<class>/ of the data folder would do"
+            f"{device} has {counted(free, 'distinct image')} of its own{told} and is given "
+            "none (partition.samples_per_device): it needs one to train on of each class"
+            f"{', ' if also else ''}{also}. {needed} in {OWN}/{device}/<class>/ of the data "
+            "folder, or as its rows of a manifest, would do"
         )
 
 

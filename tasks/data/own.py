@@ -1,7 +1,9 @@
-"""Images that a device brings itself: ``<data>/devices/<device>/<class>/*.png``.
+"""What a device brings itself: ``<data>/devices/<device>/<class>/*.png``, or the rows of a manifest
+that name the device.
 
-They belong to that device alone, are pinned with the rest of the data, and are never shared. Which
-split an image falls into depends on its content, so that images that come later move none.
+It belongs to that device alone, is pinned with the rest of the data, and is never shared. Which
+split a sample falls into depends on its content, unless a manifest says it, so that samples that
+come later move none.
 """
 
 from __future__ import annotations
@@ -10,60 +12,120 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.data.dataset import Images, Labels, content_hashes
-from tasks.data.partition import Source
-from tasks.data.pictures import (
-    OWN,
-    divides,
-    files_below,
-    images_in,
-    names_of,
-    read_images,
-    subfolders,
-)
-from tasks.data.skipped import Skipped
-from tasks.run.errors import DataError
+from tasks.data import folders
+from tasks.data.dataset import Brought, Dataset, Owned, content_hashes
+from tasks.data.enough import require_own
+from tasks.data.pictures import read_images
+from tasks.data.plan import DevicePlan, Index, Plan
+from tasks.data.rows import SPLITS, Source, rows_of
+from tasks.data.skipped import Skipped, names_of
+from tasks.links.ends import DEVICE
+from tasks.run.errors import DataError, SettingsError
+from tasks.settings.params import Settings
+from tasks.settings.sources import Counts, OwnCount
 
 PREFIX = "own"
-Brought = dict[str, tuple[Images, Labels]]
-"""Images and labels of each device that brings some, by :func:`source_name`."""
+Found = dict[int, tuple[dict[str, list[Path]], list[Path]]]
+"""The images of each class and the other files of each device that brings a folder, by its id."""
+
+
+def brought_by(settings: Settings, data: Dataset) -> tuple[Brought, Skipped]:
+    """What each device brings, and what of it was not read (of a source that says whose samples
+    are whose, the source tells that).
+
+    Raises:
+        DataError, SettingsError: as :func:`find` and :func:`require_owners`.
+    """
+    spec = settings.data
+    if data.brought is not None:
+        require_owners(settings, data.brought)
+        return data.brought, Skipped()
+    ids = {d.name: d.id for d in settings.devices}
+    return load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
+
+
+def counted_of(settings: Settings, counts: Counts) -> Mapping[int, OwnCount]:
+    """What each device brings, without reading a sample. Raises as :func:`brought_by`."""
+    if counts.devices is not None:
+        require_owners(settings, counts.devices)
+        return counts.devices
+    ids = {d.name: d.id for d in settings.devices}
+    return count(settings.data.folder, ids, counts.names)
+
+
+def require_owners(settings: Settings, owners: Collection[int]) -> None:
+    """Raises SettingsError if a source says whose samples are whose, but the settings have other
+    devices, or have samples dealt out. ``owners`` are ids."""
+    where, fleet = settings.data.folder / settings.data.manifest, settings.devices
+    if not owners:
+        return
+    for unknown in sorted(set(owners) - {d.id for d in fleet}):
+        raise SettingsError(
+            f"{where}: {DEVICE}{unknown:02d} is not in the fleet: add it, or mend its rows"
+        )
+    for device in (d for d in fleet if d.id not in owners):
+        raise SettingsError(f"fleet: {device.name} has no row in {where}: add some, or remove it")
+    if given := settings.partition.samples_per_device:
+        raise SettingsError(
+            f"partition.samples_per_device: {given}, but {where} says which samples each device "
+            "has, and nothing else is dealt to it: give 0"
+        )
 
 
 def load(
     folder: Path, devices: Mapping[str, int], classes: Sequence[str], size: int, channels: int
 ) -> tuple[Brought, Skipped]:
-    """Images ``(n, channels, size, size)`` and labels of every device that brings some, by the name
-    that sample ids begin with (``own`` and the device's id); and what of them was not read.
+    """What devices bring in folders, images ``(n, channels, size, size)``; and what of it was not
+    read.
 
     Args:
         devices: ids of the fleet's devices by name.
 
     Raises:
-        DataError: a folder is of no device of the fleet or of no class, or too many images of a
-            device are damaged.
+        DataError: as :func:`find`, or too many images of a device are damaged.
     """
-    found: Brought = {}
+    brought: dict[int, Owned] = {}
     skipped = Skipped()
-    for name, place in _folders(folder).items():
+    for device, (by_class, other) in find(folder, devices, classes).items():
+        names = [name for name, files in by_class.items() for _ in files]
+        files = [path for of_class in by_class.values() for path in of_class]
+        images, kept, damaged = read_images(files, names, size, channels)
+        labels = np.array([classes.index(names[at]) for at in kept], np.int64)
+        brought[device] = Owned(images, labels)
+        skipped += damaged + Skipped(other=names_of(other))
+    return brought, skipped
+
+
+def count(folder: Path, devices: Mapping[str, int], classes: Sequence[str]) -> dict[int, OwnCount]:
+    """How many images devices bring in folders, by the names of the files alone. See
+    :func:`find`."""
+    return {
+        device: OwnCount(sum(map(len, of.values())), len(of))
+        for device, (of, _) in find(folder, devices, classes).items()
+    }
+
+
+def find(folder: Path, devices: Mapping[str, int], classes: Sequence[str]) -> Found:
+    """The folders of devices, where there are some.
+
+    Args:
+        devices: ids of the fleet's devices by name.
+        classes: all that there are; none: they are not known yet.
+
+    Raises:
+        DataError: a folder is of no device of the fleet or of no class, or has no images.
+    """
+    has = folders.divides(folder, folders.OWN)
+    places = folders.subfolders(folder / folders.OWN) if has else {}
+    for name, place in places.items():
         if name not in devices:
             raise DataError(
                 f"{place}: the fleet has no such device. Name the folder after one, or remove it"
             )
-        by_label, other = _files(place, classes)
-        images, labels, damaged = read_images(by_label, size, channels)
-        found[source_name(devices[name])] = images, labels
-        skipped += damaged + Skipped(other=names_of(other))
-    return found, skipped
-
-
-def count(folder: Path, device: str) -> tuple[int, int]:
-    """How many images a device brings, of how many classes, by the names of the files alone."""
-    place = _folders(folder).get(device)
-    classes = subfolders(place).values() if place else ()
-    of_classes = [len(files_below(at, some=True)[0]) for at in classes]
-    return sum(of_classes), len(of_classes)
+    return {devices[name]: _files(place, classes) for name, place in places.items()}
 
 
 def source_name(device_id: int) -> str:
@@ -76,31 +138,76 @@ def class_folder(name: str) -> str:
     return name.replace("/", "-")
 
 
-def as_source(
-    name: str, images: Images, labels: NDArray[np.int64], known: Collection[str]
-) -> Source:
-    """A device's images as a source; contents in ``known`` (hashes) or seen before are left out."""
-    hashes = content_hashes(images)
+def as_source(name: str, owned: Owned, known: Collection[str]) -> Source:
+    """What a device brings as a source; contents in ``known`` (hashes) or seen before are left
+    out."""
+    hashes = content_hashes(owned.images)
     _, first = np.unique(hashes, return_index=True)
     usable = np.array([i for i in np.sort(first) if hashes[i] not in known], np.int64)
-    return Source(name, labels, hashes, usable)
+    return Source(name, owned.labels, hashes, usable, told=owned.splits)
 
 
-def _folders(folder: Path) -> dict[str, Path]:
-    """The devices' own folders in the data; none where a class is called as they are."""
-    return subfolders(folder / OWN) if divides(folder, OWN) else {}
+def own_rows(
+    source: Source | None, device: DevicePlan, plan: Plan, dealt: pd.DataFrame
+) -> list[pd.DataFrame]:
+    """A device's own images beside its ``dealt`` train split. Where none is told its split, each is
+    in the one that its content says; where some are, those of train are cut so into train and the
+    splits that no image is told to be in.
+
+    A class that it has of nowhere else is trained on, and where nothing was dealt no split stays
+    empty: of the images that can be spared, the one nearest to it by content goes there.
+
+    Raises:
+        DataError: it has too little to train, choose and test.
+    """
+    labels = np.array([], np.int64) if source is None else source.labels[source.usable]
+    told = np.zeros_like(labels)
+    if source is not None and source.told is not None:
+        told = source.told[source.usable]
+    free = told == 0
+    lacks = [at for at in (1, 2) if not (told == at).any()]
+    if not len(dealt):
+        classes = len(set(labels.tolist()))
+        lacking = tuple(SPLITS[at] for at in lacks)
+        require_own(device.name, OwnCount(len(labels), classes, int((~free).sum()), lacking))
+    if source is None:
+        return []
+    place = np.array([int(sha256[:8], 16) / 16**8 for sha256 in source.sha256[source.usable]])
+    learned = plan.train_fraction + plan.val_fraction
+    sizes = np.array([plan.train_fraction, plan.val_fraction, 1 - learned])[[0, *lacks]]
+    ends = np.cumsum(sizes) / sizes.sum()
+    split = told.copy()
+    split[free] = np.array([0, *lacks])[np.searchsorted(ends[:-1], place[free], side="right")]
+    for label in set(labels.tolist()) - set(dealt["label"]):
+        if len(mine := np.flatnonzero((labels == label) & free)):  # else the gates refuse it
+            split[mine[np.argmin(place[mine])]] = 0
+    for low, high, empty in zip(ends[:-1], ends[1:], lacks, strict=True) if not len(dealt) else ():
+        if not (split == empty).any():
+            away = np.maximum(low - place, place - high)
+            spared = np.flatnonzero(_spared(split, labels) & free)
+            split[min(spared, key=lambda i: away[i])] = empty
+    return [
+        rows_of(source, source.usable[split == i], device.name, "device", name)
+        for i, name in enumerate(SPLITS)
+    ]
 
 
-def _files(place: Path, classes: Sequence[str]) -> tuple[dict[int, list[Path]], list[Path]]:
-    """A device's images of each label, and its other files."""
-    labels_of = {class_folder(name): label for label, name in enumerate(classes)}
-    by_label: dict[int, list[Path]] = {}
-    other = images_in(place)
-    for name, folder in subfolders(place).items():
-        if name not in labels_of:
-            raise DataError(f"{folder}: no class of that name; there are: {', '.join(labels_of)}")
-        by_label[labels_of[name]], more = files_below(folder, some=True)
+def _spared(split: Index, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which images may leave their split: it keeps one, train one of each class."""
+    kept = np.where(split == 0, labels, -split)  # val and test need no class: -1 and -2
+    return np.array([(kept == of).sum() > 1 for of in kept])
+
+
+def _files(place: Path, classes: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]:
+    """A device's images of each class, and its other files."""
+    named = {class_folder(name): name for name in classes}
+    by_class: dict[str, list[Path]] = {}
+    other = folders.images_in(place)
+    for name, folder in folders.subfolders(place).items():
+        if named and name not in named:
+            raise DataError(f"{folder}: no class of that name; there are: {', '.join(named)}")
+        by_class[named.get(name, name)], more = folders.files_below(folder, some=True)
         other += more
-    if not by_label:
+    if not by_class:
         raise DataError(f"{place}: no images. Put them in folders named after their classes")
-    return by_label, other
+    return by_class, other

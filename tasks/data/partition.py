@@ -13,54 +13,24 @@ each it gets one while there is one, and the public sets leave it (:class:`tasks
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.data.contexts import Contexts
-from tasks.data.enough import require_own
-from tasks.data.plan import (
-    DEVICE,
-    DevicePlan,
-    Index,
-    Needs,
-    Plan,
-    apportion,
-    needs,
-    part_sizes,
-    public_cells,
-)
+from tasks.data.own import own_rows
+from tasks.data.plan import DEVICE, DevicePlan, Index, Needs, Plan, needs, part_sizes
+from tasks.data.rows import COLUMNS, SPLITS, Source, places, rows_of
+from tasks.data.sharing import shared_rows
 from tasks.run.errors import DataError, SettingsError
 from tasks.run.words import counted
 
-COLUMNS = ["sample_id", "sha256", "label", "owner", "tier", "split", "shared_by", "context"]
-SHARED_RANGE = (0.1, 0.2)
-SPLITS = ("train", "val", "test")
 PUBLIC, POOL = 0, 1  # names of random streams, beside those of tasks.data.plan
 
 Parts = dict[tuple[int, int], Index]
 """Positions by device (or slot) and cell (:class:`tasks.data.plan.Plan`)."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Labels and content hashes of one split of the source; ``usable`` are the positions that may
-    be given out (contents that appeared before are left out); ``contexts`` are positions in the
-    contexts' names, None where the source tells of none."""
-
-    split: str
-    labels: NDArray[np.int64]
-    sha256: NDArray[np.str_]
-    usable: Index
-    contexts: Index | None = None
-
-    def cells(self, classes: int) -> Index:
-        """The cell of each sample."""
-        return self.labels if self.contexts is None else self.contexts * classes + self.labels
 
 
 def partition(
@@ -82,17 +52,16 @@ def partition(
     """
     _check(devices, plan.slots)
     devices = sorted(devices, key=lambda d: d.id)
-    classes = int(train.labels.max()) + 1
-    need = needs(devices, plan, classes, seed)
+    need = needs(devices, plan, seed)
     counts = (plan.public_train + plan.public_val, plan.public_test)
     (public_train, rest_train), (public_test, rest_test) = (
-        _public(source, count, least, plan.contexts, seed)
+        _public(source, count, least, plan, seed)
         for source, count, least in zip((train, test), counts, (need.train, need.test), strict=True)
     )
     rows = [
-        _rows(train, public_train[: plan.public_train], "cloud", "cloud", "train"),
-        _rows(train, public_train[plan.public_train :], "cloud", "cloud", "val"),
-        _rows(test, public_test, "cloud", "cloud", "test"),
+        rows_of(train, public_train[: plan.public_train], "cloud", "cloud", "train"),
+        rows_of(train, public_train[plan.public_train :], "cloud", "cloud", "val"),
+        rows_of(test, public_test, "cloud", "cloud", "test"),
     ]
     takers = _takers(devices, need, plan)
     pools = [
@@ -102,21 +71,10 @@ def partition(
     for device, wanted in zip(devices, need.wanted, strict=True):
         dealt = _device_rows((train, test), pools, device, plan, wanted, seed)
         brought = own.get(device.name) if own else None
-        rows += dealt + _own_rows(brought, device, plan, dealt[0])
+        rows += dealt + own_rows(brought, device, plan, dealt[0])
     frame = pd.concat(rows, ignore_index=True)
     frame["context"] = _contexts(frame, (train, test), devices, plan.contexts)
     return frame[COLUMNS]
-
-
-def summary(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Per owner, its tier, number of classes and samples in train, val and test; the cloud first,
-    then as in the manifest."""
-    counts = manifest.groupby(["owner", "split"], sort=False).size().unstack(fill_value=0)
-    counts = counts.reindex(columns=["train", "val", "test"], fill_value=0)
-    facts = manifest.groupby("owner", sort=False).agg(
-        tier=("tier", "first"), classes=("label", "nunique")
-    )
-    return facts.join(counts).rename_axis(columns=None).reset_index()
 
 
 def _check(devices: Sequence[DevicePlan], slots: int | None) -> None:
@@ -158,17 +116,15 @@ def _contexts(
     return np.array(contexts.names)[at]
 
 
-def _public(
-    source: Source, count: int, need: Index, contexts: Contexts, seed: int
-) -> tuple[Index, Index]:
+def _public(source: Source, count: int, need: Index, plan: Plan, seed: int) -> tuple[Index, Index]:
     """Positions of the public set, which has public contexts alone, and of what it leaves: of each
     cell at least ``need`` where there are so many."""
     stream = np.random.default_rng([seed, PUBLIC, source.split == "test"])
     order = stream.permutation(source.usable)
-    cells = source.cells(len(need) // contexts.dealt)[order]
-    spare = np.clip(np.bincount(cells, minlength=len(need)) - need, 0, None)
-    spare *= public_cells(contexts, len(need) // contexts.dealt)
-    free = np.flatnonzero(_places(cells) < spare[cells])
+    cells = source.cells(plan.classes)[order]
+    spare = np.clip(np.bincount(cells, minlength=plan.cells) - need, 0, None)
+    spare *= plan.public
+    free = np.flatnonzero(places(cells) < spare[cells])
     if count > len(free):
         raise DataError(
             f"the source's {source.split} split has {len(order):,} distinct images, of which "
@@ -194,7 +150,7 @@ def _takers(devices: Sequence[DevicePlan], need: Needs, plan: Plan) -> list[list
 def _parts(source: Source, rest: Index, takers: list[list[int]], plan: Plan, seed: int) -> Parts:
     """A shuffled pool, cut cell by cell."""
     parts: Parts = {}
-    cells = source.cells(len(takers) // plan.contexts.dealt)
+    cells = source.cells(plan.classes)
     for cell in map(int, np.unique(cells)):
         stream = np.random.default_rng([seed, POOL, source.split == "test", cell])
         members = stream.permutation(np.sort(rest[cells[rest] == cell]))
@@ -223,10 +179,10 @@ def _device_rows(
     stream = np.random.default_rng([seed, DEVICE, device.id, 1])
     splits = {name: stream.permutation(np.concatenate(p)) for name, p in picked.items()}
     rows = [
-        _rows(test if name == "test" else train, index, device.name, "device", name)
+        rows_of(test if name == "test" else train, index, device.name, "device", name)
         for name, index in splits.items()
     ]
-    return rows + _shared_rows(train, splits["train"], device, plan, stream)
+    return rows + shared_rows(train, splits["train"], device, plan, stream)
 
 
 def of_part(stock: int, stock_test: int, wanted: Index) -> tuple[int, int, int]:
@@ -238,102 +194,3 @@ def of_part(stock: int, stock_test: int, wanted: Index) -> tuple[int, int, int]:
     n_train, n_val, n_test = (max(int(fit * n), min(int(n), 1)) for n in wanted)
     n_train = min(n_train, stock)
     return n_train, min(n_val, stock - n_train), min(n_test, stock_test)
-
-
-def _own_rows(
-    source: Source | None, device: DevicePlan, plan: Plan, dealt: pd.DataFrame
-) -> list[pd.DataFrame]:
-    """A device's own images, each in the split that its content says, beside its ``dealt`` train
-    split. A class that it has of nowhere else is trained on, and where nothing was dealt no split
-    stays empty: of the images that can be spared, the one nearest to it by content goes there.
-
-    Raises:
-        DataError: it has too little to train, choose and test.
-    """
-    labels = np.array([], np.int64) if source is None else source.labels[source.usable]
-    if not len(dealt):
-        require_own(device.name, len(labels), len(set(labels.tolist())))
-    if source is None:
-        return []
-    place = np.array([int(sha256[:8], 16) / 16**8 for sha256 in source.sha256[source.usable]])
-    ends = [plan.train_fraction, plan.train_fraction + plan.val_fraction]
-    split = np.searchsorted(ends, place, side="right")
-    for label in set(labels.tolist()) - set(dealt["label"]):
-        mine = np.flatnonzero(labels == label)
-        split[mine[np.argmin(place[mine])]] = 0
-    for low, high, empty in ((*ends, 1), (ends[1], 1.0, 2)) if not len(dealt) else ():
-        if not (split == empty).any():
-            away = np.maximum(low - place, place - high)
-            split[min(np.flatnonzero(_spared(split, labels)), key=lambda i: away[i])] = empty
-    return [
-        _rows(source, source.usable[split == i], device.name, "device", name)
-        for i, name in enumerate(SPLITS)
-    ]
-
-
-def _spared(split: Index, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which images may leave their split: it keeps one, train one of each class."""
-    kept = np.where(split == 0, labels, -split)  # val and test need no class: -1 and -2
-    return np.array([(kept == of).sum() > 1 for of in kept])
-
-
-def shared_count(fraction: float, total: int) -> int:
-    """How many of ``total`` samples are shared: ``fraction`` of them as a whole number, inside
-    :data:`SHARED_RANGE` where a whole number lies in it."""
-    least, most = shared_bounds(total)
-    return min(max(round(fraction * total), least), most)
-
-
-def shared_bounds(total: int, limits: tuple[float, float] = SHARED_RANGE) -> tuple[int, int]:
-    """The fewest and the most of ``total`` samples that may be shared (of 3 samples, no whole
-    number is 10 to 20 %: then 0 or 1)."""
-    least, most = math.ceil(limits[0] * total - 1e-9), math.floor(limits[1] * total + 1e-9)
-    return min(least, most), max(least, most)
-
-
-def _shared_rows(
-    train: Source, own: Index, device: DevicePlan, plan: Plan, stream: np.random.Generator
-) -> list[pd.DataFrame]:
-    """The consented samples, of the device's train split alone, as its edge's train and val; both
-    have the train split's class shares."""
-    count = shared_count(plan.shared_fraction, len(own))
-    shared = _stratified(train, stream.permutation(own), count)
-    val = _stratified(train, shared, round(plan.shared_val_fraction * count))
-    return [
-        _rows(train, index, device.edge, "edge", split, device.name)
-        for split, index in (("train", shared[~np.isin(shared, val)]), ("val", val))
-    ]
-
-
-def _stratified(source: Source, index: Index, count: int) -> Index:
-    """The first ``count`` positions of ``index`` with its class shares, in its order."""
-    if count == 0:
-        return index[:0]
-    labels = source.labels[index]
-    quota = apportion(np.bincount(labels).astype(float), count)
-    return index[_places(labels) < quota[labels]]
-
-
-def _places(labels: NDArray[np.int64]) -> Index:
-    """Each position's place among those of its class."""
-    place = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        mine = labels == label
-        place[mine] = np.arange(mine.sum())
-    return place
-
-
-def _rows(
-    source: Source, index: Index, owner: str, tier: str, split: str, shared_by: str | None = None
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "sample_id": [f"{source.split}-{i:06d}" for i in index],
-            "sha256": source.sha256[index],
-            "label": source.labels[index],
-            "owner": owner,
-            "tier": tier,
-            "split": split,
-            "shared_by": pd.Series([shared_by] * len(index), dtype="object"),
-        }
-    )

@@ -13,11 +13,12 @@ import torch
 from models.sensors import seen
 from tasks.data import own, pin, sources, validation
 from tasks.data.contexts import Contexts, contexts_of
-from tasks.data.dataset import Dataset, Images, content_hashes, first_occurrences
+from tasks.data.dataset import Brought, Dataset, Images, content_hashes, first_occurrences
 from tasks.data.enough import require_enough
 from tasks.data.modality import VERSION, ImageInfo, to_json
-from tasks.data.partition import Source, of_part, partition
-from tasks.data.plan import devices_of, needs, plan_of
+from tasks.data.partition import of_part, partition
+from tasks.data.plan import Plan, devices_of, needs, plan_of
+from tasks.data.rows import Source
 from tasks.data.samples import CLOUD, SPLITS, as_tensors, samples_name
 from tasks.data.skipped import write_skipped
 from tasks.run.cached import retried
@@ -50,22 +51,23 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     """Divide, validate and write; ``content`` identifies the raw data. See partition_data."""
     spec = settings.data
     data = sources.load(spec.source, spec.folder, sources.wanted_of(settings))
-    contexts = contexts_of(settings, data.contexts)
-    ids = {d.name: d.id for d in settings.devices}
-    brought, own_skipped = own.load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
+    brought, own_skipped = own.brought_by(settings, data)
+    told = {device: owned.context for device, owned in brought.items()}
+    contexts = contexts_of(settings, data.contexts, data.public_contexts, told)
     skipped = data.skipped + own_skipped
     if skipped.words:
         print(f"Not read: {skipped.words}", file=sys.stderr)
         LOG.warning("Not read: %s", skipped.words)
     source = _sources(data)
-    counts = (_usable(of, len(data.classes), contexts.dealt) for of in source)
-    require_enough(settings, contexts, data.classes, *counts)
-    manifest = _manifest(settings, contexts, source, brought)
+    train, test = (_usable(of, len(data.classes), contexts.dealt) for of in source)
+    plan = plan_of(settings, contexts, train)
+    require_enough(settings, plan, data.classes, (train, test))
+    manifest = _manifest(settings, plan, source, brought)
     images, labels = _arrays(data, brought)
     rules = validation.Rules(
-        min_per_class=_least_per_class(settings, contexts, source, manifest, len(data.classes)),
+        min_per_class=_least_per_class(settings, plan, source, manifest),
         seed=settings.seed,
-        classes=_classes(settings, contexts, len(data.classes)),
+        classes=_classes(settings, plan),
         contexts=_allowed(settings, contexts),
     )
     validation.validate(manifest, lambda ids: _hashes(images, ids), report, rules)
@@ -87,25 +89,25 @@ def position(sample_id: str) -> tuple[str, int]:
 
 
 def _manifest(
-    settings: Settings, contexts: Contexts, source: tuple[Source, Source], brought: own.Brought
+    settings: Settings, plan: Plan, source: tuple[Source, Source], brought: Brought
 ) -> pd.DataFrame:
     train, test = source
     known = {*train.sha256, *test.sha256}
-    devices = devices_of(settings, contexts)
+    devices = devices_of(settings, plan.contexts)
     own_sources = {
-        d.name: own.as_source(name, *brought[name], known)
-        for d, name in ((d, own.source_name(d.id)) for d in devices)
-        if name in brought
+        d.name: own.as_source(own.source_name(d.id), brought[d.id], known)
+        for d in devices
+        if d.id in brought
     }
-    return partition(train, test, devices, plan_of(settings, contexts), settings.seed, own_sources)
+    return partition(train, test, devices, plan, settings.seed, own_sources)
 
 
-def _arrays(data: Dataset, brought: own.Brought) -> tuple[Arrays, Arrays]:
+def _arrays(data: Dataset, brought: Brought) -> tuple[Arrays, Arrays]:
     """Images and labels by what sample ids begin with."""
     images = {"train": data.train_images, "test": data.test_images}
     labels = {"train": data.train_labels, "test": data.test_labels}
-    images |= {name: pixels for name, (pixels, _) in brought.items()}
-    labels |= {name: of for name, (_, of) in brought.items()}
+    images |= {own.source_name(device): owned.images for device, owned in brought.items()}
+    labels |= {own.source_name(device): owned.labels for device, owned in brought.items()}
     return images, labels
 
 
@@ -141,35 +143,30 @@ def _of_whom(settings: Settings, contexts: Contexts) -> dict[str, Any]:
     return {**facts, "synthetic": contexts.made}
 
 
-def _classes(settings: Settings, contexts: Contexts, count: int) -> dict[str, list[int]]:
+def _classes(settings: Settings, plan: Plan) -> dict[str, list[int]]:
     """The classes that each device must have: those of which it should get a train sample."""
-    devices = devices_of(settings, contexts)
-    wanted = needs(devices, plan_of(settings, contexts), count, settings.seed).wanted
+    devices = devices_of(settings, plan.contexts)
+    wanted = needs(devices, plan, settings.seed).wanted
     return {
-        device.name: (np.flatnonzero(of_device[0]) % count).tolist()
+        device.name: (np.flatnonzero(of_device[0]) % plan.classes).tolist()
         for device, of_device in zip(devices, wanted, strict=True)
     }
 
 
 def _least_per_class(
-    settings: Settings,
-    contexts: Contexts,
-    sources: tuple[Source, Source],
-    manifest: pd.DataFrame,
-    classes: int,
+    settings: Settings, plan: Plan, sources: tuple[Source, Source], manifest: pd.DataFrame
 ) -> int:
     """Train samples that a device must have of each of its classes: 5 where it wants as many and
     its part of what the public sets left holds them; a Dirichlet draw may leave 1."""
-    plan = plan_of(settings, contexts)
     if plan.heterogeneity == "dirichlet":
         return 1
-    need = needs(devices_of(settings, contexts), plan, classes, settings.seed)
+    need = needs(devices_of(settings, plan.contexts), plan, settings.seed)
     public = manifest[manifest["tier"] == CLOUD]
     stocks = []
     for source in sources:
         rows = public[(public["split"] == "test") == (source.split == "test")]
-        taken = source.cells(classes)[rows["sample_id"].map(lambda name: position(name)[1])]
-        usable = source.cells(classes)[source.usable]
+        taken = source.cells(plan.classes)[rows["sample_id"].map(lambda name: position(name)[1])]
+        usable = source.cells(plan.classes)[source.usable]
         left = np.bincount(usable, minlength=len(need.parts))
         left -= np.bincount(taken, minlength=len(need.parts))
         stocks.append(left // np.maximum(need.parts, 1))

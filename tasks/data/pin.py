@@ -44,7 +44,7 @@ def content_id(pin_path: Path) -> str:
 def folder_id(folder: Path) -> str:
     """The hash that DVC 3 gives a folder: md5 of the JSON list of its files' md5 and paths."""
     listing = [
-        {"md5": _digest(file, "md5"), "relpath": name} for name, file in _files(folder).items()
+        {"md5": _digest(file, "md5"), "relpath": name} for name, file in files_of(folder).items()
     ]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
 
@@ -55,7 +55,7 @@ def write_checksums(folder: Path, path: Path) -> None:
     Raises:
         DataError: there is nothing to pin, or a file's name holds a line break or is not UTF-8.
     """
-    files = _files(folder)
+    files = files_of(folder)
     if not files:
         raise DataError(f"{folder}: no files to pin. Try: acme data fetch")
     for name in files:
@@ -103,7 +103,7 @@ def differences(folder: Path, pin_path: Path) -> list[str]:
         return [f"{checksums} is missing, so the files cannot be told apart"]
     lines = [line.split("  ", 1) for line in checksums.read_text("utf-8", "replace").splitlines()]
     expected = {pair[1]: pair[0] for pair in lines if len(pair) == 2}
-    present = _files(folder)
+    present = files_of(folder)
     found = [f"{folder / name} is missing" for name in sorted(expected.keys() - present.keys())]
     found += [f"{folder / name} is unexpected" for name in sorted(present.keys() - expected.keys())]
     changed = [
@@ -132,7 +132,7 @@ def pin(folder: Path, pin_path: Path) -> None:
     """
     kept = {path: _content(path) for path in (checksums_path(pin_path), pin_path)}
     write_checksums(folder, checksums_path(pin_path))
-    files = _files(folder)
+    files = files_of(folder)
     out = {
         "md5": folder_id(folder),
         "size": _size(files),
@@ -211,7 +211,7 @@ def _pinned(pin_path: Path) -> dict[str, Any]:
         raise DataError(f"{pin_path}: not a DVC pin. Restore it: git checkout {pin_path}") from None
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def files_of(folder: Path) -> dict[str, Path]:
     """All files below a folder by relative path, those that DVC sees and in its order.
 
     Links to folders are not followed (nor does DVC).

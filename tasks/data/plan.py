@@ -4,7 +4,7 @@ of the data."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,8 @@ class Plan:
     devices that have the class.
 
     What is dealt apart is a class of a *context*, a **cell**: number ``context * classes + class``.
-    Where sensors make the contexts, or there is one, cells are the classes.
+    Where sensors make the contexts, or there is one, cells are the classes. A context may lack
+    classes: of cells that are ``absent``, a device of that context is dealt nothing.
     """
 
     heterogeneity: str
@@ -60,7 +61,40 @@ class Plan:
     shared_fraction: float
     shared_val_fraction: float
     slots: int | None
+    classes: int
     contexts: Contexts = ONE
+    absent: frozenset[int] = field(default_factory=frozenset)
+
+    @property
+    def cells(self) -> int:
+        """How many there are."""
+        return self.contexts.dealt * self.classes
+
+    @property
+    def public(self) -> NDArray[np.bool_]:
+        """Which cells the cloud's data may have ``(cells,)``."""
+        return self.cells_of(self.contexts.public)
+
+    def cells_of(self, chosen: Sequence[int]) -> NDArray[np.bool_]:
+        """Which cells are of the chosen contexts: all, where contexts are not dealt apart."""
+        of_context = np.isin(range(self.contexts.dealt), chosen) | self.contexts.made
+        return np.repeat(of_context, self.classes)
+
+    def of_stock(self, train: Sequence[int]) -> Plan:
+        """The same, where there are so many train samples of each cell. (A class that nobody has,
+        with one context, is no such lack: it is wanted, and missed.)"""
+        empty = np.flatnonzero(np.asarray(train) == 0) if self.contexts.dealt > 1 else ()
+        return replace(self, absent=frozenset(map(int, empty)))
+
+    def first_cell(self, device: DevicePlan) -> int:
+        """The cell of the first class that a device may be dealt."""
+        return 0 if self.contexts.made else device.context * self.classes
+
+    def present(self, device: DevicePlan) -> Index:
+        """The classes that a device may be dealt: those that there are in its context."""
+        first = self.first_cell(device)
+        there = [label for label in range(self.classes) if first + label not in self.absent]
+        return np.array(there, np.int64)
 
 
 def devices_of(settings: Settings, contexts: Contexts) -> list[DevicePlan]:
@@ -76,33 +110,41 @@ def devices_of(settings: Settings, contexts: Contexts) -> list[DevicePlan]:
     ]
 
 
-def plan_of(settings: Settings, contexts: Contexts) -> Plan:
-    return Plan(**settings.partition.model_dump(exclude={"public_contexts"}), contexts=contexts)
+def plan_of(settings: Settings, contexts: Contexts, train: Sequence[int]) -> Plan:
+    """How the settings have data divided of which there are so many ``train`` samples in each
+    cell."""
+    spec = settings.partition.model_dump(exclude={"public_contexts"})
+    return Plan(**spec, classes=len(train) // contexts.dealt, contexts=contexts).of_stock(train)
 
 
-def class_shares(device: DevicePlan, plan: Plan, classes: int, seed: int) -> NDArray[np.float64]:
-    """What fraction of a device's samples each class gets ``(classes,)``.
+def class_shares(device: DevicePlan, plan: Plan, seed: int) -> NDArray[np.float64]:
+    """What fraction of a device's samples each class gets ``(classes,)``; nothing of any, where its
+    context has none.
 
     Raises:
         SettingsError: unknown heterogeneity.
     """
+    present, shares = plan.present(device), np.zeros(plan.classes)
+    if not len(present):
+        return shares
     if plan.heterogeneity == "iid":
-        return np.full(classes, 1 / classes)
-    if plan.heterogeneity == "dirichlet":
+        shares[present] = 1 / len(present)
+    elif plan.heterogeneity == "dirichlet":
         stream = np.random.default_rng([seed, DEVICE, device.id])
-        return stream.dirichlet(np.full(classes, plan.dirichlet_alpha))
-    if plan.heterogeneity not in CLASS_FRACTION:
+        shares[present] = stream.dirichlet(np.full(len(present), plan.dirichlet_alpha))
+    elif plan.heterogeneity in CLASS_FRACTION:
+        count = max(2, round(CLASS_FRACTION[plan.heterogeneity] * len(present)))
+        count = min(count, len(present))
+        stream = np.random.default_rng([seed, GROUP, device.group])
+        shares[present[stream.choice(len(present), count, replace=False)]] = 1 / count
+    else:
         raise SettingsError(f"partition.heterogeneity: unknown level {plan.heterogeneity!r}")
-    count = max(2, round(CLASS_FRACTION[plan.heterogeneity] * classes))
-    stream = np.random.default_rng([seed, GROUP, device.group])
-    shares = np.zeros(classes)
-    shares[stream.choice(classes, min(count, classes), replace=False)] = 1 / min(count, classes)
     return shares
 
 
 def split_counts(shares: NDArray[np.float64], plan: Plan) -> Index:
     """Samples of each class in train, val and test ``(3, classes)``."""
-    total = plan.samples_per_device
+    total = plan.samples_per_device if shares.any() else 0
     n_train, n_val = round(total * plan.train_fraction), round(total * plan.val_fraction)
     return np.stack([apportion(shares, n) for n in (n_train, n_val, total - n_train - n_val)])
 
@@ -110,7 +152,7 @@ def split_counts(shares: NDArray[np.float64], plan: Plan) -> Index:
 def apportion(shares: NDArray[np.float64], total: int) -> Index:
     """Whole numbers that add up to ``total`` and are nearest to ``total * shares`` (largest
     remainders; ties to the lower index)."""
-    exact = np.round(shares / shares.sum() * total, 9)
+    exact = np.round(shares / (shares.sum() or 1) * total, 9)
     counts = np.floor(exact).astype(np.int64)
     order = np.argsort(counts - exact, kind="stable")
     counts[order[: total - counts.sum()]] += 1
@@ -136,33 +178,22 @@ class Needs:
     test: Index
 
 
-def needs(devices: Sequence[DevicePlan], plan: Plan, classes: int, seed: int) -> Needs:
+def needs(devices: Sequence[DevicePlan], plan: Plan, seed: int) -> Needs:
     """What devices, in the order of their ids, need of each cell at least."""
-    cells = plan.contexts.dealt * classes
-    wanted = np.zeros((len(devices), 3, cells), np.int64)
+    wanted = np.zeros((len(devices), 3, plan.cells), np.int64)
     for device, of_device in zip(devices, wanted, strict=True):
-        first = 0 if plan.contexts.made else device.context * classes
-        shares = class_shares(device, plan, classes, seed)
-        of_device[:, first : first + classes] = split_counts(shares, plan)
+        first = plan.first_cell(device)
+        shares = class_shares(device, plan, seed)
+        of_device[:, first : first + plan.classes] = split_counts(shares, plan)
     least = np.minimum(wanted, 1)
     if plan.slots is None:
         parts, of_split = least.max(1).sum(0), least.sum(0)
     else:  # any part may be any device's, also that of one to come
-        private = _cells_of(plan.contexts, plan.contexts.private, classes)
-        parts = np.full(cells, plan.slots)
+        private = plan.cells_of(plan.contexts.private)
+        private[list(plan.absent)] = False
+        parts = np.full(plan.cells, plan.slots)
         of_split = np.tile(private * (plan.slots if plan.samples_per_device else 0), (3, 1))
     return Needs(wanted, parts, of_split[:2].sum(0), of_split[2])
-
-
-def public_cells(contexts: Contexts, classes: int) -> NDArray[np.bool_]:
-    """Which cells the cloud's data may have."""
-    return _cells_of(contexts, contexts.public, classes)
-
-
-def _cells_of(contexts: Contexts, chosen: Sequence[int], classes: int) -> NDArray[np.bool_]:
-    """Which cells are of the chosen contexts: all, where contexts are not dealt apart."""
-    of_context = np.isin(range(contexts.dealt), chosen) | contexts.made
-    return np.repeat(of_context, classes)
 
 
 def part_sizes(stock: int, parts: int, label: int, plan: Plan) -> Index:

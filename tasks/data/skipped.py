@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,6 +44,11 @@ class Skipped:
             for names, what, also in parts
             if names
         )
+
+
+def names_of(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Paths as :class:`Skipped` holds them."""
+    return tuple(path.as_posix() for path in paths)
 
 
 def write_skipped(skipped: Skipped, folder: Path) -> None:

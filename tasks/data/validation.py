@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.data import suite
-from tasks.data.partition import COLUMNS, SHARED_RANGE, shared_bounds
+from tasks.data.rows import COLUMNS
+from tasks.data.sharing import SHARED_RANGE, shared_bounds
 from tasks.run.errors import ValidationError
 from tasks.run.words import counted
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from models.matching.clustering import clusters
-from models.ranges import twice
 from tasks.run.errors import SettingsError
 from tasks.run.files import atomic_write
+from tasks.run.tables import read_csv
 from tasks.settings.fields import NOT_YAML, in_words, not_yaml
 from tasks.settings.fleet import Device
 
@@ -137,21 +137,14 @@ def _text(path: Path) -> str:
 
 
 def _csv_rows(path: Path, text: str) -> Rows:
-    reader = csv.DictReader(io.StringIO(text))
-    found = []
-    try:
-        if again := twice(tuple(reader.fieldnames or ())):
-            raise SettingsError(f"{path}, line 1: column {again} stands there more than once")
-        for row in reader:
-            if None in row:
-                raise SettingsError(f"{path}, line {reader.line_num}: more values than columns")
-            filled = {name: value for name, value in row.items() if value not in ("", None)}
-            found.append((reader.line_num, filled))
-    except csv.Error as error:
-        raise SettingsError(f"{path}, line {reader.line_num}: {error}") from None
-    if not found:
+    _, rows = read_csv(path, text, SettingsError)
+    if not rows:
         raise SettingsError(f"{path}: expected a list of clusters or of devices")
-    return Rows(tuple(found))
+    filled = (
+        (line, {name: cell for name, cell in row.items() if cell not in ("", None)})
+        for line, row in rows
+    )
+    return Rows(tuple(filled))
 
 
 def _csv_with(text: str, row: Row) -> str:

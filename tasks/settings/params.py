@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from models.backbone.distillation import Distillation
 from models.backbone.elastic import Grid
@@ -29,6 +29,20 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What numpy, pandas and torch all take."""
 
 
+LISTS = (".csv", ".parquet")
+"""Kinds of files that list samples."""
+
+
+def listable(name: str) -> str:
+    """Raises ValueError if a file that lists samples cannot be called so."""
+    place = PurePosixPath(name)
+    if place.is_absolute() or ".." in place.parts or "\0" in name:
+        raise ValueError(f"{name!r}: give its name below data.folder")
+    if place.suffix.lower() not in LISTS:
+        raise ValueError(f"{name!r}: give a file of CSV or parquet ({', '.join(LISTS)})")
+    return name
+
+
 class Data(Frozen):
     source: str
     folder: Place
@@ -37,6 +51,7 @@ class Data(Frozen):
     channels: Literal[1, 3]
     test_fraction: Part = 0.2
     context_folders: bool = False
+    manifest: Annotated[str, AfterValidator(listable)] = "manifest.csv"
     sensors: tuple[str, ...] = ()
 
     @model_validator(mode="after")

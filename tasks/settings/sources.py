@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OwnCount:
+    """What a device brings itself.
+
+    Attributes:
+        images: how many, of all splits.
+        classes: of how many classes.
+        told: how many of the images are told to be of ``val`` or ``test``.
+        lacks: those of these two that none is told to be of: they are cut off from the others.
+        context: the position of its context, where its samples tell it.
+    """
+
+    images: int
+    classes: int
+    told: int = 0
+    lacks: tuple[str, ...] = ("val", "test")
+    context: int | None = None
 
 
 @dataclass(frozen=True)
 class Counts:
     """Samples of each class in the train and the test split, in the classes' order, which are
     numbers where ``names`` does not name them; of several contexts, those of each context in turn.
-    ``other`` are files among them that are no samples."""
+    ``other`` are files among them that are no samples.
+
+    Of a source that says whose samples are whose: what each of the ``devices`` brings, by id, and
+    the positions of the ``public_contexts``, which all other samples have. (None: devices may bring
+    folders of their own, and all contexts are public.)"""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
     names: tuple[str, ...] = ()
     contexts: tuple[str, ...] = ("all",)
     other: tuple[str, ...] = ()
+    devices: Mapping[int, OwnCount] | None = None
+    public_contexts: tuple[int, ...] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -29,7 +55,7 @@ class Source:
     Attributes:
         image_size: pixels a side, as new settings have it; None: as the user's images have.
         channels: 1 (grey) or 3 (colour), or None likewise.
-        brought: whether the user brings the files, a folder a class, so that none is fetched.
+        brought: whether the user brings the files, so that none is fetched.
         flip: whether a mirrored sample is as good, where the settings do not say. Of digits and
             letters it is not, so that it is off for what a user brings.
         counts: of its samples, where they are always the same.
@@ -46,4 +72,5 @@ SOURCES: dict[str, Source] = {
     "image-folder": Source(brought=True),
     "fashion-mnist": Source(28, 1, flip=True, counts=Counts(10 * (6000,), 10 * (1000,))),
     "cifar100": Source(32, 3, flip=True, counts=Counts(100 * (500,), 100 * (100,))),
+    "manifest": Source(brought=True),
 }

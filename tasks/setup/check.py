@@ -3,6 +3,7 @@ settings themselves, and every command that runs something too."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
 from tasks.data import own, sources
 from tasks.data.contexts import contexts_of
 from tasks.data.enough import require_enough, require_own
+from tasks.data.plan import plan_of
 from tasks.data.skipped import Skipped
 from tasks.run.engine import submitted
 from tasks.run.errors import SettingsError
@@ -24,7 +26,7 @@ from tasks.run.words import counted
 from tasks.settings.case import Case
 from tasks.settings.declared import checked
 from tasks.settings.params import Reference, Settings
-from tasks.settings.sources import SOURCES, Counts
+from tasks.settings.sources import SOURCES, Counts, OwnCount
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,27 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
         if counts is None:
             unseen.append(f"whether the data are enough: {settings.data.folder} is not there yet")
         else:
+            brought = own.counted_of(settings, counts)
             if SOURCES[settings.data.source].brought:
-                unseen.append(by_name(counts))
+                unseen.append(by_name(counts, brought))
             require_samples(settings, counts)
-            contexts = contexts_of(settings, counts.contexts)
-            require_enough(settings, contexts, counts.classes, counts.train, counts.test)
+            told = {device: found.context for device, found in brought.items()}
+            contexts = contexts_of(settings, counts.contexts, counts.public_contexts, told)
+            plan = plan_of(settings, contexts, counts.train)
+            require_enough(settings, plan, counts.classes, (counts.train, counts.test))
             if not settings.partition.samples_per_device:
                 for device in settings.devices:
-                    require_own(device.name, *own.count(settings.data.folder, device.name))
+                    require_own(device.name, brought.get(device.id, OwnCount(0, 0)))
     except SettingsError as error:
         raise SettingsError(f"{params}: {error}") from None
     return tuple(unseen)
 
 
-def by_name(counts: Counts) -> str:
+def by_name(counts: Counts, brought: Mapping[int, OwnCount]) -> str:
     """What counting files by their names leaves open."""
     left_out = Skipped(other=counts.other).words
-    images = counted(sum(counts.train + counts.test), "image")
+    owned = sum(of_device.images for of_device in brought.values())
+    images = counted(sum(counts.train + counts.test) + owned, "image")
     return f"whether {images} can be read" + (f"; left out: {left_out}" if left_out else "")
 
 
@@ -195,10 +201,10 @@ def require_samples(settings: Settings, counts: Counts) -> None:
         ("public_train + public_val", spec.public_train + spec.public_val, train, "train samples"),
         ("public_test", spec.public_test, test, "test samples"),
     ):
-        if taken >= there:
+        if taken > there or (taken == there and spec.samples_per_device):
+            leave = "leave none for the devices" if spec.samples_per_device else "are too many"
             raise SettingsError(
-                f"partition.{names}: {taken:,} of {there:,} {what} leave none for the devices: "
-                "lower it"
+                f"partition.{names}: {taken:,} of {there:,} {what} {leave}: lower it"
             )
     left = train + test - spec.public_train - spec.public_val - spec.public_test
     if spec.samples_per_device > left:

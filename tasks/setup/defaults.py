@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,15 +16,19 @@ from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
 from tasks.cloud.named import has_weights
 from tasks.cloud.registered import bring, is_registered
-from tasks.data.images import count_images, image_shape, partition_of
+from tasks.data import sources
+from tasks.data.contexts import ONE, Contexts
+from tasks.data.dataset import Wanted
+from tasks.data.images import contexts_in, image_shape, of_owners, partition_of
+from tasks.data.listed import USUAL, read_listed
 from tasks.data.plan import DevicePlan
-from tasks.links.ends import DEVICE
-from tasks.run.errors import SettingsError
+from tasks.run.errors import DataError, SettingsError
 from tasks.run.store import read_tensors
 from tasks.run.words import counted
 from tasks.settings.case import Case
+from tasks.settings.fleet import Device
 from tasks.settings.fleet_file import read_fleet
-from tasks.settings.sources import SOURCES
+from tasks.settings.sources import SOURCES, Counts
 from tasks.setup.check import of_timm
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -61,18 +64,22 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
         SettingsError: the model, its checkpoint or the fleet is impossible, or too few images.
         DataError: there are no images.
     """
-    images = count_images(wishes.data) if SOURCES[wishes.source].brought else None
-    config = reference_config(wishes, images, shipped["backbone"]["reference"])
+    found = found_in(wishes, shipped["data"]["test_fraction"])
+    small = shipped["backbone"]["reference"]
+    config = reference_config(wishes, found.images if found else None, small)
     backbone = of_small(wishes, config) if wishes.model is None else of_model(wishes, config)
     budget = shipped["matching"]["header_budget"] * max(1, config.dim // 64)
-    grid = {**shipped["backbone"], **backbone}
-    fleet = of_fleet(wishes, variant_range(config, grid), budget)
-    devices = devices_of(wishes, fleet)
+    sizes = variant_range(config, {**shipped["backbone"], **backbone})
+    fleet = of_fleet(wishes, sizes, budget, tuple(found.counts.devices or ()) if found else ())
+    devices = devices_of(wishes, fleet, contexts_in(found.counts) if found else ONE)
     slots = slots_of(devices)
     data = {"source": wishes.source, "folder": str(wishes.data)}
     partition: Values = {"slots": max(slots, shipped["partition"]["slots"])}
-    if images:
-        partition = partition_of(images, devices, slots, shipped, wishes.seed)
+    if found and found.counts.devices:
+        partition = dict(of_owners(found.counts))
+    elif found:
+        partition = dict(partition_of(found.counts, devices, slots, shipped, wishes.seed))
+    data |= {"manifest": found.manifest} if found and found.manifest else {}
     return {
         "seed": wishes.seed,
         "data": {**data, "image_size": config.image_size, "channels": config.channels},
@@ -83,8 +90,51 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
     }
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a user brings: how many images of what, their files, and the file that lists them."""
+
+    counts: Counts
+    images: Iterable[Path]
+    manifest: str | None
+
+
+def found_in(wishes: Wishes, test_fraction: float) -> Found | None:
+    """What the data's folder holds; None of a source that is fetched.
+
+    Raises:
+        DataError: it is not what the source reads.
+    """
+    if not SOURCES[wishes.source].brought:
+        return None
+    sources.fetch(wishes.source, wishes.data)
+    name = manifest_in(wishes.data) if wishes.source == "manifest" else None
+    wanted = Wanted(0, 0, wishes.seed, test_fraction, manifest=name or USUAL[0])
+    counts = sources.count(wishes.source, wishes.data, wanted)
+    assert counts is not None  # the folder is there
+    return Found(counts, sources.images(wishes.source, wishes.data, wanted), name)
+
+
+def owners_in(source: str, folder: Path) -> tuple[int, ...]:
+    """The ids of the devices whose images the data name, if they do."""
+    name = manifest_in(folder) if source == "manifest" else None
+    return tuple(read_listed(folder, name).devices) if name else ()
+
+
+def manifest_in(folder: Path) -> str | None:
+    """The name of the file that lists the images in a folder.
+
+    Raises:
+        DataError: there are two.
+    """
+    there = [name for name in USUAL if (folder / name).is_file()]
+    if len(there) > 1:
+        raise DataError(f"{folder}: {' and '.join(there)}: keep one of them")
+    return there[0] if there else None
+
+
 def reference_config(
-    wishes: Wishes, images: Mapping[str, Any] | None, small: Mapping[str, Any]
+    wishes: Wishes, images: Iterable[Path] | None, small: Mapping[str, Any]
 ) -> ViTConfig:
     """The reference model's shape, with the image size and channels that the wishes and data give.
 
@@ -93,8 +143,8 @@ def reference_config(
     """
     source = SOURCES[wishes.source]
     side, channels = source.image_size or 0, source.channels or 0
-    if images:
-        side, channels = image_shape(chain.from_iterable(images["train"].values()))
+    if images is not None:
+        side, channels = image_shape(images)
         side = max(4, min(LARGEST, side // 4 * 4))
     channels = wishes.channels or channels
     if wishes.model is None:
@@ -165,15 +215,21 @@ def variant_range(config: BackboneConfig, grid: Mapping[str, Any]) -> tuple[int,
     return backbone_parameters(small), backbone_parameters(large)
 
 
-def of_fleet(wishes: Wishes, sizes: tuple[int, int], budget: int) -> Any:
-    """The fleet's file, its devices clustered as asked, or a made-up fleet.
+def of_fleet(
+    wishes: Wishes, sizes: tuple[int, int], budget: int, owners: Sequence[int] = ()
+) -> Any:
+    """The fleet's file, its devices clustered as asked, or a made-up fleet: of the ``owners`` (ids)
+    of the data, where there are some.
 
     Raises:
         SettingsError: the file is wrong, a device holds no variant, there are more clusters than
             devices, or both a file and a number of devices are asked for.
     """
     if wishes.fleet is None:
-        return made_up_fleet(wishes.devices or DEVICES, wishes.clusters, sizes, budget)
+        if owners and wishes.devices is not None:
+            raise SettingsError(f"--devices: the data name theirs, which are {len(owners)}")
+        ids = owners or range(wishes.devices or DEVICES)
+        return made_up_fleet(ids, wishes.clusters, sizes, budget)
     if wishes.devices is not None:
         raise SettingsError("--devices is for a made-up fleet; --fleet names its own")
     clustered = read_fleet(wishes.fleet, wishes.clusters)
@@ -189,16 +245,17 @@ def of_fleet(wishes: Wishes, sizes: tuple[int, int], budget: int) -> Any:
 
 
 def made_up_fleet(
-    devices: int, clusters: int | None, sizes: tuple[int, int], budget: int
+    ids: Sequence[int], clusters: int | None, sizes: tuple[int, int], budget: int
 ) -> list[Values]:
-    """Devices that the variants of ``sizes`` fit with their headers, to be replaced by real ones
-    (``acme profile`` measures one)."""
+    """Devices of these ids that the variants of ``sizes`` fit with their headers, to be replaced by
+    real ones (``acme profile`` measures one)."""
+    devices = len(ids)
     count = min(CLUSTERS, devices) if clusters is None else clusters
     if count > devices:
         raise SettingsError(f"--clusters {count}: more than {counted(devices, 'device')}")
     rows = []
-    for number in range(devices):
-        share = number / max(1, devices - 1)
+    for at, number in enumerate(ids):
+        share = at / max(1, devices - 1)
         limit = budget + sizes[0] + (0.2 + 0.8 * share) * (sizes[1] - sizes[0])
         rows.append(
             {
@@ -213,15 +270,13 @@ def made_up_fleet(
     return [{"edge": f"edge-{k}", "devices": rows[bounds[k] : bounds[k + 1]]} for k in range(count)]
 
 
-def devices_of(wishes: Wishes, fleet: Any) -> list[DevicePlan]:
+def devices_of(wishes: Wishes, fleet: Any, contexts: Contexts) -> list[DevicePlan]:
     """The fleet's devices as the partition sees them, by id."""
     clusters = read_fleet(wishes.fleet) if wishes.fleet and isinstance(fleet, str) else fleet
     found = [
-        DevicePlan(
-            device["id"], f"{DEVICE}{device['id']:02d}", cluster["edge"], device.get("group", 0)
-        )
+        DevicePlan(device.id, device.name, cluster["edge"], device.group, contexts.of(device))
         for cluster in clusters
-        for device in cluster["devices"]
+        for device in map(Device.model_validate, cluster["devices"])
     ]
     return sorted(found, key=lambda device: device.id)
 

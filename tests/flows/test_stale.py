@@ -208,6 +208,7 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "data.folder": "elsewhere",
     "data.origin": "elsewhere",
     "data.channels": 3,
+    "data.manifest": "other.csv",
     "data.sensors": ["upright", "rotated"],
     "partition.public_contexts": ["all"],
     "partition.heterogeneity": "iid",

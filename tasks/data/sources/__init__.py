@@ -2,11 +2,13 @@
 
 A source of :data:`tasks.settings.sources.SOURCES` is a file here with two functions:
 ``fetch(folder, origin)`` and ``read(folder, wanted)``, which gives a :class:`Dataset`; and
-``count(folder, wanted)``, where that can be told without reading.
+``count(folder, wanted)``, where that can be told without reading. One whose files the user brings
+has ``images(folder, wanted)`` too, of which `acme init` looks at the first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +26,7 @@ def wanted_of(settings: Settings) -> Wanted:
     """How the settings have a data set read."""
     spec = settings.data
     size, channels, fraction = spec.image_size, spec.channels, spec.test_fraction
-    return Wanted(size, channels, settings.seed, fraction, spec.context_folders)
+    return Wanted(size, channels, settings.seed, fraction, spec.context_folders, spec.manifest)
 
 
 def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
@@ -66,6 +68,12 @@ def count(source: str, folder: Path, wanted: Wanted) -> Counts | None:
     if not folder.exists() or not hasattr(module, "count"):
         return None
     found: Counts = module.count(folder, wanted)
+    return found
+
+
+def images(source: str, folder: Path, wanted: Wanted) -> Iterable[Path]:
+    """The image files of a source that the user brings."""
+    found: Iterable[Path] = _module(source).images(folder, wanted)
     return found
 
 

@@ -9,24 +9,19 @@ Where contexts are wanted, there is such a folder for each of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tasks.data.dataset import ALL, Dataset, Images, Labels, Wanted, content_hashes
-from tasks.data.pictures import (
-    OWN,
-    divides,
-    files_below,
-    images_in,
-    names_of,
-    read_images,
-    subfolders,
-)
-from tasks.data.skipped import Skipped
+from tasks.data import folders
+from tasks.data.dataset import ALL, Dataset, Images, Labels, Wanted
+from tasks.data.pictures import read_images
+from tasks.data.skipped import Skipped, names_of
+from tasks.data.splitting import seeded_test, tested
 from tasks.run.errors import DataError
 from tasks.run.words import counted
 from tasks.settings.sources import Counts
@@ -70,12 +65,18 @@ def count(folder: Path, wanted: Wanted) -> Counts:
         if one.test is not None:
             of_test = [len(one.test.get(name, ())) for name in classes]
         else:
-            of_test = [_tested(total, wanted.test_fraction) for total in of_train]
-            of_train = [total - tested for total, tested in zip(of_train, of_test, strict=True)]
+            of_test = [tested(total, wanted.test_fraction) for total in of_train]
+            of_train = [total - held for total, held in zip(of_train, of_test, strict=True)]
         train += of_train
         test += of_test
     other = tuple(name for one in found.values() for name in one.other)
     return Counts(tuple(train), tuple(test), classes, tuple(found), other=other)
+
+
+def images(folder: Path, wanted: Wanted) -> Iterable[Path]:
+    """Those of the train split, class by class."""
+    found = contexts(folder) if wanted.context_folders else {ALL: find(folder)}
+    return chain.from_iterable(of for one in found.values() for of in one.train.values())
 
 
 def read(folder: Path, wanted: Wanted) -> Dataset:
@@ -90,7 +91,9 @@ def read(folder: Path, wanted: Wanted) -> Dataset:
     if len(parts) == 1:
         return replace(parts[0], contexts=tuple(found))
     arrays = ("train_images", "train_labels", "test_images", "test_labels")
-    whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    whole: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays
+    }
     return Dataset(
         **whole,
         classes=parts[0].classes,
@@ -107,7 +110,7 @@ def contexts(folder: Path) -> dict[str, Found]:
     Raises:
         DataError: there is no folder of folders, or one holds no classes.
     """
-    places = {name: place for name, place in _top(folder).items() if subfolders(place)}
+    places = {name: place for name, place in _top(folder).items() if folders.subfolders(place)}
     for split in (name for name in (TRAIN, VAL, TEST) if name in places):
         raise DataError(
             f"{places[split]}: a context is never called so: with data.context_folders, splits lie "
@@ -131,13 +134,13 @@ def _read_one(found: Found, classes: tuple[str, ...], wanted: Wanted) -> Dataset
     images, labels, skipped = _read(found.train, classes, wanted)
     skipped += Skipped(other=found.other)
     if found.test is not None:
-        tested, test_labels, more = _read(found.test, classes, wanted)
-        return Dataset(images, labels, tested, test_labels, classes, skipped=skipped + more)
+        held, held_labels, more = _read(found.test, classes, wanted)
+        return Dataset(images, labels, held, held_labels, classes, skipped=skipped + more)
     for label, total in enumerate(np.bincount(labels)):
         if total == 1:
             place = found.train[classes[label]][0].parent
             raise DataError(f"{place}: 1 image; a split needs 2 or more")
-    test = _seeded_test(images, labels, wanted)
+    test = seeded_test(images, labels, wanted)
     return Dataset(
         images[~test], labels[~test], images[test], labels[test], classes, skipped=skipped
     )
@@ -150,19 +153,19 @@ def find(folder: Path, least: int = 2) -> Found:
     Raises:
         DataError: the folders are others, or a class has no images.
     """
-    splits = [name for name in (TRAIN, VAL, TEST) if divides(folder, name)]
+    splits = [name for name in (TRAIN, VAL, TEST) if folders.divides(folder, name)]
     if splits and TRAIN not in splits:
         raise DataError(
             f"{folder / splits[0]} has class folders but {folder / TRAIN} has none. If it is a "
             f"class, its images belong directly in it, or all classes in {folder / TRAIN}"
         )
     for name, place in _top(folder).items() if splits else ():
-        if name not in splits and files_below(place)[0]:
+        if name not in splits and folders.files_below(place)[0]:
             raise DataError(
                 f"{place}: neither train nor test nor val. {folder / TRAIN} holds class folders, "
                 "and beside it only these are read; move it"
             )
-    places = {name: subfolders(folder / name) for name in splits} or {TRAIN: _top(folder)}
+    places = {name: folders.subfolders(folder / name) for name in splits} or {TRAIN: _top(folder)}
     classes, root = places[TRAIN], folder / TRAIN if splits else folder
     if len(classes) < least:
         had = counted(len(classes), "class folder")
@@ -172,7 +175,7 @@ def find(folder: Path, least: int = 2) -> Found:
             raise DataError(f"{extra}: a class that {root} does not have")
     files = {
         split: {
-            name: files_below(of_split.get(name, folder / split / name), some=split != VAL)
+            name: folders.files_below(of_split.get(name, folder / split / name), some=split != VAL)
             for name in classes
         }
         for split, of_split in places.items()
@@ -183,35 +186,22 @@ def find(folder: Path, least: int = 2) -> Found:
     other = [
         path for of_split in files.values() for found in of_split.values() for path in found[1]
     ]
-    return Found(images[TRAIN], images.get(TEST), names_of([*images_in(folder), *other]))
+    return Found(images[TRAIN], images.get(TEST), names_of([*folders.images_in(folder), *other]))
 
 
 def _top(folder: Path) -> dict[str, Path]:
     """The folders in ``folder`` that are not the devices' own images."""
-    found = subfolders(folder)
-    if OWN in found and (divides(folder, OWN) or not images_in(found[OWN])):
-        del found[OWN]
+    found = folders.subfolders(folder)
+    own = found.get(folders.OWN)
+    if own and (folders.divides(folder, folders.OWN) or not folders.images_in(own)):
+        del found[folders.OWN]
     return found
-
-
-def _tested(total: int, fraction: float) -> int:
-    """How many images of a class are for the test."""
-    return min(max(1, round(fraction * total)), total - 1) if total else 0
 
 
 def _read(
     files: ByClass, classes: tuple[str, ...], wanted: Wanted
 ) -> tuple[Images, Labels, Skipped]:
-    by_label = {label: files.get(name, []) for label, name in enumerate(classes)}
-    return read_images(by_label, wanted.image_size, wanted.channels)
-
-
-def _seeded_test(images: Images, labels: Labels, wanted: Wanted) -> NDArray[np.bool_]:
-    """A test split per class, by content: the order and names of the files do not matter."""
-    order = np.argsort(content_hashes(images), kind="stable")
-    chosen = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        shuffled = np.random.default_rng([wanted.seed, int(label)]).permutation(members)
-        chosen[shuffled[: _tested(len(members), wanted.test_fraction)]] = True
-    return chosen
+    names = [name for name in classes for _ in files.get(name, ())]
+    paths = [path for name in classes for path in files.get(name, ())]
+    images, kept, skipped = read_images(paths, names, wanted.image_size, wanted.channels)
+    return images, np.array([classes.index(names[at]) for at in kept], np.int64), skipped

@@ -170,8 +170,7 @@ def test_a_photo_becomes_a_small_image(here: Path) -> None:
 
 def image_images(here: Path, size: tuple[int, int], mode: str) -> tuple[int, int]:
     Image.new(mode, size).save(here / "one.png")
-    found = {"train": {"a": [here / "one.png"]}}
-    config = reference_config(Wishes("image-folder", here), found, SMALL)
+    config = reference_config(Wishes("image-folder", here), [here / "one.png"], SMALL)
     assert config.image_size % config.patch_size == 0
     return config.image_size, config.channels
 

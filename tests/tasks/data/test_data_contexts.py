@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from tasks.data.contexts import Contexts, contexts_of
 from tasks.data.enough import shortage
-from tasks.data.partition import Source, partition
+from tasks.data.partition import partition
 from tasks.data.plan import DevicePlan, Plan
+from tasks.data.rows import Source
 from tasks.run.errors import SettingsError
 from tasks.settings.params import Settings, merged
 from tests.tiny import tiny_params
 
 NAMES = ("day", "night", "rain")
 CLASSES = 6
-PLAN = Plan("C2", 0.5, 200, 50, 60, 40, 0.6, 0.2, 0.2, 0.4, 6)
+PLAN = Plan("C2", 0.5, 200, 50, 60, 40, 0.6, 0.2, 0.2, 0.4, 6, CLASSES)
 LEVELS = ["iid", "C1", "C2", "C3", "dirichlet"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,18 +10,20 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from tasks.data.images import partition_of
-from tasks.data.partition import Source, partition
+from tasks.data.partition import partition
 from tasks.data.plan import DevicePlan, Plan
+from tasks.data.rows import Source
 from tasks.run.errors import SettingsError
 from tasks.settings.fields import read_yaml
+from tasks.settings.sources import Counts
 from tasks.setup.defaults import SHIPPED
 
 SETTINGS = read_yaml(SHIPPED / "settings.yaml")
 PLAN = {name: value for name, value in SETTINGS["partition"].items() if name != "public_contexts"}
 
 
-def folder(sizes: list[int]) -> dict[str, list[Path]]:
-    return {str(label): [Path()] * size for label, size in enumerate(sizes)}
+def counts_of(train: list[int], test: list[int]) -> Counts:
+    return Counts(tuple(train), tuple(test), tuple(str(label) for label in range(len(train))))
 
 
 def source(split: str, sizes: list[int]) -> Source:
@@ -43,14 +44,13 @@ def test_every_device_gets_enough_of_each_of_its_classes(
     train: list[int], few: int, devices: int, seed: int
 ) -> None:
     test = [size // few for size in train]
-    images = {"train": folder(train), "test": folder(test)}
     try:
-        found = partition_of(images, fleet_of(devices), devices + 1, SETTINGS, seed)
+        found = partition_of(counts_of(train, test), fleet_of(devices), devices + 1, SETTINGS, seed)
     except SettingsError:
         reject()
     if found["slots"] is None:
         reject()
-    plan = Plan(**{**PLAN, **found})
+    plan = Plan(**{**PLAN, **found}, classes=len(train))
     fleet = fleet_of(devices)
     manifest = partition(source("train", train), source("test", test), fleet, plan, seed)
     own = manifest[manifest["tier"] == "device"]
@@ -66,11 +66,11 @@ def test_every_device_gets_enough_of_each_of_its_classes(
 def test_sixty_classes_of_few_images_are_divided_among_six_devices() -> None:
     counts = np.random.default_rng(0).integers(24, 41, 60).tolist()
     fleet = fleet_of(6)
-    found = partition_of({"train": folder(counts)}, fleet, 8, SETTINGS)
-    assert found["slots"] is None
     test = [round(0.2 * n) for n in counts]
     train = [n - t for n, t in zip(counts, test, strict=True)]
-    plan = Plan(**{**PLAN, **found})
+    found = partition_of(counts_of(train, test), fleet, 8, SETTINGS)
+    assert found["slots"] is None
+    plan = Plan(**{**PLAN, **found}, classes=60)
     manifest = partition(source("train", train), source("test", test), fleet, plan, 0)
     public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
     assert public["label"].nunique() == 60
@@ -84,8 +84,7 @@ def test_sixty_classes_of_few_images_are_divided_among_six_devices() -> None:
 
 def test_too_few_images_of_one_class_are_refused_with_how_many_would_do() -> None:
     def of(rarest: int) -> dict[str, int | None]:
-        images = {"train": folder([500, 500, rarest, 500]), "test": folder([9] * 4)}
-        return partition_of(images, fleet_of(4), 5, SETTINGS)
+        return partition_of(counts_of([500, 500, rarest, 500], [9] * 4), fleet_of(4), 5, SETTINGS)
 
     with pytest.raises(SettingsError, match="has 3 distinct images to learn from") as caught:
         of(3)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from tasks.data import own
-from tasks.data.own import as_source
-from tasks.data.partition import _own_rows
+from tasks.data.dataset import Owned
+from tasks.data.own import as_source, own_rows
 from tasks.data.plan import DevicePlan, Plan
 from tasks.run.errors import DataError
 from tests.tiny import bring
@@ -32,18 +32,18 @@ def test_a_folder_of_an_unknown_device_or_class_is_named(pinned: Path, tmp_path:
 def test_own_images_never_change_the_split_of_those_before() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 1, 4, 4), dtype=np.uint8)
-    plan = Plan("C2", 0.5, 10, 10, 10, 100, 0.6, 0.2, 0.2, 0.4, 4)
+    plan = Plan("C2", 0.5, 10, 10, 10, 100, 0.6, 0.2, 0.2, 0.4, 4, 10)
     device = DevicePlan(1, "device-01", "north", 0)
     dealt = pd.DataFrame({"label": [0]})
 
     def split_of(count: int) -> dict[str, str]:
-        source = as_source("own01", images[:count], np.zeros(count, np.int64), set())
-        rows = pd.concat(_own_rows(source, device, plan, dealt))
+        source = as_source("own01", Owned(images[:count], np.zeros(count, np.int64)), set())
+        rows = pd.concat(own_rows(source, device, plan, dealt))
         return dict(zip(rows.sha256, rows.split, strict=True))
 
     few, many = split_of(30), split_of(60)
     assert few.items() <= many.items()
     assert len(many) == 60
     assert set(many.values()) == {"train", "val", "test"}
-    known = as_source("own01", images, np.zeros(60, np.int64), set(few))
+    known = as_source("own01", Owned(images, np.zeros(60, np.int64)), set(few))
     assert len(known.usable) == 30

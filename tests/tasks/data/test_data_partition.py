@@ -12,19 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data.enough import shortage
-from tasks.data.partition import (
-    COLUMNS,
-    Source,
-    partition,
-    shared_bounds,
-    shared_count,
-    summary,
-)
+from tasks.data.partition import partition
 from tasks.data.plan import DevicePlan, Plan, apportion, class_shares
+from tasks.data.rows import COLUMNS, Source
+from tasks.data.sharing import shared_bounds, shared_count
 from tasks.run.errors import DataError, SettingsError
 
 CLASSES = 10
-PLAN = Plan("C2", 0.5, 400, 100, 100, 50, 0.6, 0.2, 0.2, 0.4, 8)
+PLAN = Plan("C2", 0.5, 400, 100, 100, 50, 0.6, 0.2, 0.2, 0.4, 8, CLASSES)
 LEVELS = ["iid", "C1", "C2", "C3", "dirichlet"]
 
 
@@ -126,9 +121,7 @@ def test_groups_share_their_classes(fleet, level: str, count: int) -> None:
     if level != "iid":
         subsets = [
             frozenset(
-                np.flatnonzero(
-                    class_shares(device(0, g), replace(PLAN, heterogeneity=level), 10, 0)
-                )
+                np.flatnonzero(class_shares(device(0, g), replace(PLAN, heterogeneity=level), 0))
             )
             for g in range(12)
         ]
@@ -136,15 +129,15 @@ def test_groups_share_their_classes(fleet, level: str, count: int) -> None:
 
 
 def test_at_least_two_classes_of_few() -> None:
-    plan = replace(PLAN, heterogeneity="C3")
-    assert (class_shares(device(0), plan, 2, 0) > 0).sum() == 2
-    assert (class_shares(device(0), plan, 5, 0) > 0).sum() == 2
+    for classes in (2, 5):
+        plan = replace(PLAN, heterogeneity="C3", classes=classes)
+        assert (class_shares(device(0), plan, 0) > 0).sum() == 2
 
 
 def test_dirichlet_differs_by_device_and_alpha() -> None:
     def shares(i: int, alpha: float) -> np.ndarray:
         plan = replace(PLAN, heterogeneity="dirichlet", dirichlet_alpha=alpha)
-        return class_shares(device(i), plan, 10, 0)
+        return class_shares(device(i), plan, 0)
 
     assert not np.allclose(shares(0, 0.5), shares(1, 0.5))
     spread = [np.mean([shares(i, alpha).std() for i in range(30)]) for alpha in (0.1, 1, 100)]
@@ -229,15 +222,6 @@ def test_a_share_is_within_the_range_where_it_can_be(total: int, fraction: float
     assert shared_bounds(total)[0] <= count <= shared_bounds(total)[1]
 
 
-def test_summary_counts_every_owner(fleet) -> None:
-    frame = manifest(fleet)
-    table = summary(frame).set_index("owner")
-    assert table.loc["cloud", ["tier", "train", "val", "test"]].tolist() == ["cloud", 400, 100, 100]
-    assert table.loc["edge-0", "test"] == 0
-    assert table.loc["device-03", "classes"] == 5
-    assert table[["train", "val", "test"]].sum().sum() == len(frame)
-
-
 FEW = replace(PLAN, slots=None, samples_per_device=200)
 
 
@@ -261,7 +245,7 @@ def test_without_slots_the_fleet_gets_all_that_the_public_sets_leave(
     own = partition(train, test, fleet, plan, 0).query("tier == 'device'")
     for who in fleet:
         mine = own[own["owner"] == who.name]
-        classes = set(np.flatnonzero(class_shares(who, plan, CLASSES, 0)))
+        classes = set(np.flatnonzero(class_shares(who, plan, 0)))
         assert set(mine.loc[mine["split"] == "train", "label"]) == classes
         assert set(mine["split"]) == {"train", "val", "test"}
     assert not own["sample_id"].duplicated().any()

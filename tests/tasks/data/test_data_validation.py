@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 from tasks.data import validation
-from tasks.data.partition import Source, partition
+from tasks.data.partition import partition
 from tasks.data.plan import DevicePlan, Plan
+from tasks.data.rows import Source
 from tasks.data.validation import Rules
 from tasks.run.errors import ValidationError
 
 DEVICES = [DevicePlan(i, f"device-{i:02d}", f"edge-{i // 2}", i % 2) for i in range(4)]
-PLAN = Plan("C2", 0.5, 200, 50, 50, 100, 0.6, 0.2, 0.2, 0.4, 4)
+PLAN = Plan("C2", 0.5, 200, 50, 50, 100, 0.6, 0.2, 0.2, 0.4, 4, 10)
 
 
 def _source(split: str, n: int) -> Source:

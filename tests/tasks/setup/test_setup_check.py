@@ -134,10 +134,12 @@ def test_the_ends_of_a_range_pass_and_what_lies_beyond_does_not(
 
 @pytest.mark.parametrize("alpha", EXTREMES[0][1])
 def test_shares_can_be_drawn(alpha: float) -> None:
-    plan = plan_of(of(partition={"heterogeneity": "dirichlet", "dirichlet_alpha": alpha}), ONE)
+    plan = plan_of(
+        of(partition={"heterogeneity": "dirichlet", "dirichlet_alpha": alpha}), ONE, 10 * [1]
+    )
     for number in range(50):
         device = DevicePlan(number, "d", "e", 0)
-        shares = class_shares(device, plan, 10, 2**32 - 1)
+        shares = class_shares(device, plan, 2**32 - 1)
         assert shares.sum() == pytest.approx(1)
         assert np.isfinite(shares).all()
 

@@ -15,10 +15,11 @@ from PIL import Image
 
 from tasks.data import own
 from tasks.data.dataset import Wanted
-from tasks.data.images import count_images, image_shape
-from tasks.data.pictures import is_hidden
+from tasks.data.folders import is_hidden
+from tasks.data.images import image_shape
 from tasks.data.sources.image_folder import count, find, read
 from tasks.run.errors import DataError, SettingsError
+from tasks.settings.sources import OwnCount
 
 WANTED = Wanted(4, 1, 0, 0.25)
 
@@ -83,9 +84,9 @@ def test_names_are_splits_where_folders_lie_in_them_and_classes_where_images_do(
     ids = {"device-00": 0}
     assert own.load(tmp_path / "flat", ids, data.classes, 4, 1)[0] == {}
     brought, _ = own.load(tmp_path / "below", ids, data.classes, 4, 1)
-    assert brought["own00"][1].tolist() == [0, 0]
-    assert own.count(tmp_path / "below", "device-00") == (2, 1)
-    assert own.count(tmp_path / "flat", "device-00") == (0, 0)
+    assert brought[0].labels.tolist() == [0, 0]
+    assert own.count(tmp_path / "below", ids, data.classes) == {0: OwnCount(2, 1)}
+    assert own.count(tmp_path / "flat", ids, data.classes) == {}
 
 
 @pytest.mark.parametrize("name", ["train", "test", "val", "devices"])
@@ -126,7 +127,6 @@ def test_val_is_more_to_learn_from(tmp_path: Path, tested: bool) -> None:
         expected
     )
     assert (list(counts.train), list(counts.test)) == expected
-    assert len(count_images(tmp_path)["train"]["b"]) == 10
     assert {50, 51, 52, 53} <= set(np.concatenate([data.train_images, data.test_images]).flat)
 
 
@@ -212,7 +212,7 @@ def test_more_than_a_few_per_cent_of_damage_end_the_run(tmp_path: Path, damaged:
 def test_a_class_without_a_readable_image_is_named(tmp_path: Path) -> None:
     folder_of_100(tmp_path)
     (put(tmp_path / "c", 1) / "000.png").write_bytes(b"\x89PNG")
-    with pytest.raises(DataError, match=r"c/000\.png.*No image of .*/c can be read"):
+    with pytest.raises(DataError, match=r"c/000\.png.*No image of class c can be read"):
         read(tmp_path, WANTED)
 
 
@@ -230,10 +230,10 @@ def test_a_devices_own_files_are_skipped_likewise(tmp_path: Path) -> None:
     touch(mine / "a/notes.txt", mine / "a/.hidden/x.png")
     put(mine, 1)
     brought, skipped = own.load(tmp_path, {"device-03": 3}, ["a"], 4, 1)
-    assert len(brought["own03"][1]) == 29
+    assert len(brought[3].labels) == 29
     assert skipped.damaged == ((mine / "a/004.png").as_posix(),)
     assert skipped.other == ((mine / "000.png").as_posix(), (mine / "a/notes.txt").as_posix())
-    assert own.count(tmp_path, "device-03") == (30, 1)
+    assert own.count(tmp_path, {"device-03": 3}, ["a"]) == {3: OwnCount(30, 1)}
     for number in range(9):
         (mine / f"a/{number:03d}.png").write_bytes(b"torn")
     with pytest.raises(DataError, match="9 of 30 images cannot be read"):
@@ -277,10 +277,7 @@ def test_a_folder_a_context(tmp_path: Path) -> None:
     assert (counts.contexts, counts.names) == (data.contexts, data.classes)
     shades = data.train_images[data.train_contexts == 1].max((1, 2, 3))
     assert (shades >= 100).all()
-    assert own.load(tmp_path, {"device-00": 0}, data.classes, 4, 1)[0]["own00"][1].tolist() == [
-        2,
-        2,
-    ]
+    assert own.load(tmp_path, {"device-00": 0}, data.classes, 4, 1)[0][0].labels.tolist() == [2, 2]
 
 
 def test_a_context_is_no_split_and_holds_classes(tmp_path: Path) -> None:

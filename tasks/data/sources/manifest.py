@@ -1,0 +1,178 @@
+"""The user's own images, of which a file says what each is, and whose: see
+:mod:`tasks.data.listed`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data.dataset import Dataset, Labels, Owned, Wanted
+from tasks.data.listed import Listed, Row, read_listed
+from tasks.data.pictures import read_images
+from tasks.data.rows import SPLITS
+from tasks.data.skipped import Skipped, names_of
+from tasks.data.splitting import seeded_test, tested
+from tasks.run.errors import DataError
+from tasks.settings.sources import Counts, OwnCount
+
+
+def fetch(folder: Path, origin: Path | None = None) -> None:
+    """Nothing is copied, moved or linked: all must lie in ``folder`` already.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: no such folder. Put the images there with the file that lists them "
+            "(data.manifest), then: acme data pin"
+        )
+
+
+def count(folder: Path, wanted: Wanted) -> Counts:
+    """How many samples of each class there are by the rows alone, context after context, and what
+    each device has."""
+    listed = read_listed(folder, wanted.manifest)
+    cells, test = _cells(listed, listed.public), _told_test(listed.public)
+    totals = np.bincount(cells, minlength=len(listed.contexts) * len(listed.classes))
+    if test is None:
+        of_test = np.array([tested(int(total), wanted.test_fraction) for total in totals])
+    else:
+        of_test = np.bincount(cells[test], minlength=len(totals))
+    _require_both(listed, totals - of_test, of_test)
+    return Counts(
+        tuple((totals - of_test).tolist()),
+        tuple(of_test.tolist()),
+        listed.classes,
+        listed.contexts,
+        other=names_of(listed.other),
+        devices={device: _own_count(listed, rows) for device, rows in listed.devices.items()},
+        public_contexts=_public_contexts(listed),
+    )
+
+
+def images(folder: Path, wanted: Wanted) -> Iterable[Path]:
+    """Those of the public rows."""
+    return (folder / row.path for row in read_listed(folder, wanted.manifest).public)
+
+
+def read(folder: Path, wanted: Wanted) -> Dataset:
+    """The public rows' images, and what each device brings. Where no public row is told to be of
+    the test split, each class of each context is split by content and seed; ``val`` is more of
+    ``train``, from which the pipeline deals the validation sets.
+
+    Raises:
+        DataError: a row is wrong, or too many images are damaged; they are named.
+    """
+    listed = read_listed(folder, wanted.manifest)
+    brought: dict[int, Owned] = {}
+    skipped = Skipped(other=names_of(listed.other))
+    for device, rows in listed.devices.items():
+        brought[device], more = _owned(listed, rows, wanted)
+        skipped += more
+    pixels, rows, damaged = _read(listed, listed.public, wanted)
+    cells, test = _cells(listed, rows), _told_test(rows)
+    contexts, labels = np.divmod(cells, len(listed.classes))
+    if test is None:
+        test = np.zeros(len(rows), bool)
+        for mine in (contexts == at for at in np.unique(contexts)):
+            test[mine] = seeded_test(pixels[mine], labels[mine], wanted)
+    totals = [
+        np.bincount(cells[of], minlength=len(listed.contexts) * len(listed.classes))
+        for of in (~test, test)
+    ]
+    _require_both(listed, *totals)
+    several = len(listed.contexts) > 1
+    return Dataset(
+        pixels[~test],
+        labels[~test],
+        pixels[test],
+        labels[test],
+        listed.classes,
+        contexts=listed.contexts,
+        train_contexts=contexts[~test] if several else None,
+        test_contexts=contexts[test] if several else None,
+        skipped=skipped + damaged,
+        brought=brought,
+        public_contexts=_public_contexts(listed),
+    )
+
+
+def _read(
+    listed: Listed, rows: Sequence[Row], wanted: Wanted
+) -> tuple[NDArray[np.uint8], list[Row], Skipped]:
+    """The images of rows that can be read, those rows, and what was skipped."""
+    files = [listed.folder / row.path for row in rows]
+    labels = [row.label for row in rows]
+    pixels, kept, skipped = read_images(files, labels, wanted.image_size, wanted.channels)
+    return pixels, [rows[at] for at in kept], skipped
+
+
+def _owned(listed: Listed, rows: Sequence[Row], wanted: Wanted) -> tuple[Owned, Skipped]:
+    """What a device brings; of a content that it has twice, the first is kept: that of the test
+    split, as it is of a source's two splits."""
+    told = "split" in listed.columns
+    if told:
+        rows = sorted(rows, key=lambda row: -SPLITS.index(str(row.split)))
+    pixels, kept, skipped = _read(listed, rows, wanted)
+    splits = np.array([SPLITS.index(str(row.split)) for row in kept], np.int64) if told else None
+    labels = _cells(listed, kept) % len(listed.classes)
+    return Owned(pixels, labels, splits, _context(listed, rows)), skipped
+
+
+def _own_count(listed: Listed, rows: Sequence[Row]) -> OwnCount:
+    told = [row.split for row in rows if row.split in SPLITS[1:]]
+    lacks = tuple(split for split in SPLITS[1:] if split not in told)
+    classes = len({row.label for row in rows})
+    return OwnCount(len(rows), classes, len(told), lacks, _context(listed, rows))
+
+
+def _context(listed: Listed, rows: Sequence[Row]) -> int | None:
+    """A device's, where contexts are told."""
+    return listed.contexts.index(rows[0].context) if "context" in listed.columns else None
+
+
+def _public_contexts(listed: Listed) -> tuple[int, ...] | None:
+    """Those of the public rows, where others are devices'."""
+    if not listed.devices:
+        return None
+    found = {row.context for row in listed.public}
+    return tuple(at for at, name in enumerate(listed.contexts) if name in found)
+
+
+def _cells(listed: Listed, rows: Sequence[Row]) -> Labels:
+    """The cell of each row: a class of a context."""
+    contexts = {name: at for at, name in enumerate(listed.contexts)}
+    labels = {name: at for at, name in enumerate(listed.classes)}
+    cells = [contexts[row.context] * len(labels) + labels[row.label] for row in rows]
+    return np.array(cells, np.int64)
+
+
+def _told_test(rows: Sequence[Row]) -> NDArray[np.bool_] | None:
+    """Which rows are told to be of the test split; None where none is."""
+    test = np.array([row.split == "test" for row in rows])
+    return test if test.any() else None
+
+
+def _require_both(listed: Listed, train: Labels, test: Labels) -> None:
+    """Raises DataError if public samples of a class (of a context, where devices are dealt some)
+    are all of one split."""
+    contexts: Sequence[str] = listed.contexts
+    if listed.devices:  # nothing is dealt, so that contexts need not be alike
+        contexts, (train, test) = ("all",), (_of_all_contexts(listed, of) for of in (train, test))
+    for has, lacks, split in ((train, test, "test"), (test, train, "train")):
+        for cell in np.flatnonzero((has > 0) & (lacks == 0)):
+            context, label = divmod(int(cell), len(listed.classes))
+            of = f" ({contexts[context]})" if len(contexts) > 1 else ""
+            raise DataError(
+                f"{listed.folder / listed.name}: class {listed.classes[label]}{of} has no public "
+                f"image of the {split} split: mark one; or list 2 or more, without column split"
+            )
+
+
+def _of_all_contexts(listed: Listed, cells: Labels) -> Labels:
+    total: Labels = cells.reshape(-1, len(listed.classes)).sum(0)
+    return total
