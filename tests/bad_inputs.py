@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,25 +58,6 @@ def after(before: Before, arguments: str, said: str) -> Bad:
     return Bad(arguments, tuple(said.split("|")), before=before)
 
 
-def own(said: str, before: Before, **settings: Any) -> Bad:
-    """A folder of one's own images that `acme check` refuses."""
-    source = {"data__source": "image-folder", "data__folder": "mine"}
-    return Bad("check", tuple(said.split("|")), source | settings, before=before)
-
-
-def images(**counts: int) -> Before:
-    """Class folders with so many (empty) files, below mine/."""
-
-    def write() -> None:
-        for name, count in counts.items():
-            place = Path("mine", *name.split("__"))
-            place.mkdir(parents=True)
-            for number in range(count):
-                (place / f"{number}.png").touch()
-
-    return write
-
-
 def saved(state: Any) -> bytes:
     """What ``torch.save`` writes."""
     written = io.BytesIO()
@@ -110,6 +90,8 @@ SETTINGS: dict[str, Bad] = {
     "no pixels": check("data.image_size|greater than or equal to 1", data__image_size=0),
     "two channels": check("data.channels|1 or 3", data__channels=2),
     "no number": check("data.test_fraction", data__test_fraction=NAN),
+    "a manifest of another kind": check("a file of CSV or parquet", data__manifest="list.xlsx"),
+    "a manifest elsewhere": check("below data.folder", data__manifest="../list.csv"),
     "a folder that nothing can be called": check("data.folder|no file", data__folder="a\0b"),
     "the project as data": check("data.folder: .|a folder of their own", data__folder="."),
     "a file as data": check("data.folder: params.yaml|no folder", data__folder="params.yaml"),
@@ -295,61 +277,6 @@ FLEETS: dict[str, Bad] = {
     "yes as clusters": fleet("f.yaml", "clusters: yes\ndevices: [{id: 0}]", "f.yaml, line 2"),
 }
 
-DATA: dict[str, Bad] = {
-    "an empty folder": own("mine: 0 class folders; at least 2", lambda: Path("mine").mkdir()),
-    "one class": own("1 class folder; at least 2", images(a=3)),
-    "a class without images": own("mine/b: no images (of .bmp", images(a=3, b=0)),
-    "few images": own("public_train + public_val: 600 of 14", images(a=10, b=10)),
-    "a test class that is unknown": own(
-        "mine/test/c: a class that mine/train does not have",
-        images(train__a=3, train__b=3, test__a=3, test__c=3),
-    ),
-    "a test split alone": own("mine/train has none", images(test__a=3, test__b=3)),
-    "a folder beside train": own(
-        "mine/more: neither train nor test", images(train__a=3, train__b=3, more__a=3)
-    ),
-    "a class or a split": own(
-        "mine/train: a class, or a folder of classes?|mine/train/train/",
-        images(train=3, train__a=3, b=3),
-    ),
-    "images beside splits": own(
-        "mine/val/c: a class that mine/train does not have",
-        images(train__a=3, train__b=3, test__a=1, test__b=1, val__c=1),
-    ),
-    "a link to a class": own(
-        "mine/b: a link|put the folder itself there",
-        lambda: (images(a=3)(), Path("mine/b").symlink_to("a")),
-    ),
-    "a class of three": own(
-        "partition.public_train + public_val: 12 of 12",
-        images(a=9, b=9),
-        partition__public_train=10,
-        partition__public_val=2,
-        partition__public_test=2,
-    ),
-    "no pin": given("data verify", "data.dvc: No such file|acme data pin"),
-    "a pin that is none": given(
-        "data verify", "data.dvc: not a DVC pin|git checkout", {"data.dvc": "x"}
-    ),
-    "a pin that is no YAML": given("data verify", "data.dvc: not a DVC pin", {"data.dvc": "a: ["}),
-    "data that are not there": given(
-        "data verify",
-        "data: missing|acme data fetch",
-        {"data.dvc": "outs: [{md5: a.dir, path: data}]"},
-    ),
-    "nothing to pin": given("data pin", "data: no files to pin|acme data fetch"),
-    "a name that is not UTF-8": after(
-        lambda: (Path("data").mkdir(), Path("data", os.fsdecode(b"\xff.png")).touch()),
-        "data pin",
-        "data: cannot pin '\\udcff.png'|rename it",
-    ),
-    "a name of two lines": after(
-        lambda: (Path("data").mkdir(), Path("data/a\nb.png").touch()),
-        "data pin",
-        "data: cannot pin 'a\\nb.png'|rename it",
-    ),
-}
-
 CHECKPOINTS: dict[str, Bad] = {
     "words as weights": weights(b"hello", "checkpoint: not weights as|give another file"),
     "an empty file of weights": weights(b"", "checkpoint: not weights as"),
@@ -499,6 +426,4 @@ MACHINE = {
 }
 """What the operating system may say of any file."""
 
-FAST = (
-    SETTINGS | YAML | FLEETS | DATA | CHECKPOINTS | ARTIFACTS | WORDS | INITS | CASES | ENVIRONMENT
-)
+FAST = SETTINGS | YAML | FLEETS | CHECKPOINTS | ARTIFACTS | WORDS | INITS | CASES | ENVIRONMENT

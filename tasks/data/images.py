@@ -135,5 +135,7 @@ def stock(counts: Sequence[float], public: float, slots: int) -> int:
     """Images of the rarest class in each part of what the public set leaves. That set is drawn at
     random; 2.5 standard deviations allow for what it may take of one class."""
     rarest, total = min(counts), sum(counts)
+    if not rarest:
+        return 0
     deviation = math.sqrt(rarest * public * (1 - public) * (1 - rarest / total))
     return max(0, int(((1 - public) * rarest - 2.5 * deviation) / slots))

@@ -65,17 +65,20 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
         DataError: there are no images.
     """
     found = found_in(wishes, shipped["data"]["test_fraction"])
+    owners = tuple(found.counts.devices or ()) if found else ()
+    if owners and wishes.devices is not None:
+        raise SettingsError(f"--devices: the data name theirs, which are {len(owners)}")
     small = shipped["backbone"]["reference"]
     config = reference_config(wishes, found.images if found else None, small)
     backbone = of_small(wishes, config) if wishes.model is None else of_model(wishes, config)
     budget = shipped["matching"]["header_budget"] * max(1, config.dim // 64)
     sizes = variant_range(config, {**shipped["backbone"], **backbone})
-    fleet = of_fleet(wishes, sizes, budget, tuple(found.counts.devices or ()) if found else ())
+    fleet = of_fleet(wishes, sizes, budget, owners)
     devices = devices_of(wishes, fleet, contexts_in(found.counts) if found else ONE)
     slots = slots_of(devices)
     data = {"source": wishes.source, "folder": str(wishes.data)}
     partition: Values = {"slots": max(slots, shipped["partition"]["slots"])}
-    if found and found.counts.devices:
+    if found and owners:
         partition = dict(of_owners(found.counts))
     elif found:
         partition = dict(partition_of(found.counts, devices, slots, shipped, wishes.seed))
@@ -226,8 +229,6 @@ def of_fleet(
             devices, or both a file and a number of devices are asked for.
     """
     if wishes.fleet is None:
-        if owners and wishes.devices is not None:
-            raise SettingsError(f"--devices: the data name theirs, which are {len(owners)}")
         ids = owners or range(wishes.devices or DEVICES)
         return made_up_fleet(ids, wishes.clusters, sizes, budget)
     if wishes.devices is not None:
@@ -276,7 +277,7 @@ def devices_of(wishes: Wishes, fleet: Any, contexts: Contexts) -> list[DevicePla
     found = [
         DevicePlan(device.id, device.name, cluster["edge"], device.group, contexts.of(device))
         for cluster in clusters
-        for device in map(Device.model_validate, cluster["devices"])
+        for device in (Device.model_construct(**row) for row in cluster["devices"])
     ]
     return sorted(found, key=lambda device: device.id)
 

@@ -1,5 +1,5 @@
 """Inputs that cannot be: one line that names the thing and the remedy, exit code 2, and what was
-there is as before. The inputs are rows of tests/bad_inputs.py."""
+there is as before. The inputs are rows of tests/bad_inputs.py and tests/bad_data.py."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 
 from flows.command import cli
 from tasks.settings.fields import yaml_text
+from tests.bad_data import DATA, LISTS
 from tests.bad_inputs import FAST, MACHINE, Bad
 from tests.tiny import tiny_params
 
@@ -107,11 +108,14 @@ def prepare(bad: Bad, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         bad.before()
 
 
-@pytest.mark.parametrize("name", FAST)
+INPUTS = FAST | DATA | LISTS
+
+
+@pytest.mark.parametrize("name", INPUTS)
 def test_a_bad_input_is_one_line_and_loses_nothing(
     name: str, project: Path, refusal: Acme, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = FAST[name]
+    bad = INPUTS[name]
     prepare(bad, project, monkeypatch)
     before = contents(project)
     line = refusal(*bad.arguments.split())
@@ -177,4 +181,4 @@ def test_who_reads_the_output_may_go(project: Path) -> None:
 
 
 def test_there_are_many_of_them() -> None:
-    assert len(FAST) > 150
+    assert len(INPUTS) > 150

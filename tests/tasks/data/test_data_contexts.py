@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tasks.data.contexts import Contexts, contexts_of
 from tasks.data.enough import shortage
 from tasks.data.partition import partition
-from tasks.data.plan import DevicePlan, Plan
+from tasks.data.plan import DevicePlan, Plan, class_shares
 from tasks.data.rows import Source
 from tasks.run.errors import SettingsError
 from tasks.settings.params import Settings, merged
@@ -166,3 +166,62 @@ def test_an_unknown_context_is_named_with_those_that_there_are() -> None:
     [third] = [d for d in of([], ["day"], d2="fog").devices if d.id == 2]
     with pytest.raises(SettingsError, match=r"device-02: context 'fog': choose one of day"):
         found.of(third)
+
+
+def lacking(split: str, n: int) -> Source:
+    """A source whose second context has none of classes 0 and 1, and whose third has nothing."""
+    whole = source(split, n)
+    assert whole.contexts is not None
+    there = (whole.contexts == 0) | ((whole.contexts == 1) & (whole.labels > 1))
+    return replace(whole, usable=whole.usable[there])
+
+
+@settings(max_examples=15)
+@given(
+    level=st.sampled_from(LEVELS),
+    slots=st.sampled_from([6, None]),
+    theirs=st.lists(st.integers(0, 1), min_size=1, max_size=5),
+    seed=st.integers(0, 99),
+)
+def test_a_device_is_dealt_classes_that_its_context_has(
+    level: str, slots: int | None, theirs: list[int], seed: int
+) -> None:
+    train, test = lacking("train", 3600), lacking("test", 1800)
+    stock = [
+        np.bincount(of.cells(CLASSES)[of.usable], minlength=3 * CLASSES).tolist()
+        for of in (train, test)
+    ]
+    plan = replace(PLAN, heterogeneity=level, slots=slots, contexts=Contexts(NAMES, (0, 1, 2)))
+    plan = plan.of_stock(stock[0])
+    assert plan.absent == {CLASSES, CLASSES + 1, *range(2 * CLASSES, 3 * CLASSES)}
+    fleet = [device(i, at) for i, at in enumerate(theirs)]
+    assert shortage(fleet, plan, seed, list("abcdef"), (stock[0], stock[1])) is None
+    frame = partition(train, test, fleet, plan, seed)
+    for who in fleet:
+        labels = set(mine(frame, who)["label"])
+        assert labels
+        assert who.context == 0 or labels <= set(range(2, CLASSES))
+        assert set(np.flatnonzero(class_shares(who, plan, seed))) <= set(plan.present(who))
+        if level in ("C1", "iid"):
+            assert len(labels) == {"iid": 1, "C1": 0.8}[level] * len(plan.present(who)) // 1
+    nothing = shortage([device(0, 2)], plan, seed, list("abcdef"), (stock[0], stock[1]))
+    assert nothing == "device-00 is of context rain, which has no image to learn from"
+
+
+def test_where_all_contexts_have_all_classes_nothing_is_dealt_otherwise() -> None:
+    everything = replace(PLAN, contexts=Contexts(NAMES, (0,)))
+    stock = np.bincount(TRAIN.cells(CLASSES), minlength=3 * CLASSES).tolist()
+    assert everything.of_stock(stock) == everything
+    alone = replace(PLAN, contexts=Contexts(("all",), (0,)))
+    assert not alone.of_stock([0] * CLASSES).absent, "a class that nobody has is missed"
+
+
+def test_a_context_that_samples_deny_is_refused_and_so_are_sensors_beside_theirs() -> None:
+    with pytest.raises(SettingsError, match=r"data\.sensors: samples have one context, not two"):
+        contexts_of(of(["upright"], None), NAMES)
+    params = of([], None, d2="night")
+    [third] = [d for d in params.devices if d.id == 2]
+    assert contexts_of(params, NAMES, (0,), {2: 1}).of(third) == 1
+    assert contexts_of(params, NAMES, (0,), {2: 1}).public == (0,)
+    with pytest.raises(SettingsError, match="device-02: context 'night', but its samples have 'ra"):
+        contexts_of(params, NAMES, (0,), {2: 2}).of(third)
