@@ -1,5 +1,5 @@
 """Own data and own fleets run to the end: many classes of few images, devices that live on their
-own images, one device, and two hundred."""
+own images, a manifest that says whose each is, one device, and two hundred."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.tracking.store import connect
 from tests.glyphs import write_glyphs
+from tests.listing import write_listing
 from tests.tiny import bring, tiny_params
 
 pytestmark = pytest.mark.slow
@@ -44,6 +45,19 @@ def summary_of(root: Path) -> dict[str, Any]:
     return content
 
 
+def made_small(root: Path) -> dict[str, Any]:
+    """The settings that `acme init` wrote, with as little training as may be."""
+    params, small = read_yaml(root / "params.yaml"), tiny_params()
+    params["threads"] = 1
+    params["backbone"]["training"]["epochs"] = 1
+    params["backbone"]["at_chance"] = "warn"
+    params["backbone"]["distillation"] = small["backbone"]["distillation"]
+    for name in ("epochs", "weight_steps", "controller_steps", "finalists", "retrain_steps"):
+        params["edge"][name] = small["edge"][name]
+    params["edge"]["fixed"] = ["mlp"]
+    return params
+
+
 def fleet(devices: int, edges: int) -> list[dict[str, Any]]:
     ids = np.array_split(np.arange(devices), edges)
     facts = {"gpu_capacity_watt": 5, "base_latency_s": 1.0}
@@ -62,26 +76,15 @@ def fleet(devices: int, edges: int) -> list[dict[str, Any]]:
 def test_sixty_classes_of_few_images_and_six_devices(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from click.testing import CliRunner
-
-    from flows.command import cli
     from flows.command.table import print_fleet
 
     root = tmp_path / "letters"
     write_glyphs(root / "data", np.random.default_rng(0).integers(24, 41, 60).tolist())
     monkeypatch.chdir(root)
     words = ["init", "--source", "image-folder", "--data", "data", "--devices", "6", "--yes"]
-    done = CliRunner().invoke(cli.cli, words)
-    assert done.exit_code == 0, done.output
-    params, small = read_yaml(root / "params.yaml"), tiny_params()
+    acme(*words)
+    params = made_small(root)
     assert params["partition"]["slots"] is None
-    params["threads"] = 1
-    params["backbone"]["training"]["epochs"] = 1
-    params["backbone"]["at_chance"] = "warn"
-    params["backbone"]["distillation"] = small["backbone"]["distillation"]
-    for name in ("epochs", "weight_steps", "controller_steps", "finalists", "retrain_steps"):
-        params["edge"][name] = small["edge"][name]
-    params["edge"]["fixed"] = ["mlp"]
     run(pinned_project(root, params), *STAGES)
     summary = summary_of(root)
     assert len(summary["devices"]) == 6
@@ -131,6 +134,59 @@ def refined_alone(root: Path) -> None:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         refine_devices(["device-01"])
     assert (root / "artifacts/nightly/device-01/model.safetensors").exists()
+
+
+def acme(*words: str) -> str:
+    from click.testing import CliRunner
+
+    from flows.command import cli
+
+    done = CliRunner().invoke(cli.cli, words)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize(("name", "owned"), [("manifest.csv", True), ("manifest.parquet", False)])
+def test_a_manifest_of_the_user_s(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str, owned: bool
+) -> None:
+    """With devices and their contexts, the partition is the user's own; without devices, it is
+    dealt, a context apart."""
+    root = tmp_path / "listed"
+    listed = write_listing(root / "data")
+    listed["label"] = "digit " + listed["label"]
+    if not owned:
+        listed = listed.drop(columns="device")
+        listed["context"] = np.where(np.arange(len(listed)) % 2, "day", "night")
+    write = listed.to_csv if name.endswith("csv") else listed.to_parquet
+    write(root / "data" / name, index=False)
+    monkeypatch.chdir(root)
+    assert "4 devices" in acme("init", "--yes", *([] if owned else ["--devices", "4"]))
+    params = made_small(root)
+    assert (params["data"]["source"], params["data"]["manifest"]) == ("manifest", name)
+    assert (params["partition"]["samples_per_device"] == 0) == owned
+    pinned_project(root, params)
+    said = acme("check")
+    assert "4 devices, all settings valid" in said
+    assert "whether 1,797 images can be read" in said
+    run(root, *STAGES)
+    summary = summary_of(root)
+    manifest = pd.read_parquet(root / "artifacts/partition/manifest.parquet")
+    own = manifest[manifest.tier == "device"]
+    contexts = own.groupby("owner").context.agg(set).to_dict()
+    told = {d["device"]: {d["context"]} for d in summary["devices"]}
+    assert contexts == told
+    assert set().union(*told.values()) == {"day", "night"}
+    assert summary["contexts"]["names"] == ["day", "night"]
+    assert summary["contexts"]["public"] == (["day"] if owned else ["day", "night"])
+    if not owned:
+        return
+    assert summary["link"]["shared_bytes"] == 0
+    names = "digit " + own.label.map("{:02d}".format)
+    assert own.owner.groupby(own.owner).size().between(40, 45).all()
+    expected = listed.dropna().groupby("device").label.agg(set).to_dict()
+    assert names.groupby(own.owner).agg(set).to_dict() == expected
+    refined_alone(root)
 
 
 @pytest.mark.parametrize(("devices", "edges"), [(1, 1), (200, 4)])

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -26,6 +27,7 @@ from tasks.run.errors import AcmeError, SettingsError
 from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings, load
 from tasks.setup.defaults import Wishes, of_model, of_small, reference_config
+from tests.listing import write_listing
 
 ROOT = Path(cli.__file__).parents[2]
 HEAD = "id,storage_limit,gpu_capacity_watt,base_latency_s\n"
@@ -84,6 +86,40 @@ def test_a_folder_of_images_gives_settings_by_which_it_can_be_divided(
     again = ask("--data", "mine", "--yes").exception
     assert isinstance(again, SettingsError)
     assert "is there already" in str(again)
+
+
+@pytest.mark.parametrize("columns", ["device context", "context", ""])
+def test_a_manifest_is_found_and_gives_settings_by_which_it_can_be_divided(
+    here: Path, columns: str
+) -> None:
+    from tasks.data.partitioning import divide
+    from tasks.setup.check import check
+
+    listed = write_listing(here / "mine", of_class=110)
+    if columns == "context":  # in one of which a class is missing
+        listed["context"] = np.where(listed.index % 2 + (listed["label"] == "00"), "a", "b")
+    listed[["path", "label", *columns.split()]].to_csv(here / "mine/manifest.csv", index=False)
+    named = [] if "device" in columns else ["--devices", "3"]
+    done = ask("--data", "mine", "--yes", *named)
+    assert done.exit_code == 0, done.output
+    settings = check(here / "params.yaml").settings
+    assert (settings.data.source, settings.data.manifest) == ("manifest", "manifest.csv")
+    assert [d.id for d in settings.devices] == list(range(3 if named else 4))
+    counts = divide(settings, "content", here / "out", here / "report")
+    if not named:
+        assert settings.partition.samples_per_device == 0
+        assert counts["cloud"] == pytest.approx(0.95 * listed["device"].isna().sum(), abs=3)
+        assert counts["device"] >= 0.9 * listed["device"].notna().sum()
+    else:
+        assert counts["device"] > 0.8 * 3 * settings.partition.samples_per_device > 3 * 20
+
+
+def test_the_devices_of_a_manifest_are_not_asked_for(here: Path) -> None:
+    write_listing(here / "data", devices=5, of_class=110).to_csv("data/manifest.csv", index=False)
+    done = ask(answers="manifest\ndata\nnone\nnone\n2\n")
+    assert done.exit_code == 0, done.output
+    assert "Data set (image-folder, fashion-mnist, cifar100, manifest) [manifest]" in done.output
+    assert [len(c.devices) for c in load(here / "params.yaml").fleet] == [2, 3]
 
 
 def test_what_is_not_given_is_asked_for(here: Path) -> None:

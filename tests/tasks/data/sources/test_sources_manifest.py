@@ -17,10 +17,11 @@ from PIL import Image
 
 from tasks.data import sources
 from tasks.data.dataset import Dataset, Wanted, content_hashes
-from tasks.data.listed import read_listed
+from tasks.data.listed import NEEDED, OPTIONAL, read_listed
 from tasks.data.sources.manifest import count, images, read
 from tasks.run.errors import DataError
 from tasks.settings.sources import OwnCount
+from tests.pages import ROOT
 
 WANTED = Wanted(4, 1, 0, 0.25)
 Cells = Mapping[str, object]
@@ -352,3 +353,18 @@ def test_a_content_twice_of_a_device_is_of_its_test_split(listed: Path) -> None:
     again = content_hashes(data.brought[3].images)
     kept = [source.told[at] for at in source.usable if (again == again[at]).sum() > 1]
     assert kept == [2]
+
+
+def test_the_page_s_example_is_read_and_its_columns_are_all(tmp_path: Path) -> None:
+    page = (ROOT / "docs/manifest.md").read_text()
+    [example] = re.findall(r"```csv\n(.+?)```", page, re.S)
+    (tmp_path / "manifest.csv").write_text(example)
+    for shade, row in enumerate(csv.DictReader(io.StringIO(example))):
+        place = tmp_path / row["path"]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), shade).save(place)
+    data = read(tmp_path, WANTED)
+    assert data.classes == ("cat", "dog")
+    assert [data.contexts[at] for at in data.public_contexts or ()] == ["studio"]
+    assert {device: len(own.labels) for device, own in (data.brought or {}).items()} == {0: 2, 1: 1}
+    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.M)) == (*NEEDED, *OPTIONAL)
