@@ -90,16 +90,16 @@ def shortage(
 def require_own(device: str, own: OwnCount) -> None:
     """Raises DataError if a device that is given no images has too few of its own, with how many
     would do."""
-    needed = max(own.classes, 1) + len(own.lacks)
-    free = own.images - own.told
+    told, uses = own.val + own.tested, ((own.val, "one to choose by"), (own.tested, "one to test"))
+    lacks = [use for has, use in uses if not has]
+    needed, free = max(own.classes, 1) + len(lacks), own.images - told
     if free < needed:
-        uses = {"val": "one to choose by", "test": "one to test"}
-        also = " and ".join(uses[split] for split in own.lacks)
-        told = " to train on" if own.told else ""
+        also = ", " + " and ".join(lacks) if lacks else ""
+        of = " to train on" if told else ""
         raise DataError(
-            f"{device} has {counted(free, 'distinct image')} of its own{told} and is given "
+            f"{device} has {counted(free, 'distinct image')} of its own{of} and is given "
             "none (partition.samples_per_device): it needs one to train on of each class"
-            f"{', ' if also else ''}{also}. {needed} in {OWN}/{device}/<class>/ of the data "
+            f"{also}. {needed} in {OWN}/{device}/<class>/ of the data "
             "folder, or as its rows of a manifest, would do"
         )
 

@@ -167,9 +167,9 @@ def own_rows(
     free = told == 0
     lacks = [at for at in (1, 2) if not (told == at).any()]
     if not len(dealt):
-        classes = len(set(labels.tolist()))
-        lacking = tuple(SPLITS[at] for at in lacks)
-        require_own(device.name, OwnCount(len(labels), classes, int((~free).sum()), lacking))
+        val, tested = ((told == at).sum() for at in (1, 2))
+        brought = OwnCount(len(labels), len(set(labels.tolist())), int(val), int(tested))
+        require_own(device.name, brought)
     if source is None:
         return []
     place = np.array([int(sha256[:8], 16) / 16**8 for sha256 in source.sha256[source.usable]])

@@ -13,15 +13,15 @@ class OwnCount:
     Attributes:
         images: how many, of all splits.
         classes: of how many classes.
-        told: how many of the images are told to be of ``val`` or ``test``.
-        lacks: those of these two that none is told to be of: they are cut off from the others.
+        val, tested: how many of them are told to be of these splits. One that none is told to be
+            of is cut off from the others.
         context: the position of its context, where its samples tell it.
     """
 
     images: int
     classes: int
-    told: int = 0
-    lacks: tuple[str, ...] = ("val", "test")
+    val: int = 0
+    tested: int = 0
     context: int | None = None
 
 

@@ -124,10 +124,9 @@ def _owned(listed: Listed, rows: Sequence[Row], wanted: Wanted) -> tuple[Owned, 
 
 
 def _own_count(listed: Listed, rows: Sequence[Row]) -> OwnCount:
-    told = [row.split for row in rows if row.split in SPLITS[1:]]
-    lacks = tuple(split for split in SPLITS[1:] if split not in told)
+    val, tested = (sum(row.split == split for row in rows) for split in SPLITS[1:])
     classes = len({row.label for row in rows})
-    return OwnCount(len(rows), classes, len(told), lacks, _context(listed, rows))
+    return OwnCount(len(rows), classes, val, tested, _context(listed, rows))
 
 
 def _context(listed: Listed, rows: Sequence[Row]) -> int | None:

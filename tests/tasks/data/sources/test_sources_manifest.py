@@ -151,7 +151,7 @@ def test_a_devices_splits_are_as_told(listed: Path) -> None:
     found = dict(zip(shades(data.brought[3].images), [0, 2, 1, 0, 2, 1], strict=True))
     for image, split in zip(data.brought[3].images[:, 0, 0, 0], splits, strict=True):
         assert found[int(image)] == split
-    assert counts.devices[3] == OwnCount(6, 2, told=4, lacks=(), context=0)
+    assert counts.devices[3] == OwnCount(6, 2, val=2, tested=2, context=0)
     assert counts.devices[7] == OwnCount(6, 2, context=1)
 
 
