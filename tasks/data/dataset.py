@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,13 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Owned:
-    """What a device brings itself. ``splits`` are positions in :data:`tasks.data.rows.SPLITS`
-    (None: nothing is told of them), ``context`` one in the data set's contexts."""
+    """What a device brings itself, ``files`` beside ``images``. ``splits`` are positions in
+    :data:`tasks.data.rows.SPLITS` (None: nothing is told of them), ``context`` one in the data
+    set's contexts."""
 
     images: Images
     labels: Labels
+    files: Sequence[Path]
     splits: Labels | None = None
     context: int | None = None
 

@@ -47,8 +47,11 @@ def shortage(
     need = needs(fleet, plan, seed)
     public = plan.public
     remedy = (
-        "Or: " + ("fewer devices" if plan.slots is None else "partition.slots: null, fewer devices")
-    ) + ", or devices that live on their own images (partition.samples_per_device: 0)"
+        ". Or: "
+        + ("fewer devices" if plan.slots is None else "partition.slots: null, fewer devices")
+        + ", or devices that live on their own images (partition.samples_per_device: 0)"
+    )
+    remedy = remedy if plan.samples_per_device else ""
     for device in fleet if plan.samples_per_device else ():
         if not len(plan.present(device)):
             context = plan.contexts.names[device.context]
@@ -63,7 +66,7 @@ def shortage(
         return (
             f"class {_called(worst, names, plan)} has {images} to learn from{more}. "
             f"{least[worst]:,} would do: two for each of {takers}"
-            f"{', and one that is public' if public[worst] else ''}. {remedy}"
+            f"{', and one that is public' if public[worst] else ''}{remedy}"
         )
     sizes = (plan.public_train + plan.public_val, plan.public_test)
     for split, count, has, needed in zip(
@@ -76,14 +79,14 @@ def shortage(
             return (
                 f"the public sets take {count:,} of {has.sum():,} images of the {split} split, and "
                 f"the devices need {has.sum() - free:,}: {lower}"
-                f"{has.sum() + count - free:,} images would do. {remedy}"
+                f"{has.sum() + count - free:,} images would do{remedy}"
             )
     untested = _untested(fleet, plan, need, np.minimum(test, need.test))
     if untested is None:
         return None
     return (
         f"{untested} would get no image of the test split, of which its classes have at most "
-        f"{test.max()}: {need.parts.max()} of each class would do. {remedy}"
+        f"{test.max()}: {need.parts.max()} of each class would do{remedy}"
     )
 
 

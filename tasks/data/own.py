@@ -94,7 +94,7 @@ def load(
         files = [path for of_class in by_class.values() for path in of_class]
         images, kept, damaged = read_images(files, names, size, channels)
         labels = np.array([classes.index(names[at]) for at in kept], np.int64)
-        brought[device] = Owned(images, labels)
+        brought[device] = Owned(images, labels, [files[at] for at in kept])
         skipped += damaged + Skipped(other=names_of(other))
     return brought, skipped
 
@@ -136,6 +136,26 @@ def source_name(device_id: int) -> str:
 def class_folder(name: str) -> str:
     """The folder of a class: its name, without the slash that no folder's name can hold."""
     return name.replace("/", "-")
+
+
+def sources_of(brought: Brought, known: Collection[str]) -> dict[int, Source]:
+    """What each device brings as a source; contents in ``known`` (hashes) are left out.
+
+    Raises:
+        DataError: two devices bring the same picture; names both files.
+    """
+    found: dict[int, Source] = {}
+    theirs: dict[str, Path] = {}
+    for device, owned in sorted(brought.items()):
+        source = found[device] = as_source(source_name(device), owned, known)
+        mine = {str(source.sha256[at]): owned.files[at] for at in source.usable}
+        for content in mine.keys() & theirs.keys():
+            raise DataError(
+                f"{theirs[content]} and {mine[content]} are the same picture, and of two devices: "
+                "leave it to one of them"
+            )
+        theirs |= mine
+    return found
 
 
 def as_source(name: str, owned: Owned, known: Collection[str]) -> Source:

@@ -94,11 +94,8 @@ def _manifest(
     train, test = source
     known = {*train.sha256, *test.sha256}
     devices = devices_of(settings, plan.contexts)
-    own_sources = {
-        d.name: own.as_source(own.source_name(d.id), brought[d.id], known)
-        for d in devices
-        if d.id in brought
-    }
+    brings = own.sources_of(brought, known)
+    own_sources = {d.name: brings[d.id] for d in devices if d.id in brings}
     return partition(train, test, devices, plan, settings.seed, own_sources)
 
 

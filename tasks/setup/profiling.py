@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.backbone.slicing import slice_variant
 from models.matching.profile import Line, fit, power_constants
 from tasks.cloud.reference import reference_model
+from tasks.data import own
 from tasks.data.modality import DataInfo, ImageInfo, of_images
 from tasks.data.samples import read_info
 from tasks.run.compute import Machine
@@ -24,6 +25,7 @@ from tasks.run.store import Ref
 from tasks.run.words import counted
 from tasks.settings.case import Case
 from tasks.settings.params import ReferenceModel, Settings
+from tasks.setup.check import count
 from tasks.setup.power import Counter, find_counter
 
 BATCH, CLASSES = 32, 10
@@ -95,8 +97,24 @@ def profile(settings: Settings, watt: float | None, registered: Ref | None = Non
 
 
 def train_samples(settings: Settings) -> int:
-    """How many samples a device trains on."""
-    return round(settings.partition.samples_per_device * settings.partition.train_fraction)
+    """How many samples a device trains on: of those that it is dealt, or where that is nothing, on
+    average of those that devices bring themselves.
+
+    Raises:
+        SettingsError: devices bring their own, and these are not here.
+    """
+    spec = settings.partition
+    samples = float(spec.samples_per_device)
+    if not samples:
+        counts = count(settings)
+        brought = own.counted_of(settings, counts) if counts else {}
+        samples = sum(of.images for of in brought.values()) / len(settings.devices)
+    if not samples:
+        raise SettingsError(
+            "profile: an epoch is over what devices bring (partition.samples_per_device: 0), and "
+            f"{settings.data.folder} has none: bring them here"
+        )
+    return max(1, round(samples * spec.train_fraction))
 
 
 def _power(

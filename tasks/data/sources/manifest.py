@@ -120,7 +120,8 @@ def _owned(listed: Listed, rows: Sequence[Row], wanted: Wanted) -> tuple[Owned, 
     pixels, kept, skipped = _read(listed, rows, wanted)
     splits = np.array([SPLITS.index(str(row.split)) for row in kept], np.int64) if told else None
     labels = _cells(listed, kept) % len(listed.classes)
-    return Owned(pixels, labels, splits, _context(listed, rows)), skipped
+    files = [listed.folder / row.path for row in kept]
+    return Owned(pixels, labels, files, splits, _context(listed, rows)), skipped
 
 
 def _own_count(listed: Listed, rows: Sequence[Row]) -> OwnCount:

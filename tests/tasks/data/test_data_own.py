@@ -37,7 +37,7 @@ def test_own_images_never_change_the_split_of_those_before() -> None:
     dealt = pd.DataFrame({"label": [0]})
 
     def split_of(count: int) -> dict[str, str]:
-        source = as_source("own01", Owned(images[:count], np.zeros(count, np.int64)), set())
+        source = as_source("own01", Owned(images[:count], np.zeros(count, np.int64), ()), set())
         rows = pd.concat(own_rows(source, device, plan, dealt))
         return dict(zip(rows.sha256, rows.split, strict=True))
 
@@ -45,5 +45,23 @@ def test_own_images_never_change_the_split_of_those_before() -> None:
     assert few.items() <= many.items()
     assert len(many) == 60
     assert set(many.values()) == {"train", "val", "test"}
-    known = as_source("own01", Owned(images, np.zeros(60, np.int64)), set(few))
+    known = as_source("own01", Owned(images, np.zeros(60, np.int64), ()), set(few))
     assert len(known.usable) == 30
+
+
+def test_a_picture_of_two_devices_is_named_with_both_files(pinned: Path, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(pinned / "data", root / "data")
+    ids = {"device-01": 1, "device-02": 2}
+    bring(root, "device-01", "3", "3", 3)
+    bring(root, "device-02", "4", "4", 3)
+    brought, _ = own.load(root / "data", ids, list("0123456789"), 8, 1)
+    assert sorted(own.sources_of(brought, set())) == [1, 2]
+    first = next((root / "data/devices/device-01/3").iterdir())
+    shutil.copy(first, root / "data/devices/device-02/4/again.png")
+    brought, _ = own.load(root / "data", ids, list("0123456789"), 8, 1)
+    words = rf"{first.name} and .*device-02/4/again\.png are the same picture, and of two devices"
+    with pytest.raises(DataError, match=words):
+        own.sources_of(brought, set())
+    known = own.sources_of({1: brought[1]}, set())[1].sha256
+    assert len(own.sources_of(brought, set(known))[2].usable) == 3, "a public picture is nobody's"

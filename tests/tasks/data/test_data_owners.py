@@ -15,11 +15,13 @@ from tasks.data.dataset import Owned
 from tasks.data.own import as_source, own_rows
 from tasks.data.partitioning import divide
 from tasks.data.plan import DevicePlan, Plan
+from tasks.data.sources import count, wanted_of
 from tasks.run.errors import AcmeError, DataError
 from tasks.run.store import read_tensors
 from tasks.settings.fields import yaml_text
 from tasks.settings.params import Settings, merged
 from tasks.setup.check import check
+from tasks.setup.profiling import train_samples
 from tests.listing import write_listing
 from tests.tiny import tiny_params
 
@@ -90,7 +92,7 @@ def all_images(samples: Path) -> list[np.ndarray]:
             r"data\.sensors: samples have one context, not two, and these tell .*day, night",
         ),
         ({"partition": {"public_contexts": ["noon"]}}, "public_contexts 'noon': choose one of day"),
-        ({"partition": {"public_contexts": ["night"]}}, r"the public sets take 600 of 0 images"),
+        ({"partition": {"public_contexts": ["night"]}}, r"take 600 of 0 .* 600 images would do$"),
         ({"data": {"manifest": "other.csv"}}, r"data/other\.csv: No such file"),
     ],
 )
@@ -121,6 +123,30 @@ def test_fleet_and_rows_have_the_same_devices(listed: pd.DataFrame, tmp_path: Pa
     params["fleet"][1]["devices"][-2:] = [{**last, "context": "day"}]
     settings = Settings.model_validate(params)
     refused(tmp_path, settings, "device-03: context 'day', but its samples have 'night'")
+
+
+def test_all_public_rows_may_be_public_and_no_more(listed: pd.DataFrame, tmp_path: Path) -> None:
+    rows = int(listed["device"].isna().sum())
+    counts = count("manifest", Path("data"), wanted_of(settings_of()))
+    assert counts is not None
+    train, test = sum(counts.train), sum(counts.test)
+    assert train + test == rows
+    params = tmp_path / "params.yaml"
+    for more in (0, 1):
+        sizes = {"public_train": train - 100, "public_val": 100, "public_test": test + more}
+        settings = settings_of(partition=sizes)
+        params.write_text(yaml_text(settings.model_dump(mode="json")))
+        if more:
+            with pytest.raises(AcmeError, match=rf"{test + 1} of {test} test samples are too many"):
+                check(params)
+        else:
+            check(params)
+
+
+def test_an_epoch_is_over_what_devices_bring(listed: pd.DataFrame) -> None:
+    assert train_samples(settings_of()) == round(0.6 * listed["device"].notna().sum() / 4)
+    with pytest.raises(AcmeError, match="nowhere has none: bring them here"):
+        train_samples(settings_of(data={"folder": "nowhere"}))
 
 
 def test_rows_that_are_too_few_say_how_many_would_do(listed: pd.DataFrame, tmp_path: Path) -> None:
@@ -158,7 +184,7 @@ def test_told_splits_stay_and_the_others_are_cut_off_train(told: tuple[int, ...]
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (200, 1, 4, 4), dtype=np.uint8)
     labels, splits = np.arange(200) % 3, rng.choice([0, *told], 200)
-    source = as_source("own01", Owned(images, labels, splits), set())
+    source = as_source("own01", Owned(images, labels, (), splits), set())
     rows = pd.concat(own_rows(source, DEVICE, PLAN, NOTHING))
     found = rows["split"].map({"train": 0, "val": 1, "test": 2}).to_numpy()
     before = splits[rows["sample_id"].str[-6:].astype(int)]
@@ -178,12 +204,12 @@ def test_of_few_told_images_no_split_stays_empty(told: tuple[int, ...]) -> None:
         images = rng.integers(0, 256, (2 + lacks + len(told), 1, 4, 4), dtype=np.uint8)
         splits = np.array([*told, *[0] * (2 + lacks)])
         labels = np.array([0] * (len(told) + lacks) + [0, 1])
-        source = as_source("own01", Owned(images, labels, splits), set())
+        source = as_source("own01", Owned(images, labels, (), splits), set())
         rows = pd.concat(own_rows(source, DEVICE, PLAN, NOTHING))
         assert set(rows["split"]) == {"train", "val", "test"}
         assert set(rows.loc[rows["split"] == "train", "label"]) == {0, 1}
-        fewer = as_source("own01", Owned(images[:-1], labels[:-1], splits[:-1]), set())
-        again = Owned(images[:-1], np.where(splits[:-1], 1, labels[:-1]), splits[:-1])
+        fewer = as_source("own01", Owned(images[:-1], labels[:-1], (), splits[:-1]), set())
+        again = Owned(images[:-1], np.where(splits[:-1], 1, labels[:-1]), (), splits[:-1])
         with pytest.raises(DataError, match=r"has \d distinct images? of its own to train on"):
             own_rows(as_source("own01", again, set()), DEVICE, PLAN, NOTHING)
         assert len(fewer.usable) == len(images) - 1
