@@ -168,6 +168,11 @@ def _require_cells(place: Path, columns: tuple[str, ...], lines: Lines) -> None:
         none_is(
             column, f"{column} {{}} begins or ends with a space", lambda cell: cell != cell.strip()
         )
+        none_is(
+            column,
+            f"{column} {{}} holds a line break or the like",
+            lambda cell: any(unicodedata.category(letter) == "Cc" for letter in cell),
+        )
     if "split" in columns:
         choice = ", ".join(SPLITS)
         none_is("split", f"split {{}}: choose one of {choice}", lambda cell: cell not in SPLITS)

@@ -35,9 +35,9 @@ class Plan:
     """How the samples are divided.
 
     ``heterogeneity``: ``iid``; ``C1``, ``C2``, ``C3``: a device has 80 %, 50 %, 30 % of the classes
-    (at least 2), in equal shares, and devices of a group have the same ones, on whichever edge;
-    ``dirichlet``: each device draws its class shares from Dirichlet(alpha), the smaller the more
-    uneven.
+    of its context (at least 2), in equal shares, and devices of a group have the same ones, on
+    whichever edge; ``dirichlet``: each device draws its class shares from Dirichlet(alpha), the
+    smaller the more uneven.
 
     ``samples_per_device`` is the most a device gets (0: it lives on what it brings itself);
     ``train_fraction`` and ``val_fraction`` of it are train and val, the rest is test.

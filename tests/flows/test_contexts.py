@@ -61,6 +61,29 @@ def test_each_owner_s_samples_are_as_its_sensor_sees_them(
     assert np.allclose(public.mean() / 255, info.mean)  # type: ignore[attr-defined]
 
 
+def test_a_context_that_lacks_classes_passes_the_check_and_is_dealt(
+    pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.setup.check import check
+
+    monkeypatch.chdir(tmp_path)
+    for place in (pinned / "data").iterdir():
+        for at, path in enumerate(sorted(place.glob("*.png"))):
+            context = "night" if at % 2 and place.name in "456789" else "day"
+            folder = tmp_path / "data" / context / place.name
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder)
+    overlay = {"data": {"context_folders": True}, "partition": {"public_contexts": ["day"]}}
+    Path("params.yaml").write_text(yaml_text(merged(tiny_params(), overlay)))
+    settings = check(Path("params.yaml")).settings
+    divide(settings, "content", tmp_path / "out", tmp_path / "report")
+    manifest = pd.read_parquet(tmp_path / "out/manifest.parquet")
+    devices = manifest[manifest["tier"] == "device"]
+    assert set(devices["context"]) == {"night"}
+    assert devices.groupby("owner")["label"].agg(set).map(len).eq(3).all(), "half of six"
+    assert set(devices["label"]) <= set(range(4, 10))
+
+
 @pytest.mark.slow
 def test_a_whole_run_tells_every_device_s_context(pinned: Path, tmp_path: Path, run: Run) -> None:
     from tasks.tracking.store import connect

@@ -27,7 +27,8 @@ from tests.tiny import tiny_params
 
 OWN = {
     "data": {"source": "manifest"},
-    "partition": {"samples_per_device": 0, "slots": None},
+    "partition": {"samples_per_device": 0, "slots": None}
+    | {"public_train": 150, "public_val": 50, "public_test": 50},
 }
 
 
@@ -37,7 +38,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]:
     root = tmp_path_factory.mktemp("listed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        frame = write_listing(Path("data"), of_class=110)
+        frame = write_listing(Path("data"), of_class=60)
         frame.to_csv("data/manifest.csv", index=False)
         yield frame
 
@@ -92,7 +93,7 @@ def all_images(samples: Path) -> list[np.ndarray]:
             r"data\.sensors: samples have one context, not two, and these tell .*day, night",
         ),
         ({"partition": {"public_contexts": ["noon"]}}, "public_contexts 'noon': choose one of day"),
-        ({"partition": {"public_contexts": ["night"]}}, r"take 600 of 0 .* 600 images would do$"),
+        ({"partition": {"public_contexts": ["night"]}}, r"take 200 of 0 .* 200 images would do$"),
         ({"data": {"manifest": "other.csv"}}, r"data/other\.csv: No such file"),
     ],
 )
@@ -100,6 +101,10 @@ def test_what_these_settings_cannot_be_is_refused_by_check_and_by_the_run(
     listed: pd.DataFrame, tmp_path: Path, overlay: dict[str, Any], said: str
 ) -> None:
     refused(tmp_path, settings_of(**overlay), said)
+
+
+def merged_into(settings: Settings, overlay: dict[str, Any]) -> Settings:
+    return Settings.model_validate(merged(settings.model_dump(mode="json"), overlay))
 
 
 def refused(tmp_path: Path, settings: Settings, said: str) -> None:
@@ -133,7 +138,7 @@ def test_all_public_rows_may_be_public_and_no_more(listed: pd.DataFrame, tmp_pat
     assert train + test == rows
     params = tmp_path / "params.yaml"
     for more in (0, 1):
-        sizes = {"public_train": train - 100, "public_val": 100, "public_test": test + more}
+        sizes = {"public_train": train - 50, "public_val": 50, "public_test": test + more}
         settings = settings_of(partition=sizes)
         params.write_text(yaml_text(settings.model_dump(mode="json")))
         if more:
@@ -161,11 +166,11 @@ def test_a_list_without_devices_is_dealt(listed: pd.DataFrame, tmp_path: Path) -
     frame = listed.drop(columns=["device", "context"])
     frame.to_csv("data/public.csv", index=False)
     one = settings_of(
-        data={"manifest": "public.csv"}, partition={"samples_per_device": 100, "slots": 5}
+        data={"manifest": "public.csv"}, partition={"samples_per_device": 30, "slots": 5}
     )
     divide(one, "content", tmp_path / "list", tmp_path / "report")
-    folders = merged(tiny_params(), {"data": {"folder": "data/images"}})
-    divide(Settings.model_validate(folders), "content", tmp_path / "folders", tmp_path / "report")
+    folders = {"data": {"source": "image-folder", "folder": "data/images"}}
+    divide(merged_into(one, folders), "content", tmp_path / "folders", tmp_path / "report")
     found, expected = (
         pd.read_parquet(tmp_path / name / "manifest.parquet") for name in ("list", "folders")
     )

@@ -233,6 +233,7 @@ BAD: dict[str, tuple[str, str, str]] = {
         "dog ",
         "lines 16, .* label 'dog ' begins or ends",
     ),
+    "a label of two lines": ("dog", '"a\nb"', r"label 'a\\nb' holds a line break"),
     "an unknown device": ("device-07", "camera-7", "device 'camera-7': give the id"),
     "a negative device": ("device-07", "-7", "device '-7': give the id"),
     "one class": ("dog", "cat", "1 class to learn from in the public rows"),
