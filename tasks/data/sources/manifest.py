@@ -136,8 +136,8 @@ def _context(listed: Listed, rows: Sequence[Row]) -> int | None:
 
 
 def _public_contexts(listed: Listed) -> tuple[int, ...] | None:
-    """Those of the public rows, where others are devices'."""
-    if not listed.devices:
+    """Those of the public rows, where contexts are told and other rows are devices'."""
+    if not listed.devices or "context" not in listed.columns:
         return None
     found = {row.context for row in listed.public}
     return tuple(at for at, name in enumerate(listed.contexts) if name in found)

@@ -81,6 +81,19 @@ def all_images(samples: Path) -> list[np.ndarray]:
     ]
 
 
+def test_sensors_see_the_public_rows_of_a_list_that_tells_no_context(
+    listed: pd.DataFrame, tmp_path: Path
+) -> None:
+    """What a device brings, it has seen as it is."""
+    listed.drop(columns="context").to_csv("data/plain.csv", index=False)
+    settings = settings_of(data={"manifest": "plain.csv", "sensors": ["upright", "rotated"]})
+    divide(settings, "content", tmp_path / "out", tmp_path / "report")
+    manifest = pd.read_parquet(tmp_path / "out/manifest.parquet")
+    contexts = manifest.groupby("owner")["context"].agg(set).to_dict()
+    assert contexts.pop("cloud") == {"upright", "rotated"}
+    assert contexts == {d.name: {("upright", "rotated")[d.group]} for d in settings.devices}
+
+
 @pytest.mark.parametrize(
     ("overlay", "said"),
     [
