@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test test-models test-slow crash lint bench ui stack stack-down clean constraints deps pictures backbones
+.PHONY: run test test-models test-slow crash lint bench case-glyphs ui stack stack-down clean constraints deps pictures backbones
 
 run: $(VENV)/installed
 	$(ACME) run
@@ -25,6 +25,10 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	for file in benchmarks/*.py; do $(VENV)/bin/python $$file; done
+
+# letters and digits in the fonts of Debian's packages, or of FONTS: goals beside what is reached
+case-glyphs: $(VENV)/installed
+	$(VENV)/bin/python -m examples.glyphs $(if $(FONTS),--fonts "$(FONTS)")
 
 ui: $(VENV)/installed
 	$(ACME) ui
