@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,14 +12,15 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import get_run_context
 
+from flows.ceiling import ceilings, of_fleet
 from flows.job import Job
 from flows.shown import show_table
 from models.refinement.recovery import recovery
-from tasks.data.samples import read_content_id, read_contexts
+from tasks.data.samples import read_content_id, read_contexts, with_spare
 from tasks.data.skipped import read_skipped
 from tasks.links.ledger import totals
 from tasks.links.link import leave_out
-from tasks.links.records import Match, ReferenceScore, Search
+from tasks.links.records import Match, Mixing, ReferenceScore, Search
 from tasks.report import evaluation
 from tasks.report.columns import table
 from tasks.report.outputs import (
@@ -71,6 +73,7 @@ def evaluate(case: Case, settings: Settings) -> None:
 def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Outcome]:
     """What the run comes to, written: its summary, and what MLflow is told of it."""
     started, job = datetime.now(UTC), Job.of(case, settings)
+    job = replace(job, world=with_spare(job.world, case.partition))
     info = job.world.info
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
     variants = score_variants(case, job, matches)
@@ -83,21 +86,41 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
         settings.matching.energy,
         job.machine,
     )
-    devices = [row | reference["devices"][row["device"]] for row in score_devices(case, job)]
-    lineage = lineage_of(case, job)
+    known, facts = read_reference(case.backbone), read_contexts(case.partition)
+    plain, ceilings = score_plain(case, job, known), score_ceiling(case, job)
+    devices = [
+        row | {k: v for found in (reference, plain, ceilings) for k, v in of(found, row).items()}
+        for row in score_devices(case, job)
+    ]
+    lineage = lineage_of(case, job, known)
     link = totals(
         (case.backbone, case.customize),
         evaluation.centralised_bytes(list(job.world.devices.values()), info),
     )
     run = run_section(started, lineage, job.machine)
     run["not_read"] = read_skipped(case.partition).words
-    known = read_reference(case.backbone)
     of_reference = {**reference, **asdict(known)}
-    beside = {"contexts": contexts(case), "cnn": score_plain(case, job, known)}
+    mixings = read_mixings(case.customize)
+    beside = {
+        "contexts": contexts(facts, mixings),
+        "cnn": plain and without_devices(plain),
+        "ceiling": ceilings and without_devices(ceilings),
+    }
     summary = summarise(settings.seed, devices, of_reference, link, run) | beside
     outcome = Outcome(info, matches, searches, variants, headers, devices)
-    write(case, settings, summary, outcome)
+    page = Page(summary, variants, headers, matches, searches, mixings, settings.matching)
+    write(case, page)
     return summary, lineage, outcome
+
+
+def of(found: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]:
+    """What was found of a device that a row is about."""
+    return (found or {"devices": {}})["devices"].get(row["device"], {})
+
+
+def without_devices(found: dict[str, Any]) -> dict[str, Any]:
+    """What was found of the fleet as a whole."""
+    return {k: v for k, v in found.items() if k != "devices"}
 
 
 def score_plain(case: Case, job: Job, known: ReferenceScore) -> dict[str, Any] | None:
@@ -109,13 +132,23 @@ def score_plain(case: Case, job: Job, known: ReferenceScore) -> dict[str, Any] |
     return {**found, **asdict(known.cnn)}
 
 
-def contexts(case: Case) -> dict[str, Any]:
+def score_ceiling(case: Case, job: Job) -> dict[str, Any] | None:
+    """What there was to gain; None where of no device's context samples are left."""
+    received = [state for state in read_rounds(case.customize) if state.round == 0]
+    found = []
+    for cluster in job.settings.fleet:
+        names = [device.name for device in cluster.devices]
+        own = [state for state in received if state.device in names]
+        backbone = read_backbone(case.customize, cluster.edge)
+        found += ceilings(job, cluster.edge, backbone, own)
+    return of_fleet(found, job.settings.refinement.ceiling_steps)
+
+
+def contexts(facts: dict[str, Any], mixings: Sequence[Mixing]) -> dict[str, Any]:
     """The contexts of a run, and how well devices of the same one were ``recovered`` (None: no
     device has peers of its own and of others)."""
-    facts = read_contexts(case.partition)
     found = recovery(
-        (mixing.weights, [facts["devices"][name] for name in mixing.devices])
-        for mixing in read_mixings(case.customize)
+        (mixing.weights, [facts["devices"][name] for name in mixing.devices]) for mixing in mixings
     )
     return {**facts, "recovered": found and asdict(found)}
 
@@ -153,7 +186,6 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
     """Every device's row, in the fleet's order. One that received no model is left out by name."""
     settings, world, rounds, rows = job.settings, job.world, read_rounds(case.customize), []
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
-    contexts = read_contexts(case.partition)["devices"]
     for cluster, match, search in zip(settings.fleet, matches, searches, strict=True):
         header = search.headers[search.winner].name
         backbone = read_backbone(case.customize, cluster.edge)
@@ -167,7 +199,7 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
                     evaluation.score_device,
                     evaluation.Outcome(
                         device,
-                        contexts[device.name],
+                        world.contexts[device.name],
                         match,
                         backbone,
                         header,
@@ -183,7 +215,7 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
     return rows
 
 
-def lineage_of(case: Case, job: Job) -> Lineage:
+def lineage_of(case: Case, job: Job, known: ReferenceScore) -> Lineage:
     """From which data, code and settings the run is, and on what it is measured."""
     return Lineage(
         job.world.info.source,
@@ -191,23 +223,14 @@ def lineage_of(case: Case, job: Job) -> Lineage:
         git_commit(case),
         digest(job.settings),
         evaluation.measured_on(job.machine),
-        read_reference(case.backbone).made or "",
+        known.made or "",
     )
 
 
-def write(case: Case, settings: Settings, summary: dict[str, Any], outcome: Outcome) -> None:
+def write(case: Case, page: Page) -> None:
     """The summary, the plots and the page."""
-    write_json(case.summary, summary)
-    write_plots(case.plots, outcome.variants, summary["devices"])
-    page = Page(
-        summary,
-        outcome.variants,
-        outcome.headers,
-        outcome.matches,
-        outcome.searches,
-        read_mixings(case.customize),
-        settings.matching,
-    )
+    write_json(case.summary, page.summary)
+    write_plots(case.plots, page.variants, page.summary["devices"])
     run_step(write_report, case, page)
 
 

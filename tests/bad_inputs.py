@@ -163,7 +163,7 @@ SETTINGS: dict[str, Bad] = {
         data__image_size=40,
     ),
     "a pooling with weights": check(
-        "vit_base_patch16_siglip_224 cannot be used: it has attention pooling; docs/backbones.md",
+        "vit_base_patch16_siglip_224 cannot be used: it has attention pooling",
         backbone__reference__name="vit_base_patch16_siglip_224",
         data__image_size=32,
     ),

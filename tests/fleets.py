@@ -47,6 +47,15 @@ MATCHING = Matching(
 FOUND = (Block(0, 0, "identity", "maxpool"), Block(2, 0, "conv3", "avgpool"))
 
 
+CNN = {
+    "parameters": 75_370,
+    "test_accuracy": 0.853,
+    "accuracy_own_classes_mean": 0.612,
+    "warning": None,
+}
+CEILING = {"steps": 400, "seconds": 21.4, "samples": 910}
+
+
 @cache
 def made_up(devices: int, edges: int, classes: int = 10) -> Page:
     """The page of a fleet of ``devices`` in ``edges``, the first ones as large as the others or
@@ -65,7 +74,8 @@ def made_up(devices: int, edges: int, classes: int = 10) -> Page:
         "test_accuracy": 0.84,
     }
     return Page(
-        summarise(0, rows, reference, LINK, RUN) | {"contexts": CONTEXTS},
+        summarise(0, rows, reference, LINK, RUN)
+        | {"contexts": CONTEXTS, "cnn": CNN, "ceiling": CEILING},
         variants,
         [h for own in clusters for h in _headers(own[0]["cluster"])],
         [_match(own, variants) for own in clusters],
@@ -103,6 +113,10 @@ def _device(number: int, edge: str, classes: list[str], random: Random) -> dict[
         "accuracy_refined_own_classes": refined,
         "accuracy_reference": refined - 0.05,
         "accuracy_reference_own_classes": refined + 0.05,
+        "accuracy_cnn": refined - 0.3,
+        "accuracy_cnn_own_classes": refined - 0.25,
+        "accuracy_ceiling": refined + 0.02,
+        "ceiling_samples": 900 + 10 * (number % 2),
         "test_samples": samples,
         "confusion": confusion,
     }

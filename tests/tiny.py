@@ -16,24 +16,29 @@ ROOT = Path(__file__).parents[1]
 
 
 def tiny_params() -> dict[str, Any]:
-    """The shipped settings, made small: 2 edges with 2 devices each, digits of 8 x 8 pixels."""
+    """The shipped settings, made small: 2 edges with 2 devices each, digits of 8 x 8 pixels, all of
+    one context, a plain reference."""
     params: dict[str, Any] = read_yaml(ROOT / "params.yaml")
     params["threads"] = 1
     params["data"] |= {"source": "image-folder", "image_size": 8, "test_fraction": 0.3}
+    params["data"]["sensors"] = []
     params["partition"] |= {
         "public_train": 500,
         "public_val": 100,
         "public_test": 100,
         "samples_per_device": 100,
         "slots": 5,
+        "public_contexts": None,
+        "ceiling_samples": 60,
     }
     params["backbone"] |= {"widths": [0.5, 1.0], "depths": [1, 2], "importance_samples": 64}
     params["backbone"]["reference"] |= {"patch_size": 2, "dim": 16, "depth": 2, "heads": 2}
-    params["backbone"]["training"] |= {"epochs": 6}
+    params["backbone"]["reference"] |= {"stem": None, "initialisation": "timm"}
+    params["backbone"]["training"] |= {"epochs": 6, "steps": None, "patience": None}
     params["backbone"]["at_chance"] = "warn"
-    params["backbone"]["cnn"]["epochs"] = 2
+    params["backbone"]["cnn"] |= {"epochs": 2, "steps": None, "patience": None}
     params["backbone"]["distillation"] |= {"width_steps": 5, "depth_steps": 25}
-    params["matching"]["header_budget"] = 4000
+    params["matching"] |= {"header_budget": 4000, "performance_window": 0.1}
     params["edge"] |= {
         "public_features": 200,
         "channels": 6,
@@ -46,6 +51,7 @@ def tiny_params() -> dict[str, Any]:
         "fixed": ["mlp", "cnn-project"],
     }
     params["refinement"] |= {"rounds": 2, "steps": 20, "tuning_steps": 10, "batch_size": 16}
+    params["refinement"] |= {"lr": 5.0e-4, "ceiling_steps": 10}
     params["fleet"] = [
         {"edge": "north", "devices": [_device(0, 7500), _device(1, 8500)]},
         {"edge": "south", "devices": [_device(2, 9500), _device(3, 9800)]},

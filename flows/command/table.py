@@ -115,6 +115,7 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
         f"received {accuracy('accuracy_received')}, "
         f"received and told each device's classes {accuracy('accuracy_received_own_classes')}, "
         f"refined {accuracy('accuracy_refined')}.",
+        *what_there_was(summary),
         *against_reference(summary),
         *without_acme(summary),
         f"{fleet['pruned_devices']} of {len(summary['devices'])} devices ship a pruned header.",
@@ -122,6 +123,30 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
         f"system's {link['centralised_bytes']:,} ({link['uplink_ratio_with_shared']:.1%} with the "
         f"consented shared samples); downlink {link['downlink_bytes']:,} bytes.",
         "* energy is modelled (Eq. 1, backbone alone), not measured.",
+    ]
+
+
+def what_there_was(summary: Mapping[str, Any]) -> list[str]:
+    """What refining gained, and of how much; nothing where an older run did not say."""
+    fleet, name = summary["fleet"], "gained_over_own_classes_mean"
+    if name not in fleet:
+        return []
+    sure = ""
+    if f"{name}_low" in fleet:
+        sure = f" ({points(fleet[f'{name}_low'])} to {points(fleet[f'{name}_high'])})"
+    gained = (
+        f"Refining gains {points(fleet[name])} points{sure} over the received model that is told "
+        "each device's classes"
+    )
+    ceiling = summary.get("ceiling")
+    if not ceiling:
+        return [f"{gained}."]
+    counts = [d["ceiling_samples"] for d in summary["devices"] if "ceiling_samples" in d]
+    share = f": {fleet['gap_closed']:.0%} of the gap" if "gap_closed" in fleet else ", no less"
+    return [
+        f"{gained}{share} to the ceiling {fleet['accuracy_ceiling_mean']:.3f}, the same header "
+        f"tuned on {min(counts):,} to {max(counts):,} more samples of the device's context and "
+        f"classes, which nobody got ({ceiling['seconds']:.0f} s)."
     ]
 
 

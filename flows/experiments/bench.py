@@ -11,7 +11,7 @@ from flows.job import Job
 from tasks.data.samples import World
 from tasks.experiments import world
 from tasks.experiments.grid import cells as grid
-from tasks.experiments.scale import Point, Scale, settings_of
+from tasks.experiments.scale import Point, Scale, run_of, settings_of
 from tasks.experiments.second import second_folder
 from tasks.links.records import Variant
 from tasks.run.compute import Machine
@@ -42,6 +42,10 @@ class Bench:
     def settings(self, seed: int, **overlay: Any) -> Settings:
         """The settings of one seed."""
         return settings_of(self.scale, seed, self.params, **overlay)
+
+    def run(self, seed: int) -> Settings:
+        """What ``acme run`` does with one seed."""
+        return run_of(self.scale, seed, self.params)
 
     def second(self) -> dict[str, Any]:
         """What to lay on top of the settings for the second data set."""

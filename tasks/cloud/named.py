@@ -115,8 +115,7 @@ def _told(
     try:
         return looked(name, **arguments)[1]
     except RefusedError as error:
-        why = f"{error.part}; docs/backbones.md lists which can"
-        raise SettingsError(f"{where}: {name} cannot be used: {why}") from None
+        raise SettingsError(f"{where}: {name} cannot be used: {error.part}") from None
 
 
 def _models() -> list[str]:

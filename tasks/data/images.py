@@ -13,7 +13,7 @@ import numpy as np
 from tasks.data.contexts import Contexts
 from tasks.data.enough import shortage
 from tasks.data.pictures import MOST_DAMAGED
-from tasks.data.plan import CLASS_FRACTION, DevicePlan, Plan, needs
+from tasks.data.plan import CLASS_FRACTION, NOT_DIVIDED, DevicePlan, Plan, needs
 from tasks.run.errors import SettingsError
 from tasks.settings.sources import Counts
 
@@ -61,7 +61,7 @@ def partition_of(
     Raises:
         SettingsError: that is too little too; says how many images would do.
     """
-    spec = {name: v for name, v in shipped["partition"].items() if name != "public_contexts"}
+    spec = {name: v for name, v in shipped["partition"].items() if name not in NOT_DIVIDED}
     classes = len(counts.classes)
     plan = Plan(**{**spec, "slots": None}, classes=classes, contexts=contexts_in(counts))
     plan = plan.of_stock(counts.train)

@@ -19,8 +19,9 @@ from tasks.data.modality import VERSION, ImageInfo, to_json
 from tasks.data.partition import of_part, partition
 from tasks.data.plan import Plan, devices_of, needs, plan_of
 from tasks.data.rows import Source
-from tasks.data.samples import CLOUD, SPLITS, as_tensors, samples_name
+from tasks.data.samples import CLOUD, SPLITS, UNUSED, as_tensors, samples_name, unused_name
 from tasks.data.skipped import write_skipped
+from tasks.data.unused import rows_of, unused
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write, write_json
 from tasks.run.log import LOG
@@ -73,6 +74,7 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     validation.validate(manifest, lambda ids: _hashes(images, ids), report, rules)
     with rewriting(out) as new:
         _write_samples((images, labels), manifest, contexts.made, new)
+        _write_unused((images, labels), source[0], manifest, settings, contexts, new)
         _write_manifest(manifest, new / "manifest.parquet")
         write_json(new / "data.json", to_json(_info(settings, data, contexts, manifest)))
         write_json(new / "contexts.json", _of_whom(settings, contexts))
@@ -202,6 +204,29 @@ def _write_samples(
                 places = [where[i] for i in ids]
                 tensors[f"shared_{split}"] = torch.tensor(places, dtype=torch.int64)
         atomic_write(out / samples_name(str(owner)), encode(tensors))
+
+
+def _write_unused(
+    arrays: tuple[Arrays, Arrays],
+    train: Source,
+    manifest: pd.DataFrame,
+    settings: Settings,
+    contexts: Contexts,
+    out: Path,
+) -> None:
+    """By context, samples that nobody was given; none where devices live on their own images, like
+    which there are no others."""
+    spec, (images, labels) = settings.partition, arrays
+    if not spec.samples_per_device:
+        return
+    left = unused(train, manifest, contexts, spec.ceiling_samples, settings.seed)
+    for context, index in left.items():
+        if len(index):
+            rows = rows_of(train, index, contexts.names[context])
+            pixels = torch.from_numpy(_pixels(images, rows, contexts.made))
+            of = torch.from_numpy(_take(labels, rows["sample_id"].tolist()))
+            tensors = as_tensors(ImageInfo.raw, {UNUSED: pixels}, {UNUSED: of})
+            atomic_write(out / unused_name(context), encode(tensors))
 
 
 def _take(arrays: Arrays, ids: list[str]) -> np.ndarray:

@@ -110,10 +110,14 @@ def devices_of(settings: Settings, contexts: Contexts) -> list[DevicePlan]:
     ]
 
 
+NOT_DIVIDED = ("public_contexts", "ceiling_samples")
+"""Settings of the partition that say nothing of who gets how many."""
+
+
 def plan_of(settings: Settings, contexts: Contexts, train: Sequence[int]) -> Plan:
     """How the settings have data divided of which there are so many ``train`` samples in each
     cell."""
-    spec = settings.partition.model_dump(exclude={"public_contexts"})
+    spec = settings.partition.model_dump(exclude={*NOT_DIVIDED})
     return Plan(**spec, classes=len(train) // contexts.dealt, contexts=contexts).of_stock(train)
 
 

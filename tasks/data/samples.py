@@ -4,7 +4,7 @@ reads which data shows in the code."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,19 @@ from tasks.run.written import read_written_json
 
 CLOUD = "cloud"
 TEST = "test"
+UNUSED = "unused"
 SPLITS = ("train", "val", TEST)
 
 
 @dataclass(frozen=True)
 class World:
-    """One partition: its public facts, and every owner's samples by name."""
+    """One partition: its public facts, every owner's samples by name, and, for reports
+    (:func:`with_spare`), each device's context and the samples of it that nobody was given."""
 
     info: DataInfo
     samples: dict[str, Ref]
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, Ref] = field(default_factory=dict)
 
     @property
     def cloud(self) -> Ref:
@@ -46,6 +50,21 @@ def read_world(folder: Path, devices: Iterable[str]) -> World:
     """
     owners = (CLOUD, *sorted(devices))
     return World(read_info(folder), {name: samples_ref(name, folder) for name in owners})
+
+
+def with_spare(world: World, folder: Path) -> World:
+    """The world of a partition's folder, and what nobody but a report may know of it.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
+    facts = read_contexts(folder)
+    contexts = {
+        name: context for name, context in facts["devices"].items() if name in world.samples
+    }
+    files = {name: unused_name(facts["names"].index(context)) for name, context in contexts.items()}
+    unused = {n: take("samples", folder, f) for n, f in files.items() if (folder / f).exists()}
+    return replace(world, contexts=contexts, unused=unused)
 
 
 def read_info(folder: Path) -> DataInfo:
@@ -74,6 +93,12 @@ def samples_name(owner: str) -> str:
     return f"samples/{owner}.safetensors"
 
 
+def unused_name(context: int) -> str:
+    """What the file of a context's samples that nobody was given is called there; ``context`` is
+    its position."""
+    return f"unused/{context}.safetensors"
+
+
 def as_tensors(
     name: str, raw: Mapping[str, Tensor], labels: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
@@ -88,10 +113,10 @@ def read_split(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
 
     Raises:
         ArtifactError: the file is missing or damaged, or has no such split.
-        ValueError: the test split is asked for, which :mod:`tasks.report.heldout` alone reads.
+        ValueError: a split is asked for that :mod:`tasks.report.heldout` alone reads.
     """
-    if split == TEST:
-        raise ValueError("the test split is read by tasks.report.heldout alone")
+    if split in (TEST, UNUSED):
+        raise ValueError(f"the {split} split is read by tasks.report.heldout alone")
     return pixels_and_labels(ref, split, info)
 
 

@@ -68,11 +68,13 @@ class Lightweight(Frozen):
 
 
 class Scale(Frozen):
-    """``settings`` lies on top of params.yaml; ``digits`` on top of that for Fig. 13."""
+    """``settings``, the paper's regime, lies on top of params.yaml; ``digits`` on top of that for
+    Fig. 13. ``run`` lies on params.yaml instead, for the default fleet."""
 
     seeds: Positive
     cheap_seeds: Positive  # of experiments that need little more than the backbones
     settings: dict[str, Any]
+    run: dict[str, Any] = Field(default_factory=dict)
     digits: dict[str, Any]
     headers: Headers
     refining: Refining
@@ -98,3 +100,8 @@ def load_scale(name: str, folder: Path) -> Scale:
 def settings_of(scale: Scale, seed: int, params: Path, **overlay: Any) -> Settings:
     """The settings of one seed; ``overlay`` lies on top of the scale's."""
     return load(params, merged(merged(scale.settings, overlay), {"seed": seed}))
+
+
+def run_of(scale: Scale, seed: int, params: Path) -> Settings:
+    """The settings of the default fleet, of one seed."""
+    return load(params, merged(scale.run, {"seed": seed}))

@@ -14,7 +14,7 @@ from models.header.split import Split
 from tasks.data import pin, sources
 from tasks.data.modality import DataInfo
 from tasks.data.partitioning import divide
-from tasks.data.samples import World, read_split, read_world
+from tasks.data.samples import World, read_split, read_world, with_spare
 from tasks.report.heldout import test_split
 from tasks.run.cached import KEY, cached
 from tasks.run.compute import Machine
@@ -52,7 +52,7 @@ def make_world(settings: Settings, content: str, key: str) -> World:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "partition"
         divide(settings, content, out, report)
-        return read_world(out, names)
+        return with_spare(read_world(out, names), out)
 
 
 @cached("cut width {width}, depth {depth}")

@@ -100,6 +100,15 @@ COLUMNS = (
         ".3f",
     ),
     Column(
+        "ceiling",
+        "Accuracy of the received header tuned on many more samples of the device's context and "
+        "classes, which nobody else got: what there was to gain.",
+        lambda d: d["accuracy_ceiling"],
+        ".3f",
+        spare=7,
+        optional=True,
+    ),
+    Column(
         "95 %",
         "Interval of the refined accuracy that the number of the device's test samples allows "
         "(Wilson).",
@@ -113,6 +122,15 @@ COLUMNS = (
         "device has.",
         lambda d: d["accuracy_reference_own_classes"],
         ".3f",
+    ),
+    Column(
+        "plain CNN, own classes",
+        "Accuracy of a plain CNN, trained on the cloud's data as the reference was and told which "
+        "classes the device has: what there would be without ACME.",
+        lambda d: d["accuracy_cnn_own_classes"],
+        ".3f",
+        spare=11,
+        optional=True,
     ),
     Column(
         "given up",

@@ -1,12 +1,12 @@
-"""The one reader of test splits. A contract keeps it from all that choose and train, so that
-nothing is reported on what it was chosen by."""
+"""The one reader of test splits, and of samples that nobody was given. A contract keeps it from all
+that choose and train, so that nothing is reported on what it was chosen by."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from tasks.data.modality import DataInfo
-from tasks.data.samples import TEST, pixels_and_labels
+from tasks.data.samples import TEST, UNUSED, pixels_and_labels
 from tasks.run.store import Ref, read_tensors
 
 
@@ -17,6 +17,11 @@ def test_split(samples: Ref, info: DataInfo) -> tuple[Tensor, Tensor]:
         ArtifactError: the file is missing or damaged, or has no such split.
     """
     return pixels_and_labels(samples, TEST, info)
+
+
+def unused_split(samples: Ref, info: DataInfo) -> tuple[Tensor, Tensor]:
+    """The same of a context's samples that nobody was given."""
+    return pixels_and_labels(samples, UNUSED, info)
 
 
 def test_count(samples: Ref) -> int:

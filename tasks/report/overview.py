@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tasks.data.dataset import ALL
 from tasks.report.canvas import ACCENT, COOL, INK, MUTED, WARM, blank, svg
 from tasks.report.columns import worst_first
+from tasks.report.summary import CEILING
 
 Row = Mapping[str, Any]
 FEW = 24
@@ -70,12 +72,21 @@ def _by_device(devices: Sequence[Row]) -> str:
     axes.scatter(refined, y, color=COOL, s=46, label="refined", zorder=5)
     look = {"marker": "D", "facecolors": "none", "edgecolors": ACCENT}
     axes.scatter(reference, y, s=34, label="reference, own classes", zorder=6, **look)
+    ceilings = [(d[CEILING], at) for d, at in zip(rows, y, strict=True) if CEILING in d]
+    if ceilings:
+        axes.scatter(*zip(*ceilings, strict=True), marker="|", color=COOL, s=190, label="ceiling")
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_yticks(y, [f"{d['device']}  ({d['cluster']})" for d in rows])
+    axes.set_yticks(y, [_called(d) for d in rows])
     axes.set_xlabel("accuracy on the device's own test split")
     axes.grid(axis="x", color="#e4e7eb")
-    axes.legend(ncols=5, columnspacing=1.2, handletextpad=0.4, **LEGEND)
+    axes.legend(ncols=6, columnspacing=1.2, handletextpad=0.4, **LEGEND)
     return svg(figure, "accuracy of each device, received and refined")
+
+
+def _called(device: Row) -> str:
+    """A device by name and edge, and by its context where there are several."""
+    words = [device["cluster"], *([] if device["context"] == ALL else [device["context"]])]
+    return f"{device['device']}  ({', '.join(words)})"
 
 
 def _by_edge(devices: Sequence[Row]) -> str:

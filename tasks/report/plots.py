@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from tasks.report import overview
 
 
 def write_plots(
-    out: Path, variants: Sequence[dict[str, Any]], devices: Sequence[dict[str, Any]]
+    out: Path, variants: Sequence[Mapping[str, Any]], devices: Sequence[Mapping[str, Any]]
 ) -> None:
     """A row a variant, a row a device, and the devices' accuracies."""
     out.mkdir(parents=True, exist_ok=True)

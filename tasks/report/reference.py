@@ -61,17 +61,21 @@ def score_cnn(cnn: Ref, world: World, devices: Sequence[Device], machine: Machin
     """The plain CNN on the public test split, and on the devices' own.
 
     Returns:
-        ``bytes``, ``test_accuracy``, and the mean over the devices of ``accuracy`` and
-        ``accuracy_own_classes``, for which it is told each device's classes.
+        ``bytes``, ``test_accuracy``, and by device ``accuracy_cnn`` and
+        ``accuracy_cnn_own_classes``, for which it is told the device's classes; of these the means.
     """
     model = load_cnn(cnn).to(machine.prepare())
     images, labels = test_split(world.cloud, world.info)
-    found = [_accuracies(model, world, device) for device in devices]
+    found = {device.name: _accuracies(model, world, device) for device in devices}
     return {
         "bytes": len(read(cnn)),
         "test_accuracy": scores(logits_of(model, images), labels)[1],
-        "accuracy_mean": mean(plain for plain, _ in found),
-        "accuracy_own_classes_mean": mean(told for _, told in found),
+        "accuracy_mean": mean(plain for plain, _ in found.values()),
+        "accuracy_own_classes_mean": mean(told for _, told in found.values()),
+        "devices": {
+            name: {"accuracy_cnn": plain, "accuracy_cnn_own_classes": told}
+            for name, (plain, told) in found.items()
+        },
     }
 
 

@@ -19,6 +19,10 @@ ACCURACIES = (
     "accuracy_reference_own_classes",
 )
 """Of a device, on its own test split."""
+CEILING = "accuracy_ceiling"
+"""Of those of whose context there were more samples than anybody got."""
+GAINED = ("accuracy_refined", "accuracy_received_own_classes")
+"""What refining gains over what takes no training: the first less the second."""
 GIVEN_UP = {
     "given_up_own_classes": ("accuracy_reference_own_classes", "accuracy_refined"),
     "given_up_both_own_classes": ("accuracy_reference_own_classes", "accuracy_refined_own_classes"),
@@ -76,10 +80,25 @@ def spread(devices: Sequence[Row]) -> dict[str, float]:
         result |= _mean(name, values)
     for name, (reference, refined) in GIVEN_UP.items():
         result |= _mean(name, [d[reference] - d[refined] for d in devices])
+    refined, told = GAINED
+    result |= _mean("gained_over_own_classes", [d[refined] - d[told] for d in devices])
+    result |= ceiling([device for device in devices if CEILING in device])
     result["pruned_devices"] = sum(
         d["header_params_refined"] < d["header_params_received"] for d in devices
     )
     return result
+
+
+def ceiling(devices: Sequence[Row]) -> dict[str, float]:
+    """What these devices' models would reach with more samples, and the ``gap_closed``: which share
+    of the way there, from the received model told their classes, refining went (none is named where
+    there is no way to go)."""
+    if not devices:
+        return {}
+    refined, told = (mean(device[name] for device in devices) for name in GAINED)
+    found = _mean(CEILING, [device[CEILING] for device in devices])
+    way = found[f"{CEILING}_mean"] - told
+    return found | ({"gap_closed": (refined - told) / way} if way > 0 else {})
 
 
 def totals(devices: Sequence[Row], reference: Row) -> dict[str, dict[str, float]]:

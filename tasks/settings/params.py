@@ -78,6 +78,7 @@ class Partition(Frozen):
     shared_val_fraction: Part
     slots: Annotated[int, Field(ge=1, le=100_000)] | None
     public_contexts: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    ceiling_samples: Annotated[int, Field(ge=0, le=2000)] = 2000
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -203,6 +204,7 @@ class Refinement(Likeness, LocalTraining, Pruning, Section):
     sketch_samples: Annotated[int, Field(ge=2, le=10_000)]
     quorum: Fraction
     exchange: str = "importance"
+    ceiling_steps: Count = 300
     deadline_s: Annotated[float, Field(gt=0, le=1e7)] | None = None
 
 
@@ -264,9 +266,9 @@ def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Settings:
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected settings by name, found {type(values).__name__}")
+    values = merged(values, overlay or {})
     if isinstance(values.get("fleet"), str):
         values["fleet"] = read_fleet(path.parent / values["fleet"])
-    values = merged(values, overlay or {})
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

@@ -76,13 +76,15 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
     fleet = of_fleet(wishes, sizes, budget, owners)
     devices = devices_of(wishes, fleet, contexts_in(found.counts) if found else ONE)
     slots = slots_of(devices)
-    data = {"source": wishes.source, "folder": str(wishes.data)}
+    data: Values = {"source": wishes.source, "folder": str(wishes.data)}
     partition: Values = {"slots": max(slots, shipped["partition"]["slots"])}
     if found and owners:
         partition = dict(of_owners(found.counts))
     elif found:
         partition = dict(partition_of(found.counts, devices, slots, shipped, wishes.seed))
     data |= {"manifest": found.manifest} if found and found.manifest else {}
+    if found:  # what is brought is as it is: no synthetic contexts, and no names of any
+        data["sensors"], partition["public_contexts"] = [], None
     return {
         "seed": wishes.seed,
         "data": {**data, "image_size": config.image_size, "channels": config.channels},

@@ -237,16 +237,20 @@ def _difference(blocks: list[Any]) -> str:
 
 
 def _described(block: nn.Module) -> dict[str, Any]:
-    """What a layer is made of: types of its parts, their numbers and words, and what of their code
-    is their own. Not the mode, nor how often a layer is skipped, which is refused as dropout."""
-    aside = ("training", "drop_prob")
+    """What a layer is made of: types of its parts, and their numbers and words."""
+    plain = (bool, int, float, str, tuple)
     return {
         f"{name}.{key}".strip("."): value
         for name, part in block.named_modules()
         for key, value in (("", type(part)), *vars(part).items())
-        if not (key.startswith("_") or key in aside)
-        and (isinstance(value, bool | int | float | str | tuple) or callable(value))
+        if key == "" or (isinstance(value, plain) and not _moves(part, key))
     }
+
+
+def _moves(part: nn.Module, key: str) -> bool:
+    """Whether an attribute is of training alone: the mode, and how often layers are skipped, which
+    is refused as dropout."""
+    return key in ("training", "drop_prob") or key.startswith("_")
 
 
 def _dropped(module: nn.Module) -> bool:

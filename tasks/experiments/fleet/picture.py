@@ -11,29 +11,32 @@ from tasks.experiments.canvas import COLORS, INK, mean_of, panels
 
 SHOWN = (  # column, words, colour, marker, offset of its row
     ("received", "as received", "#d99a4e", "o", 0.22),
-    ("received_own_classes", "received, own classes only (no training)", INK, "D", 0.0),
-    ("accuracy", "refined with its peers", COLORS[1], "s", -0.22),
+    ("received_own_classes", "received, own classes only (no training)", INK, "D", 0.07),
+    ("accuracy", "refined with its peers", COLORS[1], "s", -0.08),
+    ("accuracy_ceiling", "ceiling: many more samples", "#8a94a3", "|", -0.22),
 )
 
 
 def fleet(frame: pd.DataFrame) -> Any:
     """Mean over seeds and its 95 % interval of each accuracy, a row a device."""
-    devices = frame.drop_duplicates("device")[["device", "cluster"]]
+    devices = frame.drop_duplicates("device")
     figure, (axis,) = panels(1, 8.6, 0.42 * len(devices) + 1.3)
     y = np.arange(len(devices))[::-1]
-    for column, words, color, marker, offset in SHOWN:
+    for column, words, color, marker, offset in (row for row in SHOWN if row[0] in frame):
         points = [mean_of(frame[frame.device == name][column]) for name in devices.device]
         axis.errorbar(
             [p[0] for p in points],
             y + offset,
             xerr=[p[1] for p in points],
             fmt=marker,
-            ms=5,
+            ms=9 if marker == "|" else 5,
             lw=1.4,
             color=color,
             label=words,
         )
-    names = [f"{row.device}  ({row.cluster})" for row in devices.itertuples()]
+    several = "context" in devices and devices.context.nunique() > 1
+    beside = devices.context if several else devices.cluster
+    names = [f"{name}  ({words})" for name, words in zip(devices.device, beside, strict=True)]
     axis.set_yticks(y, names)
     axis.grid(axis="y", visible=False)
     axis.grid(axis="x", color="#e4e7eb", lw=0.7)
@@ -42,5 +45,5 @@ def fleet(frame: pd.DataFrame) -> Any:
         f"accuracy on the device's own test split of at most {samples} samples, mean of {seeds} "
         "seeds" + (" and its 95 % interval" if seeds > 1 else "")
     )
-    axis.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
+    axis.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
     return figure

@@ -106,13 +106,37 @@ def test_a_summary_of_an_older_version_is_printed(
     assert "Given up: +5.0 points against the reference told" in capsys.readouterr().out
 
 
+def test_it_says_what_refining_gained_and_of_how_much(
+    summary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = json.loads(summary.read_text())
+    gained = (
+        "Refining gains \N{MINUS SIGN}1.0 points (\N{MINUS SIGN}1.0 to \N{MINUS SIGN}1.0) over the "
+        "received model that is told each device's classes"
+    )
+    print_fleet(summary)
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"{gained}: \N{MINUS SIGN}100% of the gap to the ceiling".replace(
+            "\N{MINUS SIGN}100", "-100"
+        )
+        in said
+    )
+    assert "tuned on 900 to 910 more samples" in said
+    assert "which nobody got (21 s)." in said
+    summary.write_text(json.dumps(known | {"ceiling": None}))
+    print_fleet(summary)
+    assert f"{gained}." in " ".join(capsys.readouterr().out.split())
+
+
 def test_it_says_what_there_would_be_without_acme_where_a_cnn_was_trained(
     summary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_fleet(summary)
-    assert "plain CNN" not in capsys.readouterr().out
-    cnn = {"parameters": 75_370, "test_accuracy": 0.853, "accuracy_own_classes_mean": 0.912}
     known = json.loads(summary.read_text())
+    summary.write_text(json.dumps(known | {"cnn": None}))
+    print_fleet(summary)
+    assert "Without ACME" not in capsys.readouterr().out
+    cnn = {"parameters": 75_370, "test_accuracy": 0.853, "accuracy_own_classes_mean": 0.912}
     summary.write_text(json.dumps(known | {"cnn": cnn | {"warning": "a plain CNN is better"}}))
     print_fleet(summary)
     said = " ".join(capsys.readouterr().out.split())

@@ -237,28 +237,13 @@ def disguised(vit: Any, name: str, forward: Callable[..., Any]) -> Any:
 
 def test_what_looks_the_same_and_computes_another_thing_is_refused() -> None:
     assert adopt(made())
-    vit, tanh = made(), partial(nn.functional.gelu, approximate="tanh")
-    for layer in range(3):
-        disguised(vit, f"blocks.{layer}.mlp.act", tanh)
-    config_of(vit)
-    with pytest.raises(RefusedError, match="other outputs"):
-        adopt(vit)
-
-
-@pytest.mark.parametrize("part", ["norm", "patch_embed.proj", "pos_drop", "head_drop"])
-def test_every_part_is_run(part: str) -> None:
-    vit = made()
-    forward = vit.get_submodule(part).forward
-    disguised(vit, part, lambda x: 1.001 * forward(x))
-    config_of(vit)
-    with pytest.raises(RefusedError, match="other outputs"):
-        adopt(vit)
-
-
-def test_a_layer_with_code_of_its_own_is_named() -> None:
-    tanh = partial(nn.functional.gelu, approximate="tanh")
-    with pytest.raises(RefusedError, match=r"layers that differ \(layer 2 in mlp.act.forward\)"):
-        adopt(disguised(made(), "blocks.1.mlp.act", tanh))
+    for layer in (0, 2):
+        vit = made()
+        other = partial(nn.functional.gelu, approximate="tanh")
+        disguised(vit, f"blocks.{layer}.mlp.act", other)
+        config_of(vit)
+        with pytest.raises(RefusedError, match="other outputs"):
+            adopt(vit)
 
 
 def test_a_scale_of_attention_is_seen_where_timm_uses_it() -> None:
@@ -276,10 +261,12 @@ def test_a_scale_of_attention_is_seen_where_timm_uses_it() -> None:
 
 def test_what_trains_in_another_way_is_refused() -> None:
     vit = made()
-    forward = vit.norm.forward
-    disguised(vit, "norm", lambda x: forward(x) * (1 + vit.norm.training))
+    act = vit.blocks[0].mlp.act
+    other = disguised(vit, "blocks.0.mlp.act", lambda x: nn.functional.gelu(x) * (2 - act.training))
+    assert not act.training
+    act.train()
     with pytest.raises(RefusedError, match="other outputs"):
-        adopt(vit)
+        adopt(other)
 
 
 def test_other_tensors_are_named() -> None:
@@ -305,7 +292,7 @@ def test_what_does_not_run_is_refused() -> None:
         raise RuntimeError("no such kernel")
 
     with pytest.raises(RefusedError, match="does not run: no such kernel"):
-        adopt(disguised(made(), "norm", broken))
+        adopt(disguised(made(), "blocks.0.mlp.act", broken))
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -322,6 +309,6 @@ def test_a_proof_leaves_no_trace(training: bool) -> None:
 
 def test_a_proof_takes_no_memory_for_the_model() -> None:
     with torch.device("meta"):
-        vit = made(embed_dim=96, depth=8)
+        vit = made(embed_dim=96, depth=40)
     prove(vit, config_of(vit))
     assert all(value.is_meta for value in vit.state_dict().values())

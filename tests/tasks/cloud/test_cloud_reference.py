@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from tasks.cloud.reference import check_depth, doubt, reference_model, take_checkpoint
-from tasks.cloud.weights import require_of_timm
 from tasks.data.modality import ImageInfo
 from tasks.run.errors import SettingsError
 from tasks.settings.params import ReferenceModel
@@ -94,11 +93,9 @@ def test_a_checkpoint_gives_its_weights(tmp_path: Path, suffix: str, name: str |
     assert torch.equal(loaded(x), trained(x))
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "test_vit2.r160_in1k"])
-def test_a_checkpoint_of_other_classes_size_and_channels_is_adapted(
-    tmp_path: Path, name: str
-) -> None:
-    original = timm.create_model(name)  # 1000 classes, 3 channels, its size: as hubs hold it
+def test_a_checkpoint_of_other_classes_size_and_channels_is_adapted(tmp_path: Path) -> None:
+    name = "vit_tiny_patch16_224"
+    original = timm.create_model(name)  # 1000 classes, 224 pixels, 3 channels: as hubs hold it
     path = tmp_path / "imagenet.safetensors"
     save_file(original.state_dict(), path)
     info = ImageInfo("test", ("a", "b", "c"), 32, 1, (0.5,), (0.5,))
@@ -116,31 +113,6 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     save_file(timm.create_model("resmlp_12_224").state_dict(), path)
     with pytest.raises(SettingsError, match="is not of vit_tiny_patch16_224"):
         reference_model(spec(name="vit_tiny_patch16_224"), INFO, 0, take_checkpoint(path))
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"reg_token": (1, 2, 64)}, "not of test_vit, which has no reg_token"),
-        ({"blocks.3.ls1.gamma": (64,)}, r"which has no blocks\.3\.ls1\.gamma"),
-        ({"blocks.3.mlp.fc1.bias": (128,)}, r"its blocks\.3\.mlp\.fc1\.bias is \(128,\), needed"),
-        ({"blocks.3.mlp.fc1.bias": None}, r"it has no blocks\.3\.mlp\.fc1\.bias"),
-        ({"pos_embed": (1, 5, 64), "pre_logits.fc.bias": (2,), "head.bias": (9,)}, ""),
-    ],
-)
-def test_a_checkpoint_is_looked_at_before_it_is_loaded(
-    changed: dict[str, tuple[int, ...] | None], words: str
-) -> None:
-    state = dict(timm.create_model("test_vit").state_dict())
-    for key, shape in changed.items():
-        if shape is None:
-            del state[key]
-        else:
-            state[key] = torch.zeros(shape)
-    if not words:
-        return require_of_timm(state, "test_vit")
-    with pytest.raises(SettingsError, match=words):
-        require_of_timm(state, "test_vit")
 
 
 @pytest.mark.parametrize(

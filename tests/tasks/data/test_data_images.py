@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.data.images import partition_of
 from tasks.data.partition import partition
-from tasks.data.plan import DevicePlan, Plan
+from tasks.data.plan import NOT_DIVIDED, DevicePlan, Plan
 from tasks.data.rows import Source
 from tasks.run.errors import SettingsError
 from tasks.settings.fields import read_yaml
@@ -19,7 +19,7 @@ from tasks.settings.sources import Counts
 from tasks.setup.defaults import SHIPPED
 
 SETTINGS = read_yaml(SHIPPED / "settings.yaml")
-PLAN = {name: value for name, value in SETTINGS["partition"].items() if name != "public_contexts"}
+PLAN = {name: value for name, value in SETTINGS["partition"].items() if name not in NOT_DIVIDED}
 
 
 def counts_of(train: list[int], test: list[int]) -> Counts:

@@ -32,7 +32,7 @@ MLP = HeaderConfig("mlp", 6, (2, 2), 3, channels=4, hidden=10)
 
 def test_baselines_get_the_steps_of_all_of_acme_s_training() -> None:
     spec, edge = SETTINGS.backbone, SETTINGS.edge
-    expected = 5 * (12000 // 64) + 50 + 300 + 8 * 30 + 300
+    expected = 1900 + 50 + 300 + 8 * 30 + 300
     assert lightweight.equal_steps(spec, edge, 12000) == expected
 
 

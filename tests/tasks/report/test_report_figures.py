@@ -91,7 +91,7 @@ def test_weights_of_many_devices_are_colours_without_words() -> None:
 
 def test_the_picture_of_accuracies_has_a_line_a_device_or_of_many_a_line_an_edge() -> None:
     few, many = made_up(12, 3), made_up(200, 5)
-    assert "device-07  (edge-1)" in overview.accuracy(few.summary["devices"])
+    assert "device-07  (edge-1, " in overview.accuracy(few.summary["devices"])  # and its context
     picture = overview.accuracy(many.summary["devices"])
     assert "edge-4  (40)" in picture
     assert "device-07" not in picture

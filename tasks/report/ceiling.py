@@ -1,0 +1,90 @@
+"""What there was to gain: each device's received header, tuned on many more samples of its context
+and its classes than it has. They are nobody's, so nothing but the report may learn from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.backbone.family import Backbone
+from models.backbone.features import extract
+from models.header.split import Split
+from models.refinement.training import LocalSteps, evaluate_devices, fit_devices
+from tasks.data.modality import DataInfo
+from tasks.data.samples import read_split
+from tasks.report.heldout import test_split, unused_split
+from tasks.run.cached import retried
+from tasks.run.compute import Machine
+from tasks.run.modules import load_backbone, load_header
+from tasks.run.progress import progress
+from tasks.run.store import Ref
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A device: the header that it received, its samples, and its context's that nobody has."""
+
+    name: str
+    id: int
+    header: Ref
+    samples: Ref
+    unused: Ref
+
+
+@dataclass(frozen=True)
+class Circle:
+    """The devices of one edge that have something to learn from, and the backbone they share."""
+
+    edge: str
+    backbone: Ref
+    learners: Sequence[Learner]
+
+
+@retried("evaluate what the devices of {circle.edge} could learn")
+def score_ceilings(
+    circle: Circle, info: DataInfo, steps: LocalSteps, seed: int, machine: Machine
+) -> Row:
+    """Headers tuned on the devices' train splits and the unused samples of their classes together.
+
+    Returns:
+        ``seconds`` that it took, and by device ``accuracy_ceiling`` on its test split and
+        ``ceiling_samples``, of the unused ones.
+    """
+    started, place = time.perf_counter(), machine.prepare()
+    vit = load_backbone(circle.backbone).to(place)
+    spare = {
+        of.unused.sha256: _features(vit, unused_split(of.unused, info)) for of in circle.learners
+    }
+    own = [read_split(of.samples, "train", info) for of in circle.learners]
+    more = [
+        _of_classes(spare[of.unused.sha256], labels.unique())
+        for of, (_, labels) in zip(circle.learners, own, strict=True)
+    ]
+    data = [_features(vit, split).join(m) for split, m in zip(own, more, strict=True)]
+    headers = [load_header(of.header)[0].to(place) for of in circle.learners]
+    with progress(f"{circle.edge}: what its devices could learn") as on_step:
+        seeds = [seed + of.id for of in circle.learners]
+        fit_devices(headers, data, steps, seeds, on_step=on_step)
+    tests = [_features(vit, test_split(of.samples, info)) for of in circle.learners]
+    scores = evaluate_devices([header.eval() for header in headers], tests)
+    found = {
+        of.name: {"accuracy_ceiling": accuracy, "ceiling_samples": len(m.labels)}
+        for of, m, (_, accuracy) in zip(circle.learners, more, scores, strict=True)
+    }
+    return {"seconds": time.perf_counter() - started, "devices": found}
+
+
+def _features(vit: Backbone, samples: tuple[Tensor, Tensor]) -> Split:
+    inputs, labels = samples
+    return Split.of(extract(vit, inputs), labels)
+
+
+def _of_classes(data: Split, classes: Tensor) -> Split:
+    return data.at(torch.isin(data.labels, classes).nonzero().flatten())
