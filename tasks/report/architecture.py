@@ -14,6 +14,7 @@ import pandas as pd
 
 from tasks.links.kinds import Kind, declared
 from tasks.report.canvas import COOL, INK
+from tasks.report.columns import spelled
 from tasks.run.files import atomic_write
 from tasks.settings.case import Case
 
@@ -87,14 +88,6 @@ def sizes_of(path: Path) -> dict[str, str]:
         str(kind): spelled(int(row["bytes"])) + (" a round" if row["rounds"] else "")
         for kind, row in rows.iterrows()
     }
-
-
-def spelled(count: int) -> str:
-    """Bytes as a person says them: two digits and a unit of 1,000."""
-    for unit, size in (("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:.{1 if count < 10 * size else 0}f} {unit}"
-    return f"{count} B"
 
 
 def messages(kinds: Mapping[str, Kind], sizes: Mapping[str, str]) -> str:

@@ -66,6 +66,14 @@ def points(share: float) -> str:
     return text if text[1:] != "0.0" else "0.0"
 
 
+def spelled(count: int) -> str:
+    """Bytes as a person says them: two digits and a unit of 1,000."""
+    for unit, size in (("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.{1 if count < 10 * size else 0}f} {unit}"
+    return f"{count} B"
+
+
 COLUMNS = (
     Column("device", "Who the model is for.", lambda d: d["device"]),
     Column(
@@ -138,14 +146,6 @@ COLUMNS = (
         "model costs this device. Negative: it is better than the reference.",
         given_up,
         lambda d: points(given_up(d)),
-    ),
-    Column(
-        "reference, all classes",
-        "The same reference, not told the device's classes. That is less than what ships knows: "
-        "no comparison on like terms.",
-        lambda d: d["accuracy_reference"],
-        ".3f",
-        where="report",
     ),
     Column(
         "backbone",

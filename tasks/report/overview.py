@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.data.dataset import ALL
 from tasks.report.canvas import ACCENT, COOL, INK, MUTED, WARM, blank, svg
-from tasks.report.columns import worst_first
+from tasks.report.columns import spelled, worst_first
 from tasks.report.summary import CEILING
 
 Row = Mapping[str, Any]
@@ -45,11 +45,11 @@ def links(link: Mapping[str, float]) -> str:
         "consented shared samples": "shared_bytes",
         "uplink": "uplink_bytes",
     }
-    values = [max(1, link[key]) for key in names.values()]
+    values = [max(1, int(link[key])) for key in names.values()]
     y = np.arange(len(names))[::-1]
     axes.barh(y, values, color=[MUTED, WARM, COOL, ACCENT], height=0.6)
     for where, value in zip(y, values, strict=True):
-        axes.text(value * 1.08, where, f"{value / 1e6:.2f} MB", va="center", fontsize=9)
+        axes.text(value * 1.08, where, spelled(value), va="center", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(min(values) / 3, max(values) * 6)
     axes.set_yticks(y, list(names))

@@ -85,7 +85,9 @@ def test_a_context_that_lacks_classes_passes_the_check_and_is_dealt(
 
 
 @pytest.mark.slow
-def test_a_whole_run_tells_every_device_s_context(pinned: Path, tmp_path: Path, run: Run) -> None:
+def test_a_whole_run_tells_every_device_s_context(
+    pinned: Path, tmp_path: Path, run: Run, page: Any, screenshots: Path
+) -> None:
     from tasks.tracking.store import connect
 
     root = tmp_path / "project"
@@ -95,9 +97,22 @@ def test_a_whole_run_tells_every_device_s_context(pinned: Path, tmp_path: Path, 
     summary = json.loads((root / "artifacts/summary.json").read_text())
     told = {d["device"]: d["context"] for d in summary["devices"]}
     assert told == summary["contexts"]["devices"]
-    report = (root / "artifacts/report.html").read_text()
-    assert "They are synthetic" in report
-    assert report.count("inverted-noisy") >= 2
+    page.goto((root / "artifacts/report.html").as_uri())
+    for column in ("context", "ceiling", "reference, own classes", "plain CNN, own classes"):
+        assert page.get_by_role("columnheader", name=column, exact=True).is_visible(), column
+    for words in (
+        "Contexts: the cloud's data are upright; the devices' are as the table says. They are "
+        "synthetic",
+        "learned from public data and from what devices consented to share",
+        "what the reference reaches on the same data, told each device's classes",
+        "what there would be without ACME: a plain CNN of",
+        "tuned for 10 steps on many more samples of the device's context and classes",
+    ):
+        assert page.get_by_text(words).first.is_visible(), words
+    for device, context in told.items():
+        row = page.locator("#fleet tr").filter(has=page.get_by_role("link", name=device))
+        assert row.get_by_role("cell", name=context, exact=True).is_visible()
+    page.screenshot(path=screenshots / "report-contexts.png", full_page=True)
     version = connect(root).get_model_version_by_alias("acme-device-01", "challenger")
     assert version.tags["context"] == "inverted-noisy"
     assert "inverted-noisy (synthetic" in version.description

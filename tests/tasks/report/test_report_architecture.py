@@ -12,6 +12,7 @@ from tasks.links.kinds import Kind, declared
 from tasks.links.ledger import write_ledger
 from tasks.links.link import Route, send
 from tasks.report import architecture
+from tasks.report.columns import spelled
 
 ROOT = Path(__file__).parents[3]
 OUT_OF_DATE = "out of date: run make pictures"
@@ -87,4 +88,4 @@ def test_sizes_are_medians_of_the_ledgers(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_bytes_are_said_in_two_or_three_digits(count: int, words: str) -> None:
-    assert architecture.spelled(count) == words
+    assert spelled(count) == words
