@@ -142,9 +142,7 @@ class ReferenceModel(Frozen):
             raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         if self.dim * self.mlp_ratio < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} of dim {self.dim} leaves no neuron")
-        if self.stem is not None and self.name is not None:
-            raise ValueError(f"{self.name} has a patch embedding of its own: stem must be null")
-        if self.stem is not None and self.stem[-1][0] != self.dim:
+        if self.name is None and self.stem is not None and self.stem[-1][0] != self.dim:
             raise ValueError(f"stem ends with {self.stem[-1][0]} channels: give dim's {self.dim}")
         return self
 

@@ -203,7 +203,6 @@ def of_model(wishes: Wishes, config: BackboneConfig) -> Values:
         "reference": {
             "name": wishes.model,
             "pretrained": hub,
-            "stem": None,  # it has a patch embedding of its own
             **of_checkpoint(wishes),
         },
         "widths": [int(1000 * count / config.heads) / 1000 for count in sorted(heads)],

@@ -16,7 +16,7 @@ import pytest
 
 from flows.command.init import stages
 from flows.command.table import print_fleet
-from tasks.data.samples import read_content_id, read_contexts, read_world
+from tasks.data.samples import read_content_id, read_contexts, read_world, with_spare
 from tasks.data.skipped import read_skipped
 from tasks.links.ledger import read_ledger
 from tasks.report import outputs
@@ -33,7 +33,7 @@ NOBODY_READS = {"manifest.parquet", "report.html", "accuracy.svg", "variants.csv
 def read_partition(case: Case) -> object:
     place = case.partition
     beside = read_contexts(place), read_skipped(place), read_content_id(place)
-    return read_world(place, DEVICES), beside
+    return with_spare(read_world(place, DEVICES), place), beside
 
 
 def read_cloud_s(case: Case) -> object:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from tasks.experiments.second import write_digits
 from tasks.run.errors import AcmeError, SettingsError
 from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings, load
-from tasks.setup.defaults import Wishes, of_model, of_small, reference_config
+from tasks.setup.defaults import Wishes, of_small, reference_config
 from tests.listing import write_listing
 
 ROOT = Path(cli.__file__).parents[2]
@@ -224,7 +223,6 @@ def test_a_stem_leaves_tokens_of_small_images(here: Path, size: int, rows: int) 
     assert [width for width, _ in asked["stem"]] == [16, 24, 32, 64]
     assert (asked["stem"] == stem) == (size >= 28)
     assert "stem" not in of_small(wishes, reference_config(wishes, None, SMALL))["reference"]
-    assert of_model(replace(wishes, model="vit"), config)["reference"]["stem"] is None
 
 
 @pytest.mark.parametrize(("size", "patch"), [(8, 2), (28, 7), (32, 8), (224, 56), (30, 6)])

@@ -63,7 +63,6 @@ def test_by_dimensions_with_a_stem(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"stem": [[4, 1], [8, 2]]}, "stem ends with 8 channels: give dim's 12"),
-        ({"stem": [[12, 2]], "name": "vit_tiny_patch16_224"}, "a patch embedding of its own"),
         ({"stem": [[12, 0]]}, "greater than or equal to 1"),
         ({"stem": []}, "at least 1"),
     ],
@@ -73,6 +72,14 @@ def test_settings_of_a_stem_that_cannot_be_are_named(
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         spec(**changes)
+
+
+def test_a_model_that_is_named_has_its_own_patches_whatever_the_dimensions_say() -> None:
+    """The shipped settings have a stem; who sets a name alone means that model."""
+    info = ImageInfo("test", ("a", "b", "c"), 32, 3, (0.5,) * 3, (0.5,) * 3)
+    named = reference_model(spec(name="vit_tiny_patch16_224", stem=[[7, 2]]), info, 0)
+    assert named.config == reference_model(spec(name="vit_tiny_patch16_224"), info, 0).config
+    assert named.config.family == "vit"
 
 
 NAMES = [None, "vit_tiny_patch16_224", "vit_tiny_patch16_224.augreg_in21k", "test_vit2"]
