@@ -55,7 +55,7 @@ def test_a_rule() -> None:
     from models.matching.candidates import Candidate
     from models.matching.selection import select
 
-    recipe = accepted("matching", method="frugal")
+    recipe = accepted("matching", method="frugal", performance_window=0.1)
     rows = [(0.50, 90, 9.0), (0.51, 95, 4.0), (0.52, 80, 4.0), (0.9, 10, 1.0)]
     grid = [
         Candidate(1.0, i + 1, loss, 0.8, size, joule) for i, (loss, size, joule) in enumerate(rows)

@@ -191,6 +191,7 @@ READ_BY: dict[str, set[str]] = {
     "refinement.sketch_samples": {"sketch"},
     "refinement.exchange": {"compare", "train", "prune"},  # without one there is no sketch
     "refinement.deadline_s": set(),
+    "refinement.ceiling_steps": set(),  # of the report, which nothing is cached of
     "fleet.storage_limit": {"search_header"},  # the smallest of the cluster
     "fleet.gpu_capacity_watt": set(),
     "fleet.base_latency_s": set(),
