@@ -116,6 +116,7 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
         f"received and told each device's classes {accuracy('accuracy_received_own_classes')}, "
         f"refined {accuracy('accuracy_refined')}.",
         *what_there_was(summary),
+        *seen_apart(summary),
         *against_reference(summary),
         *without_acme(summary),
         f"{fleet['pruned_devices']} of {len(summary['devices'])} devices ship a pruned header.",
@@ -147,6 +148,26 @@ def what_there_was(summary: Mapping[str, Any]) -> list[str]:
         f"{gained}{share} to the ceiling {fleet['accuracy_ceiling_mean']:.3f}, the same header "
         f"tuned on {min(counts):,} to {max(counts):,} more samples of the device's context and "
         f"classes, which nobody got ({ceiling['seconds']:.0f} s)."
+    ]
+
+
+def seen_apart(summary: Mapping[str, Any]) -> list[str]:
+    """What the cloud's data look like, what edges learned from, and whether devices of the same
+    context found each other; nothing where there is one context."""
+    facts = summary.get("contexts") or {}
+    if len(facts.get("names", ())) < 2:
+        return []
+    kind = "synthetic contexts" if facts["synthetic"] else "contexts"
+    learned = (
+        f"Of {len(facts['names'])} {kind} the cloud's data have {', '.join(facts['public'])}; "
+        "headers and received models learned from these and from what devices consented to share."
+    )
+    found = facts.get("recovered")
+    if not found:
+        return [learned]
+    return [
+        f"{learned} Of the weight that a device gives to peers, {found['share']:.0%} goes to its "
+        f"own context; by chance it would be {found['chance']:.0%}."
     ]
 
 

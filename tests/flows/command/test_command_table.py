@@ -106,6 +106,20 @@ def test_a_summary_of_an_older_version_is_printed(
     assert "Given up: +5.0 points against the reference told" in capsys.readouterr().out
 
 
+def test_it_says_what_edges_learned_from_where_there_are_several_contexts(
+    summary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = json.loads(summary.read_text())
+    print_fleet(summary)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "synthetic contexts the cloud's data have day; headers and received models" in said
+    assert "71% goes to its own context; by chance it would be 33%." in said
+    for contexts in (None, {**known["contexts"], "names": ["all"]}):
+        summary.write_text(json.dumps(known | {"contexts": contexts}))
+        print_fleet(summary)
+        assert "contexts the cloud's data" not in capsys.readouterr().out
+
+
 def test_it_says_what_refining_gained_and_of_how_much(
     summary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
