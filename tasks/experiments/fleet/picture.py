@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.experiments.canvas import COLORS, INK, mean_of, panels
+from tasks.experiments.canvas import COLORS, INK, mean_of, panels, within_seeds
 
 SHOWN = (  # column, words, colour, marker, offset of its row
     ("received", "as received", "#d99a4e", "o", 0.22),
@@ -18,12 +18,15 @@ SHOWN = (  # column, words, colour, marker, offset of its row
 
 
 def fleet(frame: pd.DataFrame) -> Any:
-    """Mean over seeds and its 95 % interval of each accuracy, a row a device."""
+    """Mean over seeds and its 95 % interval of each accuracy, a row a device. Intervals leave out
+    what the accuracies of a device share in a seed: how hard the classes are that it was dealt."""
     devices = frame.drop_duplicates("device")
     figure, (axis,) = panels(1, 8.6, 0.42 * len(devices) + 1.3)
     y = np.arange(len(devices))[::-1]
-    for column, words, color, marker, offset in (row for row in SHOWN if row[0] in frame):
-        points = [mean_of(frame[frame.device == name][column]) for name in devices.device]
+    shown = [row for row in SHOWN if row[0] in frame]
+    alike = _alike(frame, [column for column, *_ in shown])
+    for column, words, color, marker, offset in shown:
+        points = [mean_of(alike.loc[(name, column)]) for name in devices.device]
         axis.errorbar(
             [p[0] for p in points],
             y + offset,
@@ -43,7 +46,15 @@ def fleet(frame: pd.DataFrame) -> Any:
     seeds, samples = frame.seed.nunique(), int(frame.test_samples.max())
     axis.set_xlabel(
         f"accuracy on the device's own test split of at most {samples} samples, mean of {seeds} "
-        "seeds" + (" and its 95 % interval" if seeds > 1 else "")
+        "seeds"
+        + ("\nand its 95 % interval, without what a device's accuracies share" if seeds > 1 else "")
     )
     axis.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
     return figure
+
+
+def _alike(frame: pd.DataFrame, columns: list[str]) -> pd.Series:
+    """By device and column the accuracies of all seeds, without what they share in one."""
+    long = frame.melt(["seed", "device"], columns, "column")
+    parts = [within_seeds(part, "value") for _, part in long.groupby("device")]
+    return pd.concat(parts).set_index(["device", "column"]).sort_index()["value"]
