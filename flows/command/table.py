@@ -142,12 +142,15 @@ def what_there_was(summary: Mapping[str, Any]) -> list[str]:
     ceiling = summary.get("ceiling")
     if not ceiling:
         return [f"{gained}."]
-    counts = [d["ceiling_samples"] for d in summary["devices"] if "ceiling_samples" in d]
-    share = f": {fleet['gap_closed']:.0%} of the gap" if "gap_closed" in fleet else ", no less"
+    counts = {d["ceiling_samples"] for d in summary["devices"] if "ceiling_samples" in d}
+    more = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
+    share = "; no more is reached by the ceiling"
+    if "gap_closed" in fleet:
+        share = f": {fleet['gap_closed']:.0%} of the gap to the ceiling"
     return [
-        f"{gained}{share} to the ceiling {fleet['accuracy_ceiling_mean']:.3f}, the same header "
-        f"tuned on {min(counts):,} to {max(counts):,} more samples of the device's context and "
-        f"classes, which nobody got ({ceiling['seconds']:.0f} s)."
+        f"{gained}{share} {fleet['accuracy_ceiling_mean']:.3f}, the same header tuned on {more} "
+        "more samples of the device's context and classes, which nobody got "
+        f"({ceiling['seconds']:.0f} s)."
     ]
 
 

@@ -18,9 +18,10 @@ from models.training import Loop, train
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a whole model is trained: for ``epochs``, or for as many ``steps`` whatever the number of
-    samples, which is what bounds the time. With ``patience`` a held-out split is scored after every
-    epoch: the best weights are kept, and after so many epochs without better ones it stops."""
+    """How a whole model is trained: for ``epochs`` (0: not at all), or for as many ``steps``
+    whatever the number of samples, which is what bounds the time. With ``patience`` a held-out
+    split is scored after every epoch: the best weights are kept, and after so many epochs without
+    better ones it stops."""
 
     epochs: Count
     batch_size: Positive
@@ -32,7 +33,7 @@ class Schedule:
     @property
     def none(self) -> bool:
         """Whether nothing is trained."""
-        return not (self.epochs if self.steps is None else self.steps)
+        return not self.epochs or self.steps == 0
 
     def epoch(self, samples: int) -> int:
         """Steps of an epoch."""
@@ -40,6 +41,8 @@ class Schedule:
 
     def total(self, samples: int) -> int:
         """Steps in all, unless it stops early."""
+        if self.none:
+            return 0
         return self.epochs * self.epoch(samples) if self.steps is None else self.steps
 
 

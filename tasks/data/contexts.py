@@ -61,6 +61,11 @@ class Contexts:
 
     def position(self, name: str, where: str) -> int:
         """Raises SettingsError, which says ``where``, if there is no such context."""
+        if self.names == (ALL,) and name != ALL:
+            raise SettingsError(
+                f"{where} {name!r}: the data have no contexts (data.sensors is [], and the source "
+                "tells none): leave it out, or null"
+            )
         if name not in self.names:
             raise SettingsError(f"{where} {name!r}: choose one of {', '.join(self.names)}")
         return self.names.index(name)

@@ -178,7 +178,7 @@ def own_rows(
     empty: of the images that can be spared, the one nearest to it by content goes there.
 
     Raises:
-        DataError: it has too little to train, choose and test.
+        DataError: it has too little to train, choose and test, or nothing of a class to train on.
     """
     labels = np.array([], np.int64) if source is None else source.labels[source.usable]
     told = np.zeros_like(labels)
@@ -199,8 +199,13 @@ def own_rows(
     split = told.copy()
     split[free] = np.array([0, *lacks])[np.searchsorted(ends[:-1], place[free], side="right")]
     for label in set(labels.tolist()) - set(dealt["label"]):
-        if len(mine := np.flatnonzero((labels == label) & free)):  # else the gates refuse it
+        if len(mine := np.flatnonzero((labels == label) & free)):
             split[mine[np.argmin(place[mine])]] = 0
+        elif not ((labels == label) & (split == 0)).any():
+            raise DataError(
+                f"{device.name}: no image of class number {label} is left to train on (damaged, "
+                "public too, or there twice): add one"
+            )
     for low, high, empty in zip(ends[:-1], ends[1:], lacks, strict=True) if not len(dealt) else ():
         if not (split == empty).any():
             away = np.maximum(low - place, place - high)

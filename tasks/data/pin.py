@@ -182,7 +182,8 @@ def _commit(pin_path: Path, expected: str) -> None:
         raise StageError(f"dvc commit {pin_path} did not end in {DVC_TIMEOUT_S:.0f} s") from None
     if done.returncode:
         words = done.stderr.strip() or done.stdout.strip()
-        raise StageError(f"dvc commit {pin_path} failed: {words}")
+        start = " To make one: git init && dvc init" if "DVC repository" in words else ""
+        raise StageError(f"dvc commit {pin_path} failed: {words}{start}")
     if content_id(pin_path) != expected:
         raise StageError(f"the data behind {pin_path} changed while DVC read them; try again")
 

@@ -193,7 +193,8 @@ def needs(devices: Sequence[DevicePlan], plan: Plan, seed: int) -> Needs:
     if plan.slots is None:
         parts, of_split = least.max(1).sum(0), least.sum(0)
     else:  # any part may be any device's, also that of one to come
-        private = plan.cells_of(plan.contexts.private)
+        had = {device.context for device in devices}  # one may be said to live in a public context
+        private = plan.cells_of(sorted({*plan.contexts.private, *had}))
         private[list(plan.absent)] = False
         parts = np.full(plan.cells, plan.slots)
         of_split = np.tile(private * (plan.slots if plan.samples_per_device else 0), (3, 1))

@@ -13,7 +13,7 @@ from torch import Tensor
 from tasks.data.modality import DataInfo, from_json
 from tasks.run.errors import ArtifactError
 from tasks.run.store import Ref, read_tensors, take
-from tasks.run.written import read_written_json
+from tasks.run.written import names_written, read_written_json
 
 CLOUD = "cloud"
 TEST = "test"
@@ -63,7 +63,8 @@ def with_spare(world: World, folder: Path) -> World:
         name: context for name, context in facts["devices"].items() if name in world.samples
     }
     files = {name: unused_name(facts["names"].index(context)) for name, context in contexts.items()}
-    unused = {n: take("samples", folder, f) for n, f in files.items() if (folder / f).exists()}
+    written = names_written(folder)
+    unused = {n: take("samples", folder, f) for n, f in files.items() if f in written}
     return replace(world, contexts=contexts, unused=unused)
 
 

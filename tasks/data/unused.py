@@ -18,12 +18,13 @@ UNUSED = 4  # name of a random stream, beside those of tasks.data.plan
 def unused(
     train: Source, manifest: pd.DataFrame, contexts: Contexts, count: int, seed: int
 ) -> Mapping[int, Index]:
-    """For each context that devices may have, at most ``count`` positions of the train split that
-    no row of the manifest names, by seed. What sensors make is drawn for each context anew."""
+    """For each context that devices have, at most ``count`` positions of the train split that no
+    row of the manifest names, by seed. What sensors make is drawn for each context anew."""
     taken = manifest.loc[manifest["sample_id"].str.startswith(f"{train.split}-"), "sample_id"]
     free = np.setdiff1d(train.usable, taken.str.rpartition("-")[2].astype(np.int64))
     found = {}
-    for context in contexts.private:
+    for name in sorted(set(manifest.loc[manifest["tier"] == "device", "context"])):
+        context = contexts.names.index(name)
         natural = train.contexts is not None and not contexts.made
         mine = free[train.contexts[free] == context] if natural else free  # type: ignore[index]
         stream = np.random.default_rng([seed, UNUSED, context])

@@ -123,6 +123,11 @@ def read_written(folder: Path, name: str) -> bytes:
     return payload
 
 
+def names_written(folder: Path) -> frozenset[str]:
+    """All that a stage left in a folder, whether it is there still."""
+    return frozenset(_sums(folder))
+
+
 def read_written_json(folder: Path, name: str) -> Any:
     """:func:`read_written`, of JSON."""
     return json.loads(read_written(folder, name))

@@ -96,6 +96,8 @@ class Partition(Frozen):
             )
         if self.train_fraction + self.val_fraction >= 1:
             raise ValueError("train_fraction + val_fraction leave nothing for the test split")
+        if again := twice(self.public_contexts or ()):
+            raise ValueError(f"public_contexts: {again} stands there more than once")
         if self.samples_per_device and not all(self.counts):
             raise ValueError(
                 f"samples_per_device {self.samples_per_device} leaves "
@@ -202,7 +204,7 @@ class Refinement(Likeness, LocalTraining, Pruning, Section):
     sketch_samples: Annotated[int, Field(ge=2, le=10_000)]
     quorum: Fraction
     exchange: str = "importance"
-    ceiling_steps: Count = 300
+    ceiling_steps: Count = 400
     deadline_s: Annotated[float, Field(gt=0, le=1e7)] | None = None
 
 
@@ -240,6 +242,15 @@ class Settings(Frozen):
             raise ValueError(
                 f"fleet: device id {max(ids)} needs partition.slots > {max(ids)} "
                 f"(it is {self.partition.slots}; raising it reshuffles every device's data)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sensors_have_samples(self) -> Settings:
+        if self.data.sensors and not self.partition.samples_per_device:
+            raise ValueError(
+                "partition.samples_per_device 0: devices live on their own images, which no sensor "
+                "sees: set data.sensors: []"
             )
         return self
 

@@ -39,6 +39,7 @@ LEAST = 4  # tokens a side
 LARGEST = 32  # pixels a side that the small ViT gets unless more are asked for
 DEVICES, CLUSTERS = 12, 3  # of a made-up fleet
 FINE_TUNING_LR = 1.0e-4  # of weights that are trained already
+EPOCHS = 5  # of a named model, a step of which takes long; a plain CNN at its size would too
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
     budget = shipped["matching"]["header_budget"] * max(1, config.dim // 64)
     sizes = variant_range(config, {**shipped["backbone"], **backbone})
     fleet = of_fleet(wishes, sizes, budget, owners)
-    devices = devices_of(wishes, fleet, contexts_in(found.counts) if found else ONE)
+    devices = devices_of(wishes, fleet, contexts_in(found.counts) if found else _made(shipped))
     slots = slots_of(devices)
     data: Values = {"source": wishes.source, "folder": str(wishes.data)}
     partition: Values = {"slots": max(slots, shipped["partition"]["slots"])}
@@ -93,6 +94,15 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
         "matching": {"header_budget": budget},
         "fleet": fleet,
     }
+
+
+def _made(shipped: Mapping[str, Any]) -> Contexts:
+    """The contexts that sensors make, of data that are fetched."""
+    names = tuple(shipped["data"]["sensors"])
+    if not names:
+        return ONE
+    public = shipped["partition"]["public_contexts"] or names
+    return Contexts(names, tuple(map(names.index, public)), made=True)
 
 
 @dataclass(frozen=True)
@@ -197,18 +207,22 @@ def of_model(wishes: Wishes, config: BackboneConfig) -> Values:
     """Settings of a model with weights: depths of its own, widths of whole heads, and steps that
     do not undo what it learned."""
     hub = wishes.checkpoint is None and has_weights(wishes.model)
+    trained = hub or wishes.checkpoint is not None or is_registered(str(wishes.model))
+    lr: Values = {"lr": FINE_TUNING_LR} if trained else {}
     heads = {kept(share, config.heads) for share in (0.25, 0.5, 0.75, 1.0)}
     depths = {max(1, round(config.depth * share)) for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}
     return {
         "reference": {
             "name": wishes.model,
             "pretrained": hub,
+            "initialisation": "timm",  # of as many dimensions
             **of_checkpoint(wishes),
         },
         "widths": [int(1000 * count / config.heads) / 1000 for count in sorted(heads)],
         "depths": sorted(depths),
-        "training": {"lr": FINE_TUNING_LR},
-        "distillation": {"lr": FINE_TUNING_LR},
+        "training": {"epochs": EPOCHS, "steps": None, **lr},
+        "cnn": {"epochs": 0},
+        "distillation": lr,
     }
 
 

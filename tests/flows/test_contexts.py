@@ -16,7 +16,9 @@ from models.sensors import seen
 from tasks.data.dataset import Wanted
 from tasks.data.modality import from_json
 from tasks.data.partitioning import divide
+from tasks.data.samples import read_world, with_spare
 from tasks.data.sources import load
+from tasks.run.errors import ArtifactError
 from tasks.run.store import read_tensors
 from tasks.settings.fields import yaml_text
 from tasks.settings.params import Settings, merged
@@ -57,6 +59,12 @@ def test_each_owner_s_samples_are_as_its_sensor_sees_them(
         assert set(rows["context"]) == {sensor}
     info = from_json(json.loads((out / "data.json").read_text()), "data.json")
     assert info.synthetic_contexts
+    spare = with_spare(read_world(out, groups), out)
+    assert spare.contexts == groups
+    assert set(spare.unused) == set(groups)
+    (out / "unused/1.safetensors").unlink()
+    with pytest.raises(ArtifactError, match=r"unused/1\.safetensors"):
+        with_spare(spare, out)
     public = read_tensors(out / "samples/cloud.safetensors")[0]["train_images"].numpy()
     assert np.allclose(public.mean() / 255, info.mean)  # type: ignore[attr-defined]
 

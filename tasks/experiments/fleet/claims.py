@@ -68,8 +68,9 @@ def _where_known(frame: pd.DataFrame, means: pd.DataFrame) -> list[Claim]:
     """Claims of what not every run has: a ceiling, a plain CNN, contexts, public accuracies."""
     claims = []
     if "accuracy_ceiling" in frame:
-        told = means.received_own_classes
-        share = (means.accuracy - told) / (means.accuracy_ceiling - told)
+        of = frame.dropna(subset="accuracy_ceiling").groupby("seed").mean(numeric_only=True)
+        told = of.received_own_classes
+        share = (of.accuracy - told) / (of.accuracy_ceiling - told)
         words = (
             "share of the gap closed from there to the ceiling, many more samples of its context"
         )

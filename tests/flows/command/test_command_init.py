@@ -145,6 +145,9 @@ def test_a_timm_model_gives_its_grid_and_a_fleet_that_it_fits(here: Path, name: 
     settings = load(here / "params.yaml")
     assert (settings.data.image_size, settings.backbone.depths) == (224, (4, 6, 8, 10, 12))
     assert settings.backbone.reference.pretrained
+    training = settings.backbone.training
+    assert (training.epochs, training.steps, training.lr) == (5, None, 1e-4)
+    assert settings.backbone.cnn.none, "at 224 pixels it would take long"
     with torch.device("meta"):
         config = config_of(timm.create_model(name))
     heads = [kept(width, config.heads) for width in settings.backbone.widths]
@@ -196,6 +199,24 @@ def test_a_fleet_file_is_named_or_clustered_into_the_settings(here: Path) -> Non
     assert load(here / "params.yaml").partition.slots > 30
     assert ask(*flags, "--clusters", "2").exit_code == 0
     assert [c.edge for c in load(here / "params.yaml").fleet] == ["edge-0", "edge-1"]
+
+
+def test_a_fleet_file_may_name_the_sensors_of_data_that_are_fetched(here: Path) -> None:
+    rows = HEAD.strip() + ",context\n0,0.4 MB,5,2.0,rotated\n1,0.4 MB,5,2.0,blurred-dimmed\n"
+    (here / "fleet.csv").write_text(rows)
+    flags = ["--source", "fashion-mnist", "--fleet", "fleet.csv", "--yes", "--force"]
+    done = ask(*flags)
+    assert done.exit_code == 0, done.exception
+    settings = load(here / "params.yaml")
+    assert [d.context for d in settings.devices] == ["rotated", "blurred-dimmed"]
+
+
+def test_a_model_without_weights_is_not_tuned_as_one_that_has_some(here: Path) -> None:
+    done = ask("--source", "cifar100", "--model", "vit_base_patch16_gap_224", "--yes")
+    assert done.exit_code == 0, done.exception
+    spec = load(here / "params.yaml").backbone
+    assert (spec.reference.pretrained, spec.reference.initialisation) == (False, "timm")
+    assert spec.training.lr == load(ROOT / "params.yaml").backbone.training.lr
 
 
 def test_a_photo_becomes_a_small_image(here: Path) -> None:

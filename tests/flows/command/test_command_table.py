@@ -138,6 +138,11 @@ def test_it_says_what_refining_gained_and_of_how_much(
     )
     assert "tuned on 900 to 910 more samples" in said
     assert "which nobody got (21 s)." in said
+    fleet = {name: value for name, value in known["fleet"].items() if name != "gap_closed"}
+    summary.write_text(json.dumps(known | {"fleet": fleet}))
+    print_fleet(summary)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{gained}; no more is reached by the ceiling 0." in said
     summary.write_text(json.dumps(known | {"ceiling": None}))
     print_fleet(summary)
     assert f"{gained}." in " ".join(capsys.readouterr().out.split())

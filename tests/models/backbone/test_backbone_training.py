@@ -21,6 +21,12 @@ def model() -> nn.Module:
     return nn.Linear(5, 3)
 
 
+def test_no_epochs_are_no_training_whatever_the_steps() -> None:
+    for none in (replace(RECIPE, epochs=0, steps=9), replace(RECIPE, steps=0)):
+        assert none.none
+        assert none.total(100) == 0
+
+
 def test_epochs_follow_the_data_and_steps_do_not() -> None:
     assert [RECIPE.total(n) for n in (3, 10, 400)] == [3, 6, 300]
     steps = replace(RECIPE, steps=7)

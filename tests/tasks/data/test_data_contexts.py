@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tasks.data.contexts import Contexts, contexts_of
 from tasks.data.enough import shortage
 from tasks.data.partition import partition
-from tasks.data.plan import DevicePlan, Plan, class_shares
+from tasks.data.plan import DevicePlan, Plan, class_shares, needs
 from tasks.data.rows import Source
 from tasks.run.errors import SettingsError
 from tasks.settings.params import Settings, merged
@@ -225,3 +225,19 @@ def test_a_context_that_samples_deny_is_refused_and_so_are_sensors_beside_theirs
     assert contexts_of(params, NAMES, (0,), {2: 1}).public == (0,)
     with pytest.raises(SettingsError, match="device-02: context 'night', but its samples have 'ra"):
         contexts_of(params, NAMES, (0,), {2: 2}).of(third)
+
+
+def test_a_device_may_live_in_a_public_context_among_slots() -> None:
+    """Every slot's part of that context is left to devices, as of the others."""
+    plan = replace(PLAN, contexts=Contexts(NAMES, (0,)), slots=4)
+    fleet = [device(0, 0), device(1, 1)]
+    need = needs(fleet, plan, 0)
+    of_context = need.train.reshape(len(NAMES), -1).sum(1)
+    assert of_context[0] == of_context[1] > 0
+    alone = needs(fleet[1:], plan, 0).train.reshape(len(NAMES), -1).sum(1)
+    assert alone[0] == 0, "what no device lives in is the cloud's"
+
+
+def test_a_context_of_data_that_have_none_is_named_with_the_remedy() -> None:
+    with pytest.raises(SettingsError, match=r"'day': the data have no contexts .* or null"):
+        contexts_of(of([], ["day"]))

@@ -16,6 +16,8 @@ from tasks.data.plan import DevicePlan, Plan
 from tasks.run.errors import DataError
 from tests.tiny import bring
 
+PLAN = Plan("C2", 0.5, 10, 10, 10, 100, 0.6, 0.2, 0.2, 0.4, 4, 10)
+
 
 def test_a_folder_of_an_unknown_device_or_class_is_named(pinned: Path, tmp_path: Path) -> None:
     root = tmp_path / "project"
@@ -32,8 +34,7 @@ def test_a_folder_of_an_unknown_device_or_class_is_named(pinned: Path, tmp_path:
 def test_own_images_never_change_the_split_of_those_before() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 1, 4, 4), dtype=np.uint8)
-    plan = Plan("C2", 0.5, 10, 10, 10, 100, 0.6, 0.2, 0.2, 0.4, 4, 10)
-    device = DevicePlan(1, "device-01", "north", 0)
+    plan, device = PLAN, DevicePlan(1, "device-01", "north", 0)
     dealt = pd.DataFrame({"label": [0]})
 
     def split_of(count: int) -> dict[str, str]:
@@ -47,6 +48,15 @@ def test_own_images_never_change_the_split_of_those_before() -> None:
     assert set(many.values()) == {"train", "val", "test"}
     known = as_source("own01", Owned(images, np.zeros(60, np.int64), ()), set(few))
     assert len(known.usable) == 30
+
+
+def test_a_class_of_which_nothing_is_left_to_train_on_is_named() -> None:
+    images = np.arange(5 * 16, dtype=np.uint8).reshape(5, 1, 4, 4)
+    told = np.array([0, 0, 1, 2, 2])  # of class 1 there is a test image alone
+    owned = Owned(images, np.array([0, 0, 0, 0, 1]), (), told)
+    device = DevicePlan(1, "device-01", "edge", 0)
+    with pytest.raises(DataError, match="device-01: no image of class number 1 is left to train"):
+        own_rows(as_source("own01", owned, set()), device, PLAN, pd.DataFrame({"label": []}))
 
 
 def test_a_picture_of_two_devices_is_named_with_both_files(pinned: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from tasks.data.dataset import Owned
 from tasks.data.own import as_source, own_rows
@@ -81,17 +82,9 @@ def all_images(samples: Path) -> list[np.ndarray]:
     ]
 
 
-def test_sensors_see_the_public_rows_of_a_list_that_tells_no_context(
-    listed: pd.DataFrame, tmp_path: Path
-) -> None:
-    """What a device brings, it has seen as it is."""
-    listed.drop(columns="context").to_csv("data/plain.csv", index=False)
-    settings = settings_of(data={"manifest": "plain.csv", "sensors": ["upright", "rotated"]})
-    divide(settings, "content", tmp_path / "out", tmp_path / "report")
-    manifest = pd.read_parquet(tmp_path / "out/manifest.parquet")
-    contexts = manifest.groupby("owner")["context"].agg(set).to_dict()
-    assert contexts.pop("cloud") == {"upright", "rotated"}
-    assert contexts == {d.name: {("upright", "rotated")[d.group]} for d in settings.devices}
+def test_no_sensor_sees_what_devices_bring_and_nothing_else_is_theirs() -> None:
+    with pytest.raises(ValidationError, match=r"no sensor sees: set data\.sensors: \[\]"):
+        settings_of(data={"sensors": ["upright", "rotated"]})
 
 
 @pytest.mark.parametrize(
@@ -100,10 +93,6 @@ def test_sensors_see_the_public_rows_of_a_list_that_tells_no_context(
         (
             {"partition": {"samples_per_device": 100}},
             r"samples_per_device: 100, but data/manifest\.csv says which samples .*: give 0",
-        ),
-        (
-            {"data": {"sensors": ["upright"]}},
-            r"data\.sensors: samples have one context, not two, and these tell .*day, night",
         ),
         ({"partition": {"public_contexts": ["noon"]}}, "public_contexts 'noon': choose one of day"),
         ({"partition": {"public_contexts": ["night"]}}, r"take 200 of 0 .* 200 images would do$"),

@@ -19,11 +19,12 @@ NATURAL = Contexts(("day", "night"), (0,))
 @pytest.mark.parametrize("count", [0, 40, 100_000])
 def test_what_is_left_is_in_no_row_of_the_manifest(count: int) -> None:
     plan = replace(PLAN, contexts=MADE)
-    frame = partition(TRAIN, TEST, [device(0), device(1, 1)], plan, 0)
+    devices = [replace(device(0), context=1), replace(device(1, 1), context=2)]
+    frame = partition(TRAIN, TEST, devices, plan, 0)
     taken = {int(name[6:]) for name in frame["sample_id"] if name.startswith("train-")}
     free = set(range(len(TRAIN.labels))) - taken
     found = unused(TRAIN, frame, MADE, count, 0)
-    assert set(found) == {1, 2}  # the public one is no device's
+    assert set(found) == {1, 2}  # those of the devices
     for index in found.values():
         assert set(index.tolist()) <= free
         assert len(set(index.tolist())) == len(index) == min(count, len(free))
@@ -41,6 +42,12 @@ def test_a_natural_context_has_its_own_alone() -> None:
     [index] = unused(train, frame, NATURAL, 500, 0).values()
     assert len(index) == 500
     assert set(contexts[index]) == {1}
+
+
+def test_a_device_that_lives_in_a_public_context_has_more_to_learn_from_too() -> None:
+    plan = replace(PLAN, contexts=MADE)
+    frame = partition(TRAIN, TEST, [device(0)], plan, 0)
+    assert list(unused(TRAIN, frame, MADE, 10, 0)) == [0]
 
 
 def test_what_appears_twice_is_given_out_once() -> None:
