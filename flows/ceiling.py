@@ -16,9 +16,9 @@ from tasks.run.store import Ref
 Row = dict[str, Any]
 
 
-def ceilings(job: Job, edge: str, backbone: Ref, received: Sequence[State]) -> list[Row]:
-    """What the devices of an edge, each with the header that it ``received``, could learn: one
-    row of :func:`score_ceilings`, or none where of nobody's context samples are left."""
+def of_edge(job: Job, edge: str, backbone: Ref, received: Sequence[State]) -> Row | None:
+    """What the devices of an edge, each with the header that it ``received``, could learn: a row of
+    :func:`score_ceilings`, or None where of nobody's context samples are left."""
     recipe, settings = job.settings.refinement, job.settings
     ids = {device.name: device.id for device in settings.devices}
     learners = [
@@ -27,21 +27,21 @@ def ceilings(job: Job, edge: str, backbone: Ref, received: Sequence[State]) -> l
         if name in job.world.unused
     ]
     if not learners or not recipe.ceiling_steps:
-        return []
+        return None
     steps = LocalSteps(recipe.ceiling_steps, recipe.part(LocalTraining), recipe.joint)
     circle = Circle(edge, backbone, learners)
-    return [run_step(score_ceilings, circle, job.world.info, steps, settings.seed, job.machine)]
+    return run_step(score_ceilings, circle, job.world.info, steps, settings.seed, job.machine)
 
 
-def of_fleet(found: Iterable[Row], steps: int) -> Row | None:
+def of_fleet(found: Iterable[Row | None]) -> Row | None:
     """The rows of all edges as one: ``steps`` and ``seconds`` that it took, the most ``samples``
     of a device, and each of the ``devices``; None where there are none."""
-    rows = list(found)
-    devices = {name: device for row in rows for name, device in row["devices"].items()}
-    if not devices:
+    rows = [row for row in found if row is not None]
+    if not rows:
         return None
+    devices = {name: device for row in rows for name, device in row["devices"].items()}
     return {
-        "steps": steps,
+        "steps": rows[0]["steps"],
         "seconds": sum(row["seconds"] for row in rows),
         "samples": max(device["ceiling_samples"] for device in devices.values()),
         "devices": devices,

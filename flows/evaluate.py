@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import get_run_context
 
-from flows.ceiling import ceilings, of_fleet
+from flows.ceiling import of_edge, of_fleet
 from flows.job import Job
 from flows.shown import show_table
 from models.refinement.recovery import recovery
@@ -87,9 +87,9 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
         job.machine,
     )
     known, facts = read_reference(case.backbone), read_contexts(case.partition)
-    plain, ceilings = score_plain(case, job, known), score_ceiling(case, job)
+    plain, ceiling = score_plain(case, job, known), score_ceiling(case, job)
     devices = [
-        row | {k: v for found in (reference, plain, ceilings) for k, v in of(found, row).items()}
+        row | {k: v for found in (reference, plain, ceiling) for k, v in of(found, row).items()}
         for row in score_devices(case, job)
     ]
     lineage = lineage_of(case, job, known)
@@ -104,7 +104,7 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
     beside = {
         "contexts": contexts(facts, mixings),
         "cnn": plain and without_devices(plain),
-        "ceiling": ceilings and without_devices(ceilings),
+        "ceiling": ceiling and without_devices(ceiling),
     }
     summary = summarise(settings.seed, devices, of_reference, link, run) | beside
     outcome = Outcome(info, matches, searches, variants, headers, devices)
@@ -140,8 +140,8 @@ def score_ceiling(case: Case, job: Job) -> dict[str, Any] | None:
         names = [device.name for device in cluster.devices]
         own = [state for state in received if state.device in names]
         backbone = read_backbone(case.customize, cluster.edge)
-        found += ceilings(job, cluster.edge, backbone, own)
-    return of_fleet(found, job.settings.refinement.ceiling_steps)
+        found.append(of_edge(job, cluster.edge, backbone, own))
+    return of_fleet(found)
 
 
 def contexts(facts: dict[str, Any], mixings: Sequence[Mixing]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from prefect import flow
 
@@ -15,7 +14,7 @@ from flows.backbone import (
     scored_grid,
     trained_reference,
 )
-from flows.ceiling import ceilings
+from flows.ceiling import of_edge
 from flows.customize import customize_cluster
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, job_of
 from models.refinement.recovery import recovery
@@ -44,15 +43,19 @@ def of_seed(settings: Settings) -> list[Row]:
     recovered = recovery(
         (mixing.weights, [contexts[name] for name in mixing.devices]) for mixing, _ in found
     )
-    known = beside(grown) | {
+    models = whole_models(grown)
+    known = on_public(b, models) | {
         "recovered": recovered and recovered.share,
         "recovered_by_chance": recovered and recovered.chance,
     }
-    devices = {name: {"context": context} for name, context in contexts.items()}
-    for one in known.pop("devices"):
-        devices = {name: devices[name] | one[name] for name in devices}
     return [
-        {"seed": settings.seed, **row, **devices[row["device"]], **known}
+        {
+            "seed": settings.seed,
+            **row,
+            "context": contexts[row["device"]],
+            **{k: v for of in models.values() for k, v in of["devices"][row["device"]].items()},
+            **known,
+        }
         for _, rows in found
         for row in rows
     ]
@@ -75,29 +78,24 @@ def grow(settings: Settings) -> Whole:
     return Whole(Base(job, elastic, scored_grid(job, elastic)), reference, plain_cnn(job))
 
 
-def beside(grown: Whole) -> Row:
-    """On public test data the accuracy of the reference, of its full and its smallest variant and
-    of the plain CNN; and by ``devices`` what the reference and the CNN reach on theirs."""
+def whole_models(grown: Whole) -> dict[str, Row]:
+    """What the ``reference`` and, where there is one, the ``cnn`` reach on test data: the public
+    and, by ``devices``, theirs."""
     b = grown.base
     devices, constants = b.settings.devices, b.settings.matching.energy
-    known = run_step(score_reference, grown.reference, b.world, devices, constants, b.machine)
-    by_size = sorted(zip(map(size, b.variants), b.grid_on_test(), strict=True))
-    public: Row = {
-        "public_reference": known["test_accuracy"],
-        "public_full": by_size[-1][1],
-        "public_smallest": by_size[0][1],
-        "devices": [known["devices"]],
-    }
-    if grown.cnn is None:
-        return public
-    plain = run_step(score_cnn, grown.cnn, b.world, devices, b.machine)
-    found = [*public["devices"], plain["devices"]]
-    return public | {"public_cnn": plain["test_accuracy"], "devices": found}
+    step = (score_reference, grown.reference, b.world, devices, constants, b.machine)
+    found = {"reference": run_step(*step)}
+    if grown.cnn is not None:
+        found["cnn"] = run_step(score_cnn, grown.cnn, b.world, devices, b.machine)
+    return found
 
 
-def size(variant: Any) -> int:
-    """In parameters."""
-    return int(variant.parameters)
+def on_public(b: Base, models: dict[str, Row]) -> Row:
+    """Accuracy on public test data of whole models and of the full and the smallest variant."""
+    sizes = [variant.parameters for variant in b.variants]
+    by_size = sorted(zip(sizes, b.grid_on_test(), strict=True))
+    variants = {"public_full": by_size[-1][1], "public_smallest": by_size[0][1]}
+    return {f"public_{name}": of["test_accuracy"] for name, of in models.items()} | variants
 
 
 def of_cluster(b: Base, cluster: Cluster) -> tuple[Mixing, list[Row]]:
@@ -110,8 +108,8 @@ def of_cluster(b: Base, cluster: Cluster) -> tuple[Mixing, list[Row]]:
     headers = central.kept_headers(done.rounds)
     scored = run_step(central.score_devices, done.coarse, headers, own, info, b.machine)
     received = [states[0] for states in done.rounds]
-    more = ceilings(b.job, cluster.edge, done.coarse.backbone, received)
-    learned = {name: row for found in more for name, row in found["devices"].items()}
+    ceiling = of_edge(b.job, cluster.edge, done.coarse.backbone, received)
+    learned = ceiling["devices"] if ceiling else {}
     rows = [
         {
             "cluster": cluster.edge,

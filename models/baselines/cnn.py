@@ -21,6 +21,7 @@ class PlainCNN(nn.Module):
             layers += [nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
         self.features = nn.Sequential(*layers[:-1])
         self.head = nn.Linear(CHANNELS[-1], classes)
+        self.to(memory_format=torch.channels_last)  # a step takes two thirds of the time on a CPU
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images).mean((2, 3)))

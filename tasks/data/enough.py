@@ -61,10 +61,10 @@ def shortage(
     if len(few):
         worst = int(max(few, key=lambda cell: least[cell] - train[cell]))
         images = counted(int(train[worst]), "distinct image")
-        more = f" (too few also in {counted(len(few) - 1, 'other class')})" if len(few) > 1 else ""
         takers = counted(int(need.parts[worst]), "device" if plan.slots is None else "part")
         return (
-            f"class {_called(worst, names, plan)} has {images} to learn from{more}. "
+            f"class {_called(worst, names, plan)} has {images} to learn from"
+            f"{_and_others(len(few) - 1)}. "
             f"{least[worst]:,} would do: two for each of {takers}"
             f"{', and one that is public' if public[worst] else ''}{remedy}"
         )
@@ -81,6 +81,14 @@ def shortage(
                 f"the devices need {has.sum() - free:,}: {lower}"
                 f"{has.sum() + count - free:,} images would do{remedy}"
             )
+    unknown = np.flatnonzero(train[public].reshape(-1, plan.classes).sum(0) == 0)
+    if len(unknown) and not plan.contexts.made and public.sum() < plan.cells:
+        return (
+            f"class {names[unknown[0]]} has no public image to learn from"
+            f"{_and_others(len(unknown) - 1)}: the cloud's contexts are "
+            f"{', '.join(plan.contexts.names[i] for i in plan.contexts.public)} "
+            "(partition.public_contexts), where one would do"
+        )
     untested = _untested(fleet, plan, need, np.minimum(test, need.test))
     if untested is None:
         return None
@@ -105,6 +113,11 @@ def require_own(device: str, own: OwnCount) -> None:
             f"{also}. {needed} in {OWN}/{device}/<class>/ of the data "
             "folder, or as its rows of a manifest, would do"
         )
+
+
+def _and_others(count: int) -> str:
+    """How many classes more have too few."""
+    return f" (too few also in {counted(count, 'other class')})" if count else ""
 
 
 def _called(cell: int, names: Sequence[str], plan: Plan) -> str:

@@ -54,8 +54,8 @@ def score_ceilings(
     """Headers tuned on the devices' train splits and the unused samples of their classes together.
 
     Returns:
-        ``seconds`` that it took, and by device ``accuracy_ceiling`` on its test split and
-        ``ceiling_samples``, of the unused ones.
+        ``steps`` and ``seconds`` that it took, and by device ``accuracy_ceiling`` on its test split
+        and ``ceiling_samples``, of the unused ones.
     """
     started, place = time.perf_counter(), machine.prepare()
     vit = load_backbone(circle.backbone).to(place)
@@ -78,7 +78,8 @@ def score_ceilings(
         of.name: {"accuracy_ceiling": accuracy, "ceiling_samples": len(m.labels)}
         for of, m, (_, accuracy) in zip(circle.learners, more, scores, strict=True)
     }
-    return {"seconds": time.perf_counter() - started, "devices": found}
+    seconds = time.perf_counter() - started
+    return {"steps": steps.count, "seconds": seconds, "devices": found}
 
 
 def _features(vit: Backbone, samples: tuple[Tensor, Tensor]) -> Split:

@@ -53,7 +53,8 @@ def read_parquet(path: Path, error: type[AcmeError]) -> tuple[tuple[str, ...], L
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+        texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        text = pa.types.is_null(kind) or any(of(kind) for of in texts)
         if not (text or pa.types.is_integer(kind)):
             raise error(f"{path}: column {name}: {kind}; text or whole numbers are needed")
         columns[name] = column.cast(pa.string()).to_pylist()

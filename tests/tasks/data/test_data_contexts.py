@@ -137,6 +137,19 @@ def test_too_few_of_a_context_are_named_with_it() -> None:
     assert shortage([device(0, 1)], plan, 0, names, (counts.tolist(), counts.tolist())) is None
 
 
+def test_a_class_that_the_clouds_contexts_lack_is_named_with_them() -> None:
+    plan = replace(PLAN, slots=None, contexts=Contexts(NAMES, (0,)))
+    counts = np.full(3 * CLASSES, 100)
+    counts[3] = 0  # by day
+    stock = (counts.tolist(), counts.tolist())
+    assert shortage([device(0, 1)], plan, 0, list("abcdef"), stock) == (
+        "class d has no public image to learn from: the cloud's contexts are day "
+        "(partition.public_contexts), where one would do"
+    )
+    both = replace(plan, contexts=Contexts(NAMES, (0, 2)))
+    assert shortage([device(0, 1)], both, 0, list("abcdef"), stock) is None
+
+
 def of(sensors: list[str], public: list[str] | None, **devices: str) -> Settings:
     params = tiny_params()
     params = merged(params, {"data": {"sensors": sensors}})
