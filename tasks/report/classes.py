@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+MISTAKES = 3
+"""Of a device, as many are named."""
 Confusion = Mapping[str, Mapping[str, int]]
 """By class how often which class was answered; what never occurred is left out."""
 
@@ -24,6 +26,34 @@ class ClassRow:
     def share(self) -> float:
         """Of its samples, how many are right."""
         return self.right / self.samples
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """``samples`` of a test split are of the class ``name``; ``times`` of them were taken for
+    ``answer``."""
+
+    name: str
+    answer: str
+    times: int
+    samples: int
+
+    @property
+    def words(self) -> str:
+        """In a line."""
+        return f"{self.name} for {self.answer} ({self.times:,} of {self.samples:,})"
+
+
+def mistakes(confusion: Confusion, most: int = MISTAKES) -> list[Mistake]:
+    """The wrong answers that were given most, at most so many; of those given equally often, the
+    one to the class of fewer samples first."""
+    found = [
+        Mistake(name, answer, times, sum(answers.values()))
+        for name, answers in confusion.items()
+        for answer, times in answers.items()
+        if answer != name
+    ]
+    return sorted(found, key=lambda m: (-m.times, m.samples, m.name, m.answer))[:most]
 
 
 def class_rows(confusion: Confusion) -> list[ClassRow]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks.data.dataset import ALL
 from tasks.report.canvas import ACCENT, COOL, INK, MUTED, WARM, blank, svg
+from tasks.report.classes import Confusion
 from tasks.report.columns import spelled, worst_first
 from tasks.report.summary import CEILING
 
@@ -18,6 +19,8 @@ FEW = 24
 """Devices that have a line of their own; of more, a line is an edge."""
 LINES = 40
 """Edges that have a line: the worst ones."""
+CLASSES = 20
+"""Of more classes there is no picture of what is taken for what."""
 LEGEND = {"frameon": False, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "fontsize": 9}
 
 
@@ -34,6 +37,28 @@ def edges_worst_first(devices: Sequence[Row]) -> list[tuple[str, list[Row]]]:
         (edge, worst_first(list(own))) for edge, own in groupby(rows, key=lambda d: d["cluster"])
     ]
     return sorted(groups, key=lambda group: float(np.mean(_column(group[1], "accuracy_refined"))))
+
+
+def taken_for(confusion: Confusion) -> str | None:
+    """What is taken for what: a row a class that there was, a column a class that was answered. Of
+    one class, or of more than can be read, there is none."""
+    names = sorted({*confusion, *(answer for row in confusion.values() for answer in row)})
+    rows = [name for name in names if name in confusion]
+    if not 1 < len(names) <= CLASSES:
+        return None
+    counts = np.array([[confusion[name].get(answer, 0) for answer in names] for name in rows])
+    shares = counts / counts.sum(1, keepdims=True)
+    figure, axes = blank(2.2 + 0.5 * len(names), 1.6 + 0.32 * len(rows))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (i, j), count in np.ndenumerate(counts):
+        look = {"fontsize": 8, "color": "white" if shares[i, j] > 0.6 else INK}
+        axes.text(j, i, f"{count:,}" if count else "", ha="center", va="center", **look)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xlabel("was answered")
+    axes.set_ylabel("is")
+    axes.spines[:].set_visible(False)
+    return svg(figure, "how often each class was taken for which, all devices together")
 
 
 def links(link: Mapping[str, float]) -> str:

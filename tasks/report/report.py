@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tasks.data.dataset import ALL
 from tasks.links.records import Match, Mixing, Search
 from tasks.report import figures, limits, overview
-from tasks.report.classes import class_rows, together
+from tasks.report.classes import class_rows, mistakes, together
 from tasks.report.columns import Column, between, points, shown
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write
@@ -80,6 +81,7 @@ def render(case: str | None, browse: str, page: Page) -> str:
     summary = page.summary
     devices = summary["devices"]
     groups, columns = overview.edges_worst_first(devices), shown(devices, "report")
+    confused = together(d["confusion"] for d in devices)
     return environment.get_template("report.html").render(
         case=case,
         browse=browse,
@@ -96,12 +98,23 @@ def render(case: str | None, browse: str, page: Page) -> str:
         few=overview.FEW,
         lines=overview.LINES,
         accuracy=overview.accuracy(devices),
-        classes=class_rows(together(d["confusion"] for d in devices)),
+        contexts=contexts(summary),
+        classes=class_rows(confused),
+        taken_for=overview.taken_for(confused),
         listed=CLASSES,
         pictured=PICTURED,
         links=overview.links(summary["link"]),
         clusters=clusters(page, [edge for edge, _ in groups]),
     )
+
+
+def contexts(summary: Row) -> list[dict[str, Any]]:
+    """What became of the devices of each context, by how it is called."""
+    rows = []
+    for name, spread in summary["by_context"].items():
+        own = [d["confusion"] for d in summary["devices"] if d["context"] == name]
+        rows.append({**spread, "name": name, "mistakes": mistakes(together(own), 1)})
+    return rows
 
 
 def group(edge: str, devices: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
@@ -113,10 +126,12 @@ def group(edge: str, devices: Sequence[Row], columns: Sequence[Column]) -> dict[
         "rows": [
             {
                 "device": d["device"],
+                "context": "" if d["context"] == ALL else d["context"],
                 "cells": [{"text": c.text(d), "key": c.key(d)} for c in columns],
                 "right": sum(row.get(label, 0) for label, row in d["confusion"].items()),
                 "samples": d["test_samples"],
                 "classes": class_rows(d["confusion"]),
+                "mistakes": mistakes(d["confusion"]),
             }
             for d in devices
         ],

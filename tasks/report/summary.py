@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import mean, pstdev
 from typing import Any
 
 from models.statistics import interval, wilson
+from tasks.data.dataset import ALL
+from tasks.report.classes import mistakes
 
 Row = dict[str, Any]
 NOT_SUMMED_UP = ("rounds", "samples_sha256", "classes", "modelled_energy_joule_reference")
@@ -41,11 +44,14 @@ def summarise(
     link: Mapping[str, float],
     run: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The summary: ``devices``, ``fleet`` (their mean, worst and spread), ``reference`` (what it
+    """The summary: ``devices``, ``fleet`` (their mean, worst and spread), ``by_context`` (the same
+    of the devices of each context; nothing where the data tell of none), ``reference`` (what it
     reaches on public data), ``totals`` (of the fleet, and were it given the reference), ``link``,
     ``run``."""
     rows = [
-        {k: v for k, v in device.items() if k not in NOT_SUMMED_UP} | certainty(device)
+        {k: v for k, v in device.items() if k not in NOT_SUMMED_UP}
+        | certainty(device)
+        | {"mistakes": [asdict(mistake) for mistake in mistakes(device["confusion"])]}
         for device in devices
     ]
     right = round(reference["test_accuracy"] * reference["test_samples"])
@@ -54,12 +60,21 @@ def summarise(
         "seed": seed,
         "devices": rows,
         "fleet": spread(rows),
+        "by_context": {
+            name: {"devices": len(own), **spread(own)} for name, own in by_context(rows).items()
+        },
         "reference": {k: v for k, v in reference.items() if k not in ("devices", "cnn")}
         | {"test_accuracy_low": low, "test_accuracy_high": high},
         "totals": totals(devices, reference),
         "link": dict(link),
         "run": run,
     }
+
+
+def by_context(devices: Sequence[Row]) -> dict[str, list[Row]]:
+    """The devices of each context, by its name; none where the data tell of no context."""
+    names = sorted({device["context"] for device in devices} - {ALL})
+    return {name: [d for d in devices if d["context"] == name] for name in names}
 
 
 def certainty(device: Row) -> dict[str, float]:

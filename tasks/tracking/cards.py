@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.data.modality import DataInfo, of_images
 from tasks.links.records import Match
+from tasks.report.classes import mistakes
 from tasks.tracking.candidates import Lineage
 
 Row = Mapping[str, Any]
@@ -55,6 +56,7 @@ def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo)
             f"| the same, as received | {row['accuracy_received']:.3f} |",
             "| received, answers limited to the device's classes | "
             f"{row['accuracy_received_own_classes']:.3f} |",
+            f"| what it takes for what, most often | {_mistakes(row)} |",
             f"| parameters | {row['params']:,} of at most {row['storage_limit']:,} |",
             f"| bytes on disk | {row['bytes']:,} |",
             f"| modelled energy (Eq. 1, backbone alone) | {row['modelled_energy_joule']:.0f} J |",
@@ -89,6 +91,10 @@ def backbone(
             "Comes from: " + _joined(links),
         ]
     )
+
+
+def _mistakes(row: Row) -> str:
+    return ", ".join(m.words for m in mistakes(row["confusion"])) or "nothing on that split"
 
 
 def _input(info: DataInfo) -> str:

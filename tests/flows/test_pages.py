@@ -71,7 +71,7 @@ REPORT = {
 
 def test_the_report(page: Any, finished: Path, screenshots: Path) -> None:
     page.goto((finished / "artifacts/report.html").as_uri())
-    assert page.locator("svg").count() == 2 + 3 * 2
+    assert page.locator("svg").count() == 3 + 3 * 2
     for heading in REPORT["headings"]:
         assert page.get_by_role("heading", name=heading, exact=True).first.is_visible(), heading
     for column in REPORT["columns"]:
@@ -84,6 +84,7 @@ def test_the_report(page: Any, finished: Path, screenshots: Path) -> None:
     page.get_by_role("link", name="device-02", exact=True).click()
     opened = page.locator("details[open]")
     assert "most confused with" in opened.inner_text()
+    assert "; took " in opened.locator("summary").inner_text()
     assert opened.get_attribute("data-device") == "device-02"
 
 

@@ -107,3 +107,15 @@ def test_a_picture_has_words_for_who_cannot_see_it_and_no_id_that_is_not_used() 
     assert "<metadata" not in picture
     for found in re.findall(r' id="([^"]+)"', picture):
         assert f"#{found}" in picture
+
+
+def test_what_is_taken_for_what_is_counted_in_a_picture_that_few_classes_have() -> None:
+    counts = {"shoe": {"shoe": 19, "boot": 1}, "boot": {"bag": 1204, "boot": 3}}
+    picture = overview.taken_for(counts)
+    assert picture is not None
+    words = re.findall(r">([^<>\n]+)</text>", picture)
+    for word in ("19", "1,204", "3", "shoe", "boot", "bag", "is", "was answered"):
+        assert word in words, word
+    assert overview.taken_for({"shoe": {"shoe": 3}}) is None
+    many = {f"class {i}": {f"class {i}": 1} for i in range(overview.CLASSES + 1)}
+    assert overview.taken_for(many) is None

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tasks.report.classes import mistakes
 from tasks.report.columns import COLUMNS, table
 from tasks.report.report import CLASSES, PICTURED, Page, render
 from tests.fleets import made_up
@@ -132,10 +133,27 @@ def test_each_device_s_classes_are_listed_worst_first(small: Page, html: str) ->
     text = Parsed(html).text
     for device in small.summary["devices"]:
         right = sum(row[name] for name, row in device["confusion"].items())
-        assert f"{device['device']}: {right} of {device['test_samples']} right" in text
+        named = f"{device['device']} ({device['context']})"
+        words = ", ".join(m.words for m in mistakes(device["confusion"]))
+        assert f"{named}: {right} of {device['test_samples']} right; took {words}" in text
     assert "class samples right share right most confused with" in text
     many = made_up(2, 1, classes=60)
     assert f"The {CLASSES} worst of 30 classes" in Parsed(shown(many)).text
+
+
+def test_contexts_are_compared_where_there_are_several(small: Page, html: str) -> None:
+    text = Parsed(html).text
+    assert "context devices received received, own classes refined gained, points ceiling" in text
+    for name, row in small.summary["by_context"].items():
+        means = [
+            f"{row[f'accuracy_{what}_mean']:.3f}"
+            for what in ("received", "received_own_classes", "refined")
+        ]
+        assert " ".join([name, str(row["devices"]), *means]) in text
+    assert "The cloud's data have none of: night, rain." in text
+    assert "Context by context" in text
+    alike = replace(small, summary={**small.summary, "by_context": {}})
+    assert "Context by context" not in Parsed(shown(alike)).text
 
 
 def test_it_says_what_there_would_be_without_acme_where_a_cnn_was_trained(
@@ -160,7 +178,12 @@ def untold(page: Page) -> Page:
     fleet = {
         k: v for k, v in page.summary["fleet"].items() if "ceiling" not in k and "gap" not in k
     }
+    by_context = {
+        name: {k: v for k, v in row.items() if "ceiling" not in k and "gap" not in k}
+        for name, row in page.summary["by_context"].items()
+    }
     beside = {"devices": devices, "fleet": fleet, "cnn": None, "ceiling": None}
+    beside["by_context"] = by_context
     return replace(page, summary={**page.summary, **beside})
 
 

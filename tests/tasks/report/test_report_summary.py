@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from models.statistics import interval, wilson
-from tasks.report.classes import class_rows, together
+from tasks.report.classes import class_rows, mistakes, together
 from tasks.report.columns import COLUMNS, points
 from tasks.report.limits import choice, half_unused, steps
-from tasks.report.summary import spread
+from tasks.report.summary import by_context, spread
 from tests.fleets import MATCHING, made_up
 
 
@@ -70,6 +70,35 @@ def test_classes_are_worst_first_with_what_they_are_taken_for() -> None:
     assert class_rows({"bag": {"bag": 2}})[0].instead is None
     assert together([counts, {"boot": {"boot": 1}}])["boot"] == {"shoe": 3, "bag": 4, "boot": 4}
     assert counts["boot"]["boot"] == 3
+
+
+def test_the_wrong_answers_that_are_given_most_are_named_first() -> None:
+    counts = {
+        "shoe": {"shoe": 9, "boot": 4, "bag": 1},
+        "boot": {"boot": 2, "shoe": 4},
+        "bag": {"bag": 3},
+    }
+    assert [m.words for m in mistakes(counts)] == [
+        "boot for shoe (4 of 6)",
+        "shoe for boot (4 of 14)",
+        "shoe for bag (1 of 14)",
+    ]
+    assert len(mistakes(counts, 1)) == 1
+    assert mistakes({"bag": {"bag": 3}}) == []
+    for device in made_up(3, 1).summary["devices"]:
+        for found in device["mistakes"]:
+            row = device["confusion"][found["name"]]
+            assert (found["times"], found["samples"]) == (row[found["answer"]], sum(row.values()))
+
+
+def test_what_became_of_each_context_is_the_spread_of_its_devices() -> None:
+    summary = made_up(5, 2).summary
+    assert list(summary["by_context"]) == ["night", "rain"]
+    for name, found in summary["by_context"].items():
+        own = [device for device in summary["devices"] if device["context"] == name]
+        assert found == {"devices": len(own), **spread(own)}
+    assert sum(found["devices"] for found in summary["by_context"].values()) == 5
+    assert by_context([{**device, "context": "all"} for device in summary["devices"]]) == {}
 
 
 def test_what_is_unused_is_told_in_parts_that_add_up() -> None:
