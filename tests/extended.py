@@ -82,14 +82,14 @@ def test_a_data_source(tmp_path: Path) -> None:
     assert (tmp_path / "digits.npz").stat().st_mtime_ns == before
     wanted = Wanted(image_size=8, channels=1, seed=3, test_fraction=0.3)
     data = sources.load("digits", tmp_path, wanted)
-    assert data.train_images.shape[1:] == (1, 8, 8)
+    assert data.train_samples.shape[1:] == (1, 8, 8)
     assert len(data.test_labels) == round(0.3 * (len(data.train_labels) + len(data.test_labels)))
     assert len(data.test_labels) + len(data.train_labels) == 1797
     train, test = (
         Source(name, labels, content_hashes(images), np.arange(len(labels)))
         for name, images, labels in (
-            ("train", data.train_images, data.train_labels),
-            ("test", data.test_images, data.test_labels),
+            ("train", data.train_samples, data.train_labels),
+            ("test", data.test_samples, data.test_labels),
         )
     )
     plan = Plan(

@@ -1,12 +1,14 @@
-"""A data set as arrays, and the hashes by which its images are told apart."""
+"""A data set as arrays, and the hashes by which its samples are told apart."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +19,20 @@ ALL = "all"
 """The one context of a source that tells of none."""
 Images = NDArray[np.uint8]
 """``(n, channels, height, width)``."""
+Texts = NDArray[np.object_]
+"""``(n,)``, each a str."""
+Samples = NDArray[Any]
+"""Images or texts."""
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Owned:
-    """What a device brings itself, ``files`` beside ``images``. ``splits`` are positions in
+    """What a device brings itself, ``files`` beside ``samples``. ``splits`` are positions in
     :data:`tasks.data.rows.SPLITS` (None: nothing is told of them), ``context`` one in the data
     set's contexts."""
 
-    images: Images
+    samples: Samples
     labels: Labels
     files: Sequence[Path]
     splits: Labels | None = None
@@ -46,11 +52,15 @@ class Dataset:
 
     Where a source says whose samples are whose, ``brought`` is what devices have, all else is the
     cloud's, and ``public_contexts`` are the positions of that part's (None: all).
+
+    Of texts that are translations of those of one context, that is the ``pivot`` (its position),
+    and ``train_parallel`` holds beside each train sample the same text in it, or the sample itself
+    where there is none.
     """
 
-    train_images: Images
+    train_samples: Samples
     train_labels: Labels
-    test_images: Images
+    test_samples: Samples
     test_labels: Labels
     classes: tuple[str, ...]
     contexts: tuple[str, ...] = (ALL,)
@@ -59,6 +69,8 @@ class Dataset:
     skipped: Skipped = field(default_factory=Skipped)
     brought: Brought | None = None
     public_contexts: tuple[int, ...] | None = None
+    train_parallel: Texts | None = None
+    pivot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,14 +88,30 @@ class Wanted:
     manifest: str = "manifest.csv"
 
 
-def content_hashes(images: Images) -> NDArray[np.str_]:
-    """sha256 of every image's bytes ``(n,)``."""
-    return np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images])
+def content_hashes(samples: Samples) -> NDArray[np.str_]:
+    """sha256 of every image's bytes, or of every text's letters however they are spelt (Unicode's
+    NFC or NFD) ``(n,)``."""
+    return np.array([hashlib.sha256(_content(sample)).hexdigest() for sample in samples])
+
+
+def _content(sample: Any) -> bytes:
+    if isinstance(sample, str):
+        return unicodedata.normalize("NFC", sample).encode()
+    content: bytes = sample.tobytes()
+    return content
+
+
+def texts_of(values: Iterable[str]) -> Texts:
+    """Texts as a data set holds them."""
+    found = list(values)
+    texts = np.empty(len(found), object)
+    texts[:] = found
+    return texts
 
 
 def first_occurrences(*hashes: NDArray[np.str_]) -> list[NDArray[np.int64]]:
     """Per array, the positions of contents that appear neither earlier in it nor in an array
-    before it: an image that lies in two splits would leak from one into the other."""
+    before it: a sample that lies in two splits would leak from one into the other."""
     _, first = np.unique(np.concatenate(hashes), return_index=True)
     ends = np.cumsum([0, *(len(h) for h in hashes)])
     first.sort()

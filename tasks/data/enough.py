@@ -103,7 +103,7 @@ def require_own(device: str, own: OwnCount) -> None:
     would do."""
     told, uses = own.val + own.tested, ((own.val, "one to choose by"), (own.tested, "one to test"))
     lacks = [use for has, use in uses if not has]
-    needed, free = max(own.classes, 1) + len(lacks), own.images - told
+    needed, free = max(own.classes, 1) + len(lacks), own.samples - told
     if free < needed:
         also = ", " + " and ".join(lacks) if lacks else ""
         of = " to train on" if told else ""

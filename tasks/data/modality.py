@@ -48,8 +48,9 @@ class DataInfo(ABC):
         """Raw samples as the backbone takes them."""
 
     @abstractmethod
-    def shipped(self, raw: Tensor) -> Tensor:
-        """Raw samples as a model that ships takes them: it prepares them itself."""
+    def shipped(self, raw: Tensor, words: Tensor | None = None) -> Tensor:
+        """Raw samples as a model that ships takes them: it prepares them itself. ``words`` are the
+        rows of a vocabulary that it has (:mod:`tasks.data.words`); None: all, or there is none."""
 
     @abstractmethod
     def summary(self, raw: Tensor) -> NDArray[np.float64]:
@@ -61,8 +62,8 @@ class DataInfo(ABC):
         """What raw samples weigh uncompressed."""
 
     @abstractmethod
-    def example(self, count: int) -> Tensor:
-        """Made-up inputs of a model that ships."""
+    def example(self, count: int, words: Tensor | None = None) -> Tensor:
+        """Made-up inputs of a model that ships; ``words`` as :meth:`shipped` takes them."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class ImageInfo(DataInfo):
         """uint8 pixels to standardised float32, ``(n, channels, height, width)``."""
         return standardise(raw, self.mean, self.std)
 
-    def shipped(self, raw: Tensor) -> Tensor:
+    def shipped(self, raw: Tensor, words: Tensor | None = None) -> Tensor:
         """Float32 pixels in 0..1."""
         return pixels_of(raw)
 
@@ -94,7 +95,7 @@ class ImageInfo(DataInfo):
     def raw_bytes(self, raw: Tensor) -> int:
         return raw.numel()
 
-    def example(self, count: int) -> Tensor:
+    def example(self, count: int, words: Tensor | None = None) -> Tensor:
         """Pixels in 0..1."""
         generator = torch.Generator().manual_seed(0)
         return torch.rand(
@@ -102,13 +103,84 @@ class ImageInfo(DataInfo):
         )
 
 
-MODALITIES: dict[str, type[DataInfo]] = {kind.modality: kind for kind in (ImageInfo,)}
+SMALL_VOCABULARY = 2**16
+"""So many tokens have a number of two bytes."""
+
+
+@dataclass(frozen=True)
+class TextInfo(DataInfo):
+    """Texts as the numbers of their tokens, in the whole vocabulary of the encoder whose tokenizer
+    made them: int32 ``(n, length)``, ``pad`` where a text has no more.
+
+    Attributes:
+        length: tokens of a text, those that mark its ends among them.
+        vocabulary: how many there are.
+        pad: the number of none.
+        pivot: the context that the texts of others are translations of; None: they are of none.
+    """
+
+    modality: ClassVar[str] = "text"
+    raw: ClassVar[str] = "tokens"
+
+    length: int
+    vocabulary: int
+    pad: int
+    pivot: str | None = None
+
+    def inputs(self, raw: Tensor) -> Tensor:
+        """int64 numbers ``(n, length)``."""
+        return raw.long()
+
+    def shipped(self, raw: Tensor, words: Tensor | None = None) -> Tensor:
+        """int64 numbers in a vocabulary of ``words`` alone (sorted numbers in the whole one): each
+        one's place among them.
+
+        Raises:
+            ValueError: a token is none of the words.
+        """
+        if words is None:
+            return raw.long()
+        rows, whole = words.long(), raw.long()
+        places = torch.searchsorted(rows, whole).clamp(max=len(rows) - 1)
+        if not torch.equal(rows[places], whole):
+            raise ValueError("a token is not in the vocabulary of the model that ships")
+        return places
+
+    def summary(self, raw: Tensor) -> NDArray[np.float64]:
+        """The mean number of a text's tokens as a share of the vocabulary, which is in the order of
+        frequency: how rare they are, in the language that it is mostly of."""
+        real = raw != self.pad
+        rank = (raw * real).sum(1).double() / (real.sum(1).clamp(min=1) * self.vocabulary)
+        found: NDArray[np.float64] = rank.numpy()
+        return found
+
+    def raw_bytes(self, raw: Tensor) -> int:
+        """Two bytes a token, or four in a large vocabulary, and none for padding: fewer than the
+        text itself has, so that what a centralised system uploads is not overstated."""
+        return int((raw != self.pad).sum()) * (2 if self.vocabulary <= SMALL_VOCABULARY else 4)
+
+    def example(self, count: int, words: Tensor | None = None) -> Tensor:
+        """Texts of the full length ``(count, length)``: none of their tokens is padding."""
+        whole = torch.arange(self.vocabulary) if words is None else words.long()
+        real = torch.nonzero(whole != self.pad)[:, 0]
+        generator = torch.Generator().manual_seed(0)
+        return real[torch.randint(len(real), (count, self.length), generator=generator)]
+
+
+MODALITIES: dict[str, type[DataInfo]] = {kind.modality: kind for kind in (ImageInfo, TextInfo)}
 
 
 def of_images(info: DataInfo) -> ImageInfo:
     """The facts of images. Raises SettingsError if the data are others."""
     if not isinstance(info, ImageInfo):
         raise SettingsError(f"data.source {info.source}: this takes images, not {info.modality}")
+    return info
+
+
+def of_texts(info: DataInfo) -> TextInfo:
+    """The facts of texts. Raises SettingsError if the data are others."""
+    if not isinstance(info, TextInfo):
+        raise SettingsError(f"data.source {info.source}: this takes texts, not {info.modality}")
     return info
 
 

@@ -161,7 +161,7 @@ def sources_of(brought: Brought, known: Collection[str]) -> dict[int, Source]:
 def as_source(name: str, owned: Owned, known: Collection[str]) -> Source:
     """What a device brings as a source; contents in ``known`` (hashes) or seen before are left
     out."""
-    hashes = content_hashes(owned.images)
+    hashes = content_hashes(owned.samples)
     _, first = np.unique(hashes, return_index=True)
     usable = np.array([i for i in np.sort(first) if hashes[i] not in known], np.int64)
     return Source(name, owned.labels, hashes, usable, told=owned.splits)

@@ -103,17 +103,17 @@ def _manifest(
 
 def _arrays(data: Dataset, brought: Brought) -> tuple[Arrays, Arrays]:
     """Images and labels by what sample ids begin with."""
-    images = {"train": data.train_images, "test": data.test_images}
+    images = {"train": data.train_samples, "test": data.test_samples}
     labels = {"train": data.train_labels, "test": data.test_labels}
-    images |= {own.source_name(device): owned.images for device, owned in brought.items()}
+    images |= {own.source_name(device): owned.samples for device, owned in brought.items()}
     labels |= {own.source_name(device): owned.labels for device, owned in brought.items()}
     return images, labels
 
 
 def _sources(data: Dataset) -> tuple[Source, Source]:
     """Both splits; a content that appears again is given out once, the test split's first."""
-    hashes = {"test": content_hashes(data.test_images)}
-    hashes["train"] = content_hashes(data.train_images)
+    hashes = {"test": content_hashes(data.test_samples)}
+    hashes["train"] = content_hashes(data.train_samples)
     test, train = first_occurrences(hashes["test"], hashes["train"])
     return (
         Source("train", data.train_labels, hashes["train"], train, data.train_contexts),
@@ -254,7 +254,7 @@ def _info(
     settings: Settings, data: Dataset, contexts: Contexts, manifest: pd.DataFrame
 ) -> ImageInfo:
     public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
-    images = _pixels({"train": data.train_images}, public, contexts.made) / 255.0
+    images = _pixels({"train": data.train_samples}, public, contexts.made) / 255.0
     return ImageInfo(
         source=settings.data.source,
         classes=data.classes,

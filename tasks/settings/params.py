@@ -53,6 +53,14 @@ class Data(Frozen):
     context_folders: bool = False
     manifest: Annotated[str, AfterValidator(listable)] = "manifest.csv"
     sensors: tuple[str, ...] = ()
+    encoder: Annotated[str, Field(min_length=1)] | None = None
+    length: Annotated[int, Field(ge=4, le=4096)] = 32
+
+    @property
+    def modality(self) -> str:
+        """What the samples are, e.g. ``image``."""
+        known = SOURCES[self.source].modality
+        return known or ("image" if self.encoder is None else "text")
 
     @model_validator(mode="after")
     def _contexts_have_one_origin(self) -> Data:
@@ -62,6 +70,18 @@ class Data(Frozen):
             raise ValueError("context_folders or sensors: samples have one context, not two")
         if again := twice(self.sensors):
             raise ValueError(f"sensors: {again} stands there more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _texts_have_an_encoder(self) -> Data:
+        if self.source not in SOURCES:
+            return self  # which is told with the sources that there are
+        if self.modality == "text" and self.encoder is None:
+            raise ValueError(f"encoder: null, but {self.source} is of texts: name one")
+        if self.modality != "text" and self.encoder is not None:
+            raise ValueError(f"encoder: it is for texts, and {self.source} is of images: null")
+        if self.modality == "text" and self.sensors:
+            raise ValueError("sensors: they see images, not texts: []")
         return self
 
 

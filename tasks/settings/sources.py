@@ -11,14 +11,14 @@ class OwnCount:
     """What a device brings itself.
 
     Attributes:
-        images: how many, of all splits.
+        samples: how many, of all splits.
         classes: of how many classes.
         val, tested: how many of them are told to be of these splits. One that none is told to be
             of is cut off from the others.
         context: the position of its context, where its samples tell it.
     """
 
-    images: int
+    samples: int
     classes: int
     val: int = 0
     tested: int = 0
@@ -59,6 +59,8 @@ class Source:
         flip: whether a mirrored sample is as good, where the settings do not say. Of digits and
             letters it is not, so that it is off for what a user brings.
         counts: of its samples, where they are always the same.
+        modality: what its samples are: ``image``, ``text``; None: as the user brings them, texts
+            where the settings name an encoder.
     """
 
     image_size: int | None = None
@@ -66,11 +68,12 @@ class Source:
     brought: bool = False
     flip: bool = False
     counts: Counts | None = None
+    modality: str | None = "image"
 
 
 SOURCES: dict[str, Source] = {
     "image-folder": Source(brought=True),
     "fashion-mnist": Source(28, 1, flip=True, counts=Counts(10 * (6000,), 10 * (1000,))),
     "cifar100": Source(32, 3, flip=True, counts=Counts(100 * (500,), 100 * (100,))),
-    "manifest": Source(brought=True),
+    "manifest": Source(brought=True, modality=None),
 }

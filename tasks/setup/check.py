@@ -86,7 +86,7 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
 def by_name(counts: Counts, brought: Mapping[int, OwnCount]) -> str:
     """What counting files by their names leaves open."""
     left_out = Skipped(other=counts.other).words
-    owned = sum(of_device.images for of_device in brought.values())
+    owned = sum(of_device.samples for of_device in brought.values())
     images = counted(sum(counts.train + counts.test) + owned, "image")
     return f"whether {images} can be read" + (f"; left out: {left_out}" if left_out else "")
 

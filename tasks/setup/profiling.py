@@ -108,7 +108,7 @@ def train_samples(settings: Settings) -> int:
     if not samples:
         counts = count(settings)
         brought = own.counted_of(settings, counts) if counts else {}
-        samples = sum(of.images for of in brought.values()) / len(settings.devices)
+        samples = sum(of.samples for of in brought.values()) / len(settings.devices)
     if not samples:
         raise SettingsError(
             "profile: an epoch is over what devices bring (partition.samples_per_device: 0), and "

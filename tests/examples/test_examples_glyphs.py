@@ -98,7 +98,7 @@ def test_they_are_read_with_a_family_as_a_context(pictures: tuple[Path, Drawn]) 
     assert len(data.train_labels) + len(data.test_labels) == pictures[1].pictures
     assert not data.skipped.words
     given = np.asarray(Image.open(pictures[0] / "mono/digit-7/DejaVuSansMono.png"))
-    every = np.concatenate([data.train_images, data.test_images])
+    every = np.concatenate([data.train_samples, data.test_samples])
     assert (every[:, 0] == given).all((1, 2)).any()
 
 

@@ -48,7 +48,7 @@ def test_each_owner_s_samples_are_as_its_sensor_sees_them(
         "synthetic": True,
     }
     data = load("image-folder", Path("data"), Wanted(8, 1, settings.seed, 0.3))
-    raw = {"train": data.train_images, "test": data.test_images}
+    raw = {"train": data.train_samples, "test": data.test_samples}
     manifest = pd.read_parquet(out / "manifest.parquet")
     for owner, sensor in {"cloud": "upright", **groups}.items():
         tensors, _ = read_tensors(out / f"samples/{owner}.safetensors")

@@ -211,6 +211,7 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "data.channels": 3,
     "data.manifest": "other.csv",
     "data.sensors": ["upright", "rotated"],
+    "data.encoder": "minilm",
     "partition.public_contexts": ["all"],
     "partition.heterogeneity": "iid",
     "partition.shared_fraction": 0.15,
@@ -273,6 +274,8 @@ def changed(path: str) -> Any:
         value = not value if isinstance(value, bool) else value + type(value)(1)
         value = value / 10 if isinstance(value, float) else value
     place[last] = value
+    if path == "data.encoder":  # of texts alone
+        place["source"] = "manifest"
     if path == "backbone.reference.pretrained":
         place |= {"name": "vit_tiny_patch16_224", "pretrained": True}
     return Settings.model_validate(params)

@@ -50,8 +50,8 @@ def load(source: str, folder: Path, wanted: Wanted) -> Dataset:
     data: Dataset = _module(source).read(folder, wanted)
     return replace(
         data,
-        train_images=fitted(data.train_images, wanted.image_size, wanted.channels),
-        test_images=fitted(data.test_images, wanted.image_size, wanted.channels),
+        train_samples=fitted(data.train_samples, wanted.image_size, wanted.channels),
+        test_samples=fitted(data.test_samples, wanted.image_size, wanted.channels),
     )
 
 

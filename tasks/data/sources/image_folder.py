@@ -90,7 +90,7 @@ def read(folder: Path, wanted: Wanted) -> Dataset:
     parts = [_read_one(one, classes_of(found), wanted) for one in found.values()]
     if len(parts) == 1:
         return replace(parts[0], contexts=tuple(found))
-    arrays = ("train_images", "train_labels", "test_images", "test_labels")
+    arrays = ("train_samples", "train_labels", "test_samples", "test_labels")
     whole: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays
     }

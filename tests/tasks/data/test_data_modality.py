@@ -12,8 +12,10 @@ from tasks.data.modality import (
     VERSION,
     DataInfo,
     ImageInfo,
+    TextInfo,
     from_json,
     of_images,
+    of_texts,
     require_readable,
     to_json,
 )
@@ -23,12 +25,14 @@ from tasks.run.files import write_json
 from tasks.run.written import rewriting
 
 INFO = ImageInfo("mine", ("a", "b"), 4, 1, (0.5,), (0.25,), contexts=("day", "night"))
+TEXTS = TextInfo("mine", ("a", "b"), 4, 100, 0, "en", contexts=("de", "en"))
 
 
-def test_facts_come_back_as_they_were_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("info", [INFO, TEXTS, TextInfo("mine", ("a", "b"), 4, 100, 0)])
+def test_facts_come_back_as_they_were_written(info: DataInfo, tmp_path: Path) -> None:
     with rewriting(tmp_path / "partition") as new:
-        write_json(new / "data.json", to_json(INFO))
-    assert read_info(tmp_path / "partition") == INFO
+        write_json(new / "data.json", to_json(info))
+    assert read_info(tmp_path / "partition") == info
 
 
 def test_an_older_file_is_read_and_tells_of_one_context() -> None:
@@ -68,6 +72,34 @@ def test_images_as_inputs_and_in_bytes() -> None:
     assert torch.equal(example, INFO.example(3))
 
 
+def test_texts_as_inputs_and_in_bytes() -> None:
+    raw = torch.tensor([[2, 50, 3, 0], [2, 99, 98, 3]], dtype=torch.int32)
+    inputs = TEXTS.inputs(raw)
+    assert inputs.dtype == torch.int64
+    assert torch.equal(inputs, raw.long())
+    assert TEXTS.raw_bytes(raw) == 2 * 7  # none for padding
+    assert TextInfo("mine", ("a",), 4, 2**16, 0).raw_bytes(raw) == 2 * 7
+    assert TextInfo("mine", ("a",), 4, 2**16 + 1, 0).raw_bytes(raw) == 4 * 7
+    assert TEXTS.summary(raw).tolist() == pytest.approx([(2 + 50 + 3) / 300, 202 / 400])
+    assert TEXTS.summary(torch.zeros(1, 4, dtype=torch.int32)).tolist() == [0]
+
+
+def test_a_shipped_model_has_numbers_of_its_own_words() -> None:
+    raw = torch.tensor([[2, 50, 3, 0]], dtype=torch.int32)
+    words = torch.tensor([0, 2, 3, 7, 50], dtype=torch.int32)
+    assert TEXTS.shipped(raw, words).tolist() == [[1, 4, 2, 0]]
+    assert TEXTS.shipped(raw).tolist() == raw.tolist()
+    for other in (51, 4):
+        with pytest.raises(ValueError, match="not in the vocabulary"):
+            TEXTS.shipped(torch.tensor([[2, other, 3, 0]]), words)
+    for given, there in ((None, set(range(1, 100))), (words, {1, 2, 3, 4})):
+        example = TEXTS.example(30, given)
+        assert example.shape == (30, 4)
+        assert example.dtype == torch.int64
+        assert set(example.flatten().tolist()) <= there
+        assert torch.equal(example, TEXTS.example(30, given))
+
+
 def test_what_takes_images_refuses_other_data() -> None:
     class Sounds(DataInfo):
         modality = "sound"
@@ -76,4 +108,7 @@ def test_what_takes_images_refuses_other_data() -> None:
     assert of_images(INFO) is INFO
     with pytest.raises(SettingsError, match="mine: this takes images, not sound"):
         of_images(Sounds("mine", ("a",)))
+    with pytest.raises(SettingsError, match="mine: this takes texts, not image"):
+        of_texts(INFO)
+    assert of_texts(TEXTS) is TEXTS
     assert "sound" not in MODALITIES

@@ -40,12 +40,12 @@ def test_train_and_test_folders(tmp_path: Path) -> None:
     classes_in(tmp_path / "train", n=3)
     classes_in(tmp_path / "test", n=2, first=50)
     data = sources.load("image-folder", tmp_path, WANTED)
-    assert data.train_images.shape == (6, 3, 8, 8)
+    assert data.train_samples.shape == (6, 3, 8, 8)
     assert data.test_labels.tolist() == [0, 0, 1, 1]
     assert data.classes == ("a", "b")
     with Image.open(tmp_path / "test/b/1.png") as image:
         expected = np.asarray(image.resize((8, 8), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(data.test_images[3], expected.transpose(2, 0, 1))
+    np.testing.assert_array_equal(data.test_samples[3], expected.transpose(2, 0, 1))
 
 
 def test_a_seeded_split_per_class_whatever_the_file_names(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_a_seeded_split_per_class_whatever_the_file_names(tmp_path: Path) -> Non
         data = sources.load("image-folder", tmp_path / folder, replace(WANTED, seed=seed))
         assert np.bincount(data.test_labels).tolist() == [2, 2]
         assert np.bincount(data.train_labels).tolist() == [6, 6]
-        hashes = set(content_hashes(data.test_images).tolist())
-        assert not hashes & set(content_hashes(data.train_images).tolist())
+        hashes = set(content_hashes(data.test_samples).tolist())
+        assert not hashes & set(content_hashes(data.train_samples).tolist())
         return hashes
 
     assert tests("one", 0) == tests("two", 0)
@@ -87,9 +87,9 @@ def test_grey_and_colour(tmp_path: Path, channels: int) -> None:
         picture(tmp_path / "grey" / f"{i}.png", i, mode="L")
         picture(tmp_path / "colour" / f"{i}.jpg", 9 + i)
     data = sources.load("image-folder", tmp_path, replace(WANTED, channels=channels))
-    assert data.train_images.shape[1:] == (channels, 8, 8)
-    assert data.train_images.dtype == np.uint8
-    grey = data.train_images[data.train_labels == data.classes.index("grey")]
+    assert data.train_samples.shape[1:] == (channels, 8, 8)
+    assert data.train_samples.dtype == np.uint8
+    grey = data.train_samples[data.train_labels == data.classes.index("grey")]
     assert (grey == grey[:, :1]).all()
 
 

@@ -54,7 +54,7 @@ class TextInfo(DataInfo):
     def inputs(self, raw: Tensor) -> Tensor:
         return raw.long()
 
-    def shipped(self, raw: Tensor) -> Tensor:
+    def shipped(self, raw: Tensor, words: Tensor | None = None) -> Tensor:
         return raw.long()
 
     def summary(self, raw: Tensor) -> NDArray[np.float64]:
@@ -63,7 +63,7 @@ class TextInfo(DataInfo):
     def raw_bytes(self, raw: Tensor) -> int:
         return raw.numel()
 
-    def example(self, count: int) -> Tensor:
+    def example(self, count: int, words: Tensor | None = None) -> Tensor:
         return torch.zeros(count, CONFIG.length, dtype=torch.long)
 
 

@@ -47,12 +47,28 @@ def test_the_shipped_settings_describe_three_edges_with_four_devices() -> None:
         ({"fleet": []}, "fleet"),
         ({"partition__slots": 3}, "device id 11"),
         ({"matching__quorum": 1.5}, "matching.quorum"),
+        (
+            {"data__encoder": "minilm"},
+            "data: encoder: it is for texts",
+        ),
+        ({"data__source": "manifest", "data__encoder": "x"}, r"sensors: they see images"),
+        ({"data__source": "manifest", "data__encoder": ""}, "data.encoder"),
+        ({"data__length": 3}, "data.length"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError, match=named) as caught:
         load(changed(tmp_path, **changes))
     assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_is_of_texts_where_the_settings_name_an_encoder(tmp_path: Path) -> None:
+    images = changed(tmp_path, data__source="manifest", data__sensors=[])
+    assert load(images).data.modality == "image"
+    named = {"data__encoder": "minilm", "partition__public_contexts": None}
+    texts = changed(tmp_path, data__source="manifest", data__sensors=[], **named)
+    assert load(texts).data.modality == "text"
+    assert load(texts).data.length == 32
 
 
 def test_settings_of_before_the_matching_had_a_quorum_are_read(tmp_path: Path) -> None:

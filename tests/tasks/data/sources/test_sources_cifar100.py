@@ -34,7 +34,7 @@ def test_from_an_origin(tmp_path: Path, origin: Path) -> None:
     sources.fetch("cifar100", tmp_path / "data", origin=tmp_path / "origin")
     data = sources.load("cifar100", tmp_path / "data", WANTED)
     raw = pickle.loads((origin / "train").read_bytes())["data"]
-    np.testing.assert_array_equal(data.train_images, raw.reshape(-1, 3, 32, 32))
+    np.testing.assert_array_equal(data.train_samples, raw.reshape(-1, 3, 32, 32))
     assert data.test_labels.tolist() == [0, 1, 2]
     assert data.test_labels.dtype == np.int64
     assert data.classes[3] == "class 3"

@@ -172,9 +172,9 @@ def test_what_is_there_is_left_as_it_is(tmp_path: Path, content: dict[str, bytes
 def test_read_gives_images_and_labels(tmp_path: Path, content: dict[str, bytes]) -> None:
     write(tmp_path, content)
     data = fashion_mnist.read(tmp_path, WANTED)
-    assert data.train_images.shape == (6, 1, 28, 28)
-    assert data.test_images.shape == (4, 1, 28, 28)
-    assert data.train_images.dtype == np.uint8
+    assert data.train_samples.shape == (6, 1, 28, 28)
+    assert data.test_samples.shape == (4, 1, 28, 28)
+    assert data.train_samples.dtype == np.uint8
     assert (data.train_labels.dtype, data.test_labels.tolist()) == (np.int64, [0, 1, 2, 3])
 
 

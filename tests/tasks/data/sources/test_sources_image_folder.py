@@ -127,7 +127,7 @@ def test_val_is_more_to_learn_from(tmp_path: Path, tested: bool) -> None:
         expected
     )
     assert (list(counts.train), list(counts.test)) == expected
-    assert {50, 51, 52, 53} <= set(np.concatenate([data.train_images, data.test_images]).flat)
+    assert {50, 51, 52, 53} <= set(np.concatenate([data.train_samples, data.test_samples]).flat)
 
 
 def test_what_lies_beside_splits_is_not_lost_in_silence(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_what_is_skipped_is_counted_and_named(tmp_path: Path) -> None:
         f"2 damaged images ({at}/a/003.png, {at}/b/111.png) and 5 other files (2 .heic, 1 .png, "
         f"1 .txt: {at}/000.png, {at}/a/x.heic, {at}/b/y.HEIC, ...)"
     )
-    kept = {int(image.flat[0]) for image in (*data.train_images, *data.test_images)}
+    kept = {int(image.flat[0]) for image in (*data.train_samples, *data.test_samples)}
     assert kept == {*range(50), *range(100, 150)} - {3, 111}
     assert len(data.train_labels) + len(data.test_labels) == 98
     assert sum(count(tmp_path, WANTED).train + count(tmp_path, WANTED).test) == 100, "by name"
@@ -275,7 +275,7 @@ def test_a_folder_a_context(tmp_path: Path) -> None:
         assert tuple(np.bincount(at * 3 + labels, minlength=6)) == counted
     assert counts.train == (6, 3, 0, 3, 0, 5)
     assert (counts.contexts, counts.names) == (data.contexts, data.classes)
-    shades = data.train_images[data.train_contexts == 1].max((1, 2, 3))
+    shades = data.train_samples[data.train_contexts == 1].max((1, 2, 3))
     assert (shades >= 100).all()
     assert own.load(tmp_path, {"device-00": 0}, data.classes, 4, 1)[0][0].labels.tolist() == [2, 2]
 

@@ -63,7 +63,7 @@ def listed(tmp_path: Path) -> Path:
 def test_rows_of_a_device_are_its_own_and_all_others_public(listed: Path) -> None:
     data = read(listed, WANTED)
     assert (data.classes, data.contexts) == (("cat", "dog"), ("north", "south", "studio"))
-    assert shades(np.concatenate([data.train_images, data.test_images])) == [
+    assert shades(np.concatenate([data.train_samples, data.test_samples])) == [
         *range(8),
         *range(100, 108),
     ]
@@ -71,7 +71,7 @@ def test_rows_of_a_device_are_its_own_and_all_others_public(listed: Path) -> Non
     assert data.brought is not None
     assert sorted(data.brought) == [3, 7]
     for device, owned in data.brought.items():
-        assert shades(owned.images) == [
+        assert shades(owned.samples) == [
             first + 10 * device + at for first in (0, 100) for at in range(3)
         ]
         assert owned.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -127,7 +127,7 @@ def test_a_folder_and_a_list_of_it_are_the_same_data(
     write(tmp_path, rows)
     found = sources.load("manifest", tmp_path, WANTED)
     assert (found.classes, found.contexts) == (folders.classes, folders.contexts)
-    for name in ("train_images", "train_labels", "test_images", "test_labels"):
+    for name in ("train_samples", "train_labels", "test_samples", "test_labels"):
         np.testing.assert_array_equal(getattr(found, name), getattr(folders, name))
     for name in ("train_contexts", "test_contexts"):
         np.testing.assert_array_equal(getattr(found, name), getattr(folders, name))
@@ -143,13 +143,13 @@ def test_a_devices_splits_are_as_told(listed: Path) -> None:
     frame.loc[frame.device.isna() & frame.path.str.endswith("7.png"), "split"] = "test"
     write(listed, frame)
     data, counts = read(listed, WANTED), count(listed, WANTED)
-    assert shades(data.test_images) == [7, 107]
+    assert shades(data.test_samples) == [7, 107]
     assert data.brought is not None
     assert counts.devices is not None
     splits = data.brought[3].splits
     assert splits is not None
-    found = dict(zip(shades(data.brought[3].images), [0, 2, 1, 0, 2, 1], strict=True))
-    for image, split in zip(data.brought[3].images[:, 0, 0, 0], splits, strict=True):
+    found = dict(zip(shades(data.brought[3].samples), [0, 2, 1, 0, 2, 1], strict=True))
+    for image, split in zip(data.brought[3].samples[:, 0, 0, 0], splits, strict=True):
         assert found[int(image)] == split
     assert counts.devices[3] == OwnCount(6, 2, val=2, tested=2, context=0)
     assert counts.devices[7] == OwnCount(6, 2, context=1)
@@ -172,7 +172,7 @@ def test_cells_are_the_text_that_stands_there(tmp_path: Path) -> None:
         data = read(tmp_path, replace(WANTED, manifest=name))
         assert data.classes == tuple(sorted(odd))
         assert data.contexts == ("007",)
-        label = data.train_labels[data.train_images[:, 0, 0, 0] // 10 == odd.index("NA")]
+        label = data.train_labels[data.train_samples[:, 0, 0, 0] // 10 == odd.index("NA")]
         assert [data.classes[at] for at in label] == ["NA"]
 
 
@@ -351,7 +351,7 @@ def test_a_content_twice_of_a_device_is_of_its_test_split(listed: Path) -> None:
     assert data.brought is not None
     source = as_source("own03", data.brought[3], set())
     assert source.told is not None
-    again = content_hashes(data.brought[3].images)
+    again = content_hashes(data.brought[3].samples)
     kept = [source.told[at] for at in source.usable if (again == again[at]).sum() > 1]
     assert kept == [2]
 
