@@ -51,7 +51,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 constraints: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[test,text]'
+	$(VENV)/bin/pip install --quiet -c constraints.txt -e '.[test]'
 	{ head -1 constraints.txt; $(VENV)/bin/pip freeze --exclude-editable; } > constraints.new && mv constraints.new constraints.txt
 
 # what the stages of dvc.yaml depend on, from the imports of their flows

@@ -25,7 +25,7 @@ from models.backbone import elastic, importance, scoring, slicing
 from models.backbone.elastic import Grid
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
-from models.customized import customized
+from models.customized import Standardise, customized
 from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.recipe import HeaderSearch
@@ -96,7 +96,7 @@ def main(pretrained: bool) -> None:
     winner = found.trained[found.winner]
     print(f"  {winner.name}, {winner.parameters:,} parameters")
     header = timed("rebuild it", lambda: _header(winner))
-    model = customized(small, header, info.mean, info.std)
+    model = customized(small, header, Standardise(info.mean, info.std))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.safetensors"
         timed("export", lambda: atomic_write(file, encode(model.state_dict())))

@@ -31,7 +31,7 @@ from models.backbone.scoring import score_grid
 from models.backbone.size import parameter_count
 from models.backbone.slicing import slice_variant
 from models.backbone.training import Examples, Training, evaluate, fit
-from models.customized import customized
+from models.customized import Standardise, customized
 from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.operations import OPERATIONS
@@ -199,7 +199,7 @@ def main(limit: int, weights: Path | None = None, seed: int = 0) -> float:
 
     # the edge's part, and one module from pixels to logits as the device gets it
     winner = search_header(backbone, data, limit - chosen.parameters, seed)
-    model = customized(backbone, restore(winner.config, winner.state), [MEAN], [STD])
+    model = customized(backbone, restore(winner.config, winner.state), Standardise([MEAN], [STD]))
     accuracy = evaluate(model, *raw["test"])[1]
     print(f"\ncustomized: {parameter_count(model):,} of {limit:,} parameters", end="")
     print(f", test accuracy {accuracy:.3f}")

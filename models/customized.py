@@ -1,4 +1,4 @@
-"""A model as it ships: pixels in, logits out."""
+"""A model as it ships: pixels, or numbers of tokens, in; logits out."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ class Standardise(nn.Module):
         return (pixels - self.mean) / self.std
 
 
-def customized(
-    vit: Backbone, header: nn.Module, mean: Sequence[float], std: Sequence[float]
-) -> nn.Module:
-    """A device's model: standardisation, backbone without its reference header, own header.
+def customized(vit: Backbone, header: nn.Module, prepare: nn.Module) -> nn.Module:
+    """A device's model: what prepares its inputs, backbone without its reference header, own
+    header.
 
-    It maps float32 pixels in 0..1 ``(n, c, h, w)`` to logits ``(n, classes)``. ``vit`` loses its
-    reference header.
+    It maps what ``prepare`` takes to logits ``(n, classes)``: with :class:`Standardise` pixels in
+    0..1, with ``nn.Identity`` numbers of tokens. ``vit`` loses its reference header.
     """
-    vit.reset_classifier(0)  # type: ignore[operator]
-    return Headed(Standardise(mean, std), FeatureExtractor(vit), header).eval()
+    vit.reset_classifier(0)
+    return Headed(prepare, FeatureExtractor(vit), header).eval()
 
 
-def standalone(vit: Backbone, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """A backbone with its reference header, from pixels in 0..1 to logits."""
-    return nn.Sequential(Standardise(mean, std), vit).eval()
+def standalone(vit: Backbone, prepare: nn.Module) -> nn.Module:
+    """A backbone with its reference header, from what ``prepare`` takes to logits."""
+    return nn.Sequential(prepare, vit).eval()

@@ -9,7 +9,7 @@ import torch
 
 from models.backbone.config import build
 from models.backbone.families.vit import ViTConfig
-from models.customized import customized
+from models.customized import Standardise, customized
 from models.header.build import build_header
 from models.header.config import HeaderConfig
 from tasks.run.store import encode
@@ -44,7 +44,7 @@ def constant(folder: Path, label: int) -> Constant:
             value.zero_()
             if name.endswith("bias"):
                 value[label] = 1
-    model = customized(build(BACKBONE), header, [0.5], [0.5])
+    model = customized(build(BACKBONE), header, Standardise([0.5], [0.5]))
     described = {"backbone": BACKBONE.to_dict(), "header": HEADER.to_dict(), "classes": list("abc")}
     file = folder / f"constant-{label}.safetensors"
     file.write_bytes(encode(model.state_dict(), described))

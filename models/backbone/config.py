@@ -10,13 +10,17 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from models.backbone.families import stem, vit
+from models.backbone.families import bert, stem, vit
 from models.backbone.family import VERSION, Backbone, BackboneConfig, Family
 from models.backbone.units import Unit
 from models.choices import chosen
 from models.versions import readable
 
-FAMILIES: dict[str, Family] = {"vit": vit.FAMILY, "vit-stem": stem.FAMILY}
+FAMILIES: dict[str, Family] = {
+    "vit": vit.FAMILY,
+    "vit-stem": stem.FAMILY,
+    "bert": bert.FAMILY,
+}
 """By name. A family is added by one file in ``families`` and one line here."""
 
 

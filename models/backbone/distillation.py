@@ -89,14 +89,14 @@ def distill(
         x, y = data.batch(chosen, generator, place)
         with torch.no_grad():
             target = forward(teacher, x)
-            target_logits = teacher.logits(target.hidden[-1])
+            target_logits = teacher.logits(target.hidden[-1], target.mask)
         wide_only = done < recipe.width_steps
         done += 1
         depths = [len(vit.blocks)] if wide_only else sandwich(grid.depths, draw)
         for width in sandwich(grid.widths, draw):
             loss = torch.zeros((), device=place)
             for output in _outputs(vit, x, width, depths, grid.depth_strategy):
-                own = vit.logits(output.hidden[-1])
+                own = vit.logits(output.hidden[-1], output.mask)
                 loss = loss + distillation_loss(output, own, target, target_logits, recipe)
                 loss = loss + recipe.label_weight * F.cross_entropy(own, y)
             yield loss / len(depths)
@@ -122,7 +122,7 @@ def _outputs(
     if strategy == "first":
         deepest = forward(vit, x, width, range(max(depths)))
         for depth in depths:
-            yield ElasticOutput(deepest.embeddings, deepest.hidden[:depth])
+            yield ElasticOutput(deepest.embeddings, deepest.hidden[:depth], deepest.mask)
         return
     for depth in depths:
         yield forward(vit, x, width, layers_of(depth, total, strategy))

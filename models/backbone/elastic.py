@@ -96,10 +96,12 @@ def reorder(backbone: Backbone, importance: Importance) -> Backbone:
 
 @dataclass(frozen=True)
 class ElasticOutput:
-    """``embeddings (n, tokens, dim)`` and the hidden state after each executed layer."""
+    """``embeddings (n, tokens, dim)``, the hidden state after each executed layer, and which tokens
+    there are ``(n, tokens)``; None where there are always all."""
 
     embeddings: Tensor
     hidden: tuple[Tensor, ...]
+    mask: Tensor | None = None
 
 
 def forward(
@@ -114,4 +116,4 @@ def forward(
         views = narrowed(dict(block.named_parameters()), units, counts)
         x = functional_call(block, views, (x, mask))
         hidden.append(x)
-    return ElasticOutput(embeddings, tuple(hidden))
+    return ElasticOutput(embeddings, tuple(hidden), mask)

@@ -58,6 +58,14 @@ class BackboneConfig:
         """Tokens before them, [CLS] in most."""
         return 1
 
+    def with_words(self, words: Tensor) -> BackboneConfig:
+        """Of the backbone that has these rows ``(k,)`` of its table of words alone.
+
+        Raises:
+            ValueError: the family has no words, or these lack one that it needs.
+        """
+        raise ValueError(f"a {self.family} has no words")
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; :func:`models.backbone.config.config_from` reads it."""
         return {"version": VERSION, "family": self.family, **asdict(self)}
@@ -67,6 +75,8 @@ class Backbone(nn.Module):
     """A Transformer: inputs to tokens ``(n, prefix + positions, dim)``, through layers, to logits
     of the reference header ``(n, classes)``. Which tokens are what is said here alone:
     :meth:`pooled` is what the reference header reads, :meth:`read` what any other header does.
+
+    Padding takes no part in what they give: each is told the mask, where the family has one.
 
     A layer maps tokens and their mask to tokens. It takes the number of its heads and neurons from
     the shapes of its tensors, so that it runs on views of them just as well.
@@ -92,18 +102,18 @@ class Backbone(nn.Module):
         """What follows the last layer: a final norm, where the family has one."""
         return hidden
 
-    def pooled(self, hidden: Tensor) -> Tensor:
+    def pooled(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the reference header reads of a layer's tokens ``(n, dim)``: [CLS], finished."""
         return self.finish(hidden)[:, 0]
 
-    def read(self, hidden: Tensor) -> Tensor:
+    def read(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         """What headers read of a layer's tokens ``(n, 1 + positions, dim)``: what the reference
         header reads, in the place of [CLS], and each position's token, finished."""
         return self.finish(hidden)
 
-    def logits(self, hidden: Tensor) -> Tensor:
+    def logits(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         """The reference header's logits ``(n, classes)`` from a layer's tokens."""
-        return self.head(self.pooled(hidden))
+        return self.head(self.pooled(hidden, mask))
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Tokens of the last layer."""
@@ -117,7 +127,7 @@ class Backbone(nn.Module):
         return self.finish(self.encode(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.logits(self.encode(inputs))
+        return self.logits(self.encode(inputs), self.mask(inputs))
 
     def reset_classifier(self, classes: int) -> None:
         """Another reference header, fresh; none where ``classes`` is 0."""

@@ -41,7 +41,7 @@ class FeatureExtractor(nn.Module):
         penultimate = x
         for block in self.vit.blocks:
             penultimate, x = x, block(x, mask)
-        tokens = torch.stack([self.vit.read(x), self.vit.read(penultimate)], dim=1)
+        tokens = torch.stack([self.vit.read(x, mask), self.vit.read(penultimate, mask)], dim=1)
         return tokens if mask is None else (tokens, mask)
 
 

@@ -54,13 +54,13 @@ def _logits_by_depth(
     for chunk in images.split(batch_size):
         x = chunk.to(place)
         if strategy == "first":
-            hidden = forward(vit, x, width, range(max(depths))).hidden
-            ends = {depth: hidden[depth - 1] for depth in depths}
+            deepest = forward(vit, x, width, range(max(depths)))
+            ends = {depth: deepest.hidden[depth - 1] for depth in depths}
         else:
             ends = {
                 depth: forward(vit, x, width, layers_of(depth, total, strategy)).hidden[-1]
                 for depth in depths
             }
         for depth, end in ends.items():
-            parts[depth].append(vit.logits(end).cpu())
+            parts[depth].append(vit.logits(end, vit.mask(x)).cpu())
     return {depth: torch.cat(chunks) for depth, chunks in parts.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from models.backbone.config import restore, units_of
 from models.backbone.elastic import counts_at, layers_of, variant_config
 from models.backbone.family import Backbone
-from models.backbone.units import layered, narrowed
+from models.backbone.units import layered, narrowed, reordered
 
 
 def slice_variant(
@@ -23,3 +25,15 @@ def slice_variant(
         tensors = narrowed(backbone.blocks[old].state_dict(), units, counts)
         state |= {f"blocks.{new}.{name}": value for name, value in tensors.items()}
     return restore(variant_config(full, width, depth), state)
+
+
+def trimmed(backbone: Backbone, words: Tensor) -> Backbone:
+    """A smaller backbone with some rows of the table of words, in the order of ``words (k,)``:
+    number i there is number ``words[i]`` of ``backbone``, which answers texts of these alike.
+
+    Raises:
+        ValueError: the family has no words, or these lack the padding.
+    """
+    units = [unit for unit in units_of(backbone.config) if not unit.layered]
+    state = reordered(backbone.state_dict(), units, {"vocabulary": words})
+    return restore(backbone.config.with_words(words), state)

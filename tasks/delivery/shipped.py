@@ -10,7 +10,7 @@ from torch import nn
 
 from models.backbone.config import config_from, on_meta
 from models.backbone.family import Backbone
-from models.customized import customized, standalone
+from models.customized import Standardise, customized, standalone
 from models.header.build import HeaderConfig, restore, slim
 from tasks.data.modality import DataInfo, of_images
 from tasks.links.records import State
@@ -28,7 +28,7 @@ def ship(folder: Path, vit: Backbone, state: State, info: DataInfo) -> tuple[nn.
     header = slim(restore(config, tensors), config)
     backbone = vit.config.to_dict()
     image = of_images(info)
-    model = customized(vit, header, image.mean, image.std)
+    model = customized(vit, header, Standardise(image.mean, image.std))
     description = {
         "backbone": backbone,
         "header": config.to_dict(),
@@ -53,7 +53,7 @@ def load_shipped(file: Path) -> nn.Module:
         header_state = {k[2:]: v for k, v in tensors.items() if k.startswith("2.")}
         header = restore(HeaderConfig.from_dict(values["header"]), header_state)
         channels = len(tensors["0.mean"].flatten())
-        model = customized(vit, header, [0.0] * channels, [1.0] * channels)
+        model = customized(vit, header, Standardise([0.0] * channels, [1.0] * channels))
         model.load_state_dict(tensors)
     return model
 
@@ -70,7 +70,7 @@ def load_registered(file: Path, info: DataInfo) -> nn.Module:
         return load_shipped(file)
     with _understood(file):
         image = of_images(info)
-        return standalone(load_backbone(file), image.mean, image.std)
+        return standalone(load_backbone(file), Standardise(image.mean, image.std))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.customized import standalone
+from models.customized import Standardise, standalone
 from tasks.data.modality import DataInfo, of_images
 from tasks.delivery.shipped import load_shipped
 from tasks.links.records import Match, Search
@@ -81,8 +81,9 @@ def _log_cluster(
     if registry is None:
         return run
     backbone, winner = read_backbone(case.customize, match.edge), winner_of(rows)
+    image = of_images(info)
     entry = Entry(
-        module=standalone(load_backbone(backbone), of_images(info).mean, of_images(info).std),
+        module=standalone(load_backbone(backbone), Standardise(image.mean, image.std)),
         example=info.example(2),
         run_id=run,
         sha256=backbone.sha256,

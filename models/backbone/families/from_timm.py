@@ -18,19 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from models.backbone.families import vit as ours
+from models.backbone.families.refused import TOLERANCE, RefusedError
 from models.backbone.family import Backbone
-
-TOLERANCE = 1e-5
-"""Of outputs near 1, absolute and relative. The same operations in the same order differ in no bit;
-attention that timm computes in steps differs by some 1e-6."""
-
-
-class RefusedError(ValueError):
-    """A model that ours cannot stand for; ``part`` says in words what of it is the reason."""
-
-    def __init__(self, part: str) -> None:
-        super().__init__(f"this model cannot be sliced: {part}")
-        self.part = part
 
 
 def adopt(vit: Any) -> Backbone:

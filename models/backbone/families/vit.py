@@ -216,12 +216,12 @@ class VisionTransformer(Backbone):
     def finish(self, hidden: Tensor) -> Tensor:
         return self.norm(hidden)
 
-    def pooled(self, hidden: Tensor) -> Tensor:
+    def pooled(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         tokens = self.finish(hidden)
         of_cls = self.config.global_pool == "token"
         return self.fc_norm(tokens[:, 0] if of_cls else tokens[:, self.config.prefix :].mean(1))
 
-    def read(self, hidden: Tensor) -> Tensor:
+    def read(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         config, tokens = self.config, self.finish(hidden)
         if config.prefix == 1 and config.global_pool == "token" and not config.fc_norm:
             return tokens

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.backbone import config as registry
 from models.backbone import distillation, elastic, features, importance, scoring, size, slicing
+from models.backbone.families.bert import BertConfig
 from models.backbone.families.from_timm import adopt
 from models.backbone.families.stem import StemConfig
 from models.backbone.families.vit import ViTConfig
@@ -57,6 +58,18 @@ KINDS = {
 TOY = toy.ToyConfig(
     length=6, vocabulary=9, classes=4, dim=12, depth=4, heads=3, head_dim=5, mlp_hidden=10
 )
+BERT = BertConfig(
+    length=7,
+    vocabulary=9,
+    pad=2,
+    classes=4,
+    dim=12,
+    depth=4,
+    heads=3,
+    head_dim=5,
+    mlp_hidden=10,
+)
+TEXTS = {"toy": TOY, "bert": BERT, "bert, [CLS]": replace(BERT, pool="cls")}
 LABELS = torch.tensor([0, 1, 2, 3, 0])
 
 
@@ -70,11 +83,11 @@ def inputs_of(config: Any) -> Tensor:
     if isinstance(config, ViTConfig):
         return torch.randn(5, 3, 8, 8, generator=stream)
     words = torch.randint(config.vocabulary, (5, config.length), generator=stream)
-    words[0, 4:] = words[3, 1:] = toy.PADDING
+    words[0, 4:] = words[3, 1:] = getattr(config, "pad", toy.PADDING)
     return words
 
 
-@pytest.fixture(params=[*KINDS.values(), TOY], ids=[*KINDS, "toy"])
+@pytest.fixture(params=[*KINDS.values(), *TEXTS.values()], ids=[*KINDS, *TEXTS])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     """Biases and norms are not at their start, so that a wrong slice shows."""
     module = registry.build(request.param, seed=2).eval()
@@ -114,7 +127,7 @@ def test_slicing_masking_and_views_agree(
     hidden_away.blocks = nn.ModuleList(hidden_away.blocks[i] for i in layers)
     views = elastic.forward(backbone, x, width, layers).hidden[-1]
     assert torch.allclose(small(x), hidden_away(x), atol=1e-5)
-    assert torch.allclose(small(x), backbone.logits(views), atol=1e-5)
+    assert torch.allclose(small(x), backbone.logits(views, backbone.mask(x)), atol=1e-5)
     if width < 1:
         assert not torch.allclose(small(x), backbone(x), atol=1e-3)
 
@@ -189,14 +202,15 @@ def test_words_are_units_of_the_table() -> None:
     assert saved == 5 * TOY.dim
 
 
-def test_padding_changes_nothing() -> None:
-    whole, x = registry.build(TOY, seed=2).eval(), inputs_of(TOY)
+@pytest.mark.parametrize("config", TEXTS.values(), ids=TEXTS)
+def test_padding_changes_nothing(config: Any) -> None:
+    whole, x = registry.build(config, seed=2).eval(), inputs_of(config)
     mask = whole.mask(x)
     assert mask is not None
     poisoned = whole.embed(x) + 100.0 * ~mask[..., None]
     for block in whole.blocks:
         poisoned = block(poisoned, mask)
-    assert torch.allclose(whole.logits(poisoned), whole(x), atol=1e-5)
+    assert torch.allclose(whole.logits(poisoned, mask), whole(x), atol=1e-5)
 
 
 def test_every_step_of_the_cloud_runs(backbone: Backbone) -> None:
@@ -219,7 +233,8 @@ def test_every_step_of_the_cloud_runs(backbone: Backbone) -> None:
     assert found.shape == backbone.config.shape
     assert found.mask is mask is None or torch.equal(found.mask, mask)
     assert tokens.shape == (5, 2, 1 + backbone.config.positions, 12)
-    assert torch.allclose(tokens[:, 0], backbone.read(backbone.encode(data[0])), atol=1e-5)
+    read = backbone.read(backbone.encode(data[0]), mask)
+    assert torch.allclose(tokens[:, 0], read, atol=1e-5)
     assert torch.allclose(backbone.head(tokens[:, 0, 0]), backbone(data[0]), atol=1e-5)
 
 
@@ -308,7 +323,7 @@ def test_a_file_names_only_what_its_vit_has(backbone: Backbone) -> None:
         ({"reg_tokens": -1}, "reg_tokens"),
         ({"version": VERSION + 1}, f"version {VERSION + 1}; this ACME reads up to {VERSION}"),
         ({"version": "1"}, "version '1', which is no number"),
-        ({"family": "cnn"}, "unknown family of backbones 'cnn': choose one of vit, vit-stem, toy"),
+        ({"family": "cnn"}, "unknown family of backbones 'cnn': choose one of vit, vit-stem, bert"),
         ({"wings": 2}, "unknown wings"),
         ({"vocabulary": 2}, "unknown vocabulary"),  # another family's
     ],

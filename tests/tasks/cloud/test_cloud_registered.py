@@ -12,7 +12,7 @@ import torch
 
 from models.backbone.config import build
 from models.backbone.families.vit import ViTConfig
-from models.customized import standalone
+from models.customized import Standardise, standalone
 from tasks.cloud.backbone import load_backbone
 from tasks.cloud.reference import reference_model
 from tasks.cloud.registered import bring
@@ -55,7 +55,7 @@ def register(root: Path, name: str, config: dict[str, Any], seed: int = 0) -> st
     with mlflow.start_run() as run:
         pass
     entry = Entry(
-        module=standalone(vit, [0.5], [0.5]),
+        module=standalone(vit, Standardise([0.5], [0.5])),
         example=torch.rand(2, 1, 8, 8),
         run_id=run.info.run_id,
         sha256=ref.sha256,
