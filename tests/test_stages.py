@@ -50,7 +50,7 @@ READERS = {
     "partition": ["tasks/data/partitioning.py", "tasks/data/plan.py"],
     "backbone": ["flows/backbone.py", "flows/job.py"],
     "customize": ["flows/customize.py", "flows/job.py"],
-    "evaluate": ["flows/evaluate.py", "flows/job.py"],
+    "evaluate": ["flows/evaluate.py", "flows/ceiling.py", "flows/job.py"],
 }
 """Where a stage's settings are taken apart."""
 
