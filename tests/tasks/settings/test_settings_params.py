@@ -10,6 +10,7 @@ import pytest
 from tasks.run.errors import SettingsError
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import load
+from tasks.setup.defaults import SHIPPED
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 
@@ -69,6 +70,15 @@ def test_a_manifest_is_of_texts_where_the_settings_name_an_encoder(tmp_path: Pat
     texts = changed(tmp_path, data__source="manifest", data__sensors=[], **named)
     assert load(texts).data.modality == "text"
     assert load(texts).data.length == 32
+
+
+def test_what_texts_change_in_the_shipped_settings_can_be_loaded() -> None:
+    overlay = read_yaml(SHIPPED / "text.yaml")
+    overlay["data"]["source"] = "manifest"
+    settings = load(PARAMS, overlay)
+    assert settings.data.modality == "text"
+    assert not settings.backbone.cnn.epochs
+    assert settings.backbone.widths == load(PARAMS).backbone.widths  # of which it says nothing
 
 
 def test_settings_of_before_the_matching_had_a_quorum_are_read(tmp_path: Path) -> None:
