@@ -136,6 +136,15 @@ def test_the_options_that_documents_give_to_acme_exist(document: Path) -> None:
                 assert word in known, (words, word)
 
 
+def test_the_languages_of_texts_are_counted() -> None:
+    from tasks.data.sources.package_descriptions import KNOWN
+
+    rows = re.findall(
+        r"^\| (\w+) \| [^|]+ \| ([\d,]+) \|$", (ROOT / "docs/text.md").read_text(), re.M
+    )
+    assert rows == [(name, f"{texts:,}") for name, (texts, _) in KNOWN.items()]
+
+
 def test_no_python_shadows_mlflow() -> None:
     import mlflow
 

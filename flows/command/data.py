@@ -15,12 +15,13 @@ def data() -> None:
 
 
 @data.command()
+@click.option("--strict", is_flag=True, help="Refuse data of a place that has moved on.")
 @params_option
-def fetch(params: Path) -> None:
+def fetch(strict: bool, params: Path) -> None:
     """Fetch the raw data that are missing, and check all of them against data.dvc."""
     from flows.command.run import fetch_data
 
-    fetch_data(params)
+    fetch_data(params, strict)
 
 
 @data.command()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.logs import prefect_on_its_page
-from tasks.run.errors import StageError
+from tasks.run.errors import DataError, StageError
 from tasks.run.files import atomic_write
 from tasks.servers.server import Server, mark, until_interrupted
 from tasks.servers.services import environment, mlflow_command, use_environment, use_registry
@@ -173,13 +173,25 @@ def stage_flow(name: str) -> Any:
     return getattr(import_module(f"flows.{name}"), name)
 
 
-def fetch_data(params: Path) -> None:
-    """Fetch what is missing, check it, and let DVC's cache know it."""
-    from tasks.data import pin, sources
+def fetch_data(params: Path, strict: bool = False) -> None:
+    """Fetch what is missing, check it, and let DVC's cache know it.
 
-    data = load(params).data
+    Raises:
+        DataError: no place has it, it is not what is pinned, or, where ``strict``, not what this
+            project's pages are about.
+    """
+    from tasks.data import encoder, pin, sources
+
+    data, case = load(params).data, Case.here()
     sources.fetch(data.source, data.folder, origin=data.origin)
-    case = Case.here()
+    if data.encoder is not None:
+        encoder.fetch(data.encoder, data.folder)
+    if strict or not case.pin.exists():  # what is pinned is accepted as it is
+        words = sources.moved_on(data.source, data.folder)
+        if words and strict:
+            raise DataError(words)
+        if words:
+            print(words)
     if not case.pin.exists():
         print(f"{data.folder} is there, but not pinned. To accept it: {case.command('data pin')}")
         return

@@ -76,4 +76,5 @@ SOURCES: dict[str, Source] = {
     "fashion-mnist": Source(28, 1, flip=True, counts=Counts(10 * (6000,), 10 * (1000,))),
     "cifar100": Source(32, 3, flip=True, counts=Counts(100 * (500,), 100 * (100,))),
     "manifest": Source(brought=True, modality=None),
+    "package-descriptions": Source(modality="text"),
 }

@@ -3,7 +3,8 @@
 A source of :data:`tasks.settings.sources.SOURCES` is a file here with two functions:
 ``fetch(folder, origin)`` and ``read(folder, wanted)``, which gives a :class:`Dataset`; and
 ``count(folder, wanted)``, where that can be told without reading. One whose files the user brings
-has ``images(folder, wanted)`` too, of which `acme init` looks at the first.
+has ``images(folder, wanted)`` too, of which `acme init` looks at the first; one whose place holds
+other files as time goes by, ``moved_on(folder)``.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def load(source: str, folder: Path, wanted: Wanted) -> Dataset:
         SettingsError: unknown source.
     """
     data: Dataset = _module(source).read(folder, wanted)
+    if data.train_samples.dtype == object:  # texts
+        return data
     return replace(
         data,
         train_samples=fitted(data.train_samples, wanted.image_size, wanted.channels),
@@ -69,6 +72,14 @@ def count(source: str, folder: Path, wanted: Wanted) -> Counts | None:
         return None
     found: Counts = module.count(folder, wanted)
     return found
+
+
+def moved_on(source: str, folder: Path) -> str | None:
+    """How what lies in ``folder`` differs from what was there when this project's pages were
+    written, in a line; None where it does not, or nothing of the kind is known."""
+    module = _module(source)
+    words: str | None = module.moved_on(folder) if hasattr(module, "moved_on") else None
+    return words
 
 
 def images(source: str, folder: Path, wanted: Wanted) -> Iterable[Path]:
