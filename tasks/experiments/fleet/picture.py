@@ -26,7 +26,7 @@ def fleet(frame: pd.DataFrame) -> Any:
     shown = [row for row in SHOWN if row[0] in frame]
     alike = _alike(frame, [column for column, *_ in shown])
     for column, words, color, marker, offset in shown:
-        points = [mean_of(alike.loc[(name, column)]) for name in devices.device]
+        points = [mean_of(alike.loc[[(name, column)]]) for name in devices.device]
         axis.errorbar(
             [p[0] for p in points],
             y + offset,
