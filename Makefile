@@ -2,10 +2,16 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run test test-models test-slow crash lint bench case-glyphs ui stack stack-down clean constraints deps pictures backbones
+.PHONY: run run-text test test-models test-slow crash lint bench case-glyphs ui stack stack-down clean constraints deps pictures backbones
 
 run: $(VENV)/installed
 	$(ACME) run
+
+# a sentence encoder, for people who write other languages (docs/text.md)
+run-text: $(VENV)/installed
+	test -f cases/text/params.yaml || $(ACME) --case text init --source package-descriptions --yes
+	test -f cases/text/data.dvc || { $(ACME) --case text data fetch && $(ACME) --case text data pin; }
+	$(ACME) --case text run
 
 test: $(VENV)/installed
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not slow"

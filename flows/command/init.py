@@ -26,7 +26,16 @@ from tasks.settings.fields import read_yaml
 from tasks.settings.params import load
 from tasks.settings.sources import SOURCES
 from tasks.setup.check import look
-from tasks.setup.defaults import CLUSTERS, DEVICES, SHIPPED, Wishes, changes, manifest_in, owners_in
+from tasks.setup.defaults import (
+    CLUSTERS,
+    DEVICES,
+    SHIPPED,
+    Wishes,
+    changes,
+    manifest_in,
+    owners_in,
+    whole_of,
+)
 from tasks.setup.subproject import make_subproject
 
 
@@ -59,6 +68,8 @@ def _asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
     listed = manifest_in(wishes["data"] or Path("data"))
     ask("source", "Data set", "manifest" if listed else next(iter(SOURCES)), click.Choice(SOURCES))
     ask("data", "Its folder", Path("data"), click.Path(path_type=Path))
+    if whole_of(wishes["source"]) is not None:
+        return Wishes(**wishes | {"model": None if wishes["model"] == "none" else wishes["model"]})
     ask("model", "A timm ViT or DeiT, models:/NAME@ALIAS, or none for a small ViT", "none")
     made_up = wishes["fleet"] is None and wishes["devices"] is None
     if made_up and not quiet:

@@ -26,8 +26,10 @@ from tasks.run.errors import DataError, SettingsError
 from tasks.run.store import read_tensors
 from tasks.run.words import counted
 from tasks.settings.case import Case
+from tasks.settings.fields import read_yaml
 from tasks.settings.fleet import Device
 from tasks.settings.fleet_file import read_fleet
+from tasks.settings.params import merged
 from tasks.settings.sources import SOURCES, Counts
 from tasks.setup.check import of_timm
 
@@ -65,6 +67,8 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
         SettingsError: the model, its checkpoint or the fleet is impossible, or too few images.
         DataError: there are no images.
     """
+    if (whole := whole_of(wishes.source)) is not None:
+        return of_whole(wishes, whole)
     found = found_in(wishes, shipped["data"]["test_fraction"])
     owners = tuple(found.counts.devices or ()) if found else ()
     if owners and wishes.devices is not None:
@@ -94,6 +98,34 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
         "matching": {"header_budget": budget},
         "fleet": fleet,
     }
+
+
+def whole_of(source: str) -> Values | None:
+    """What new settings of a source change that comes with settings of its own, a fleet among them;
+    None of one that does not."""
+    path = SHIPPED / f"{source}.yaml"
+    if not path.is_file():
+        return None
+    own: Values = read_yaml(path)
+    text = SOURCES[source].modality == "text"
+    return merged(read_yaml(SHIPPED / "text.yaml"), own) if text else own
+
+
+def of_whole(wishes: Wishes, whole: Values) -> Values:
+    """Those settings, with another folder, seed or fleet.
+
+    Raises:
+        SettingsError: something else is asked for.
+    """
+    for name in ("image_size", "channels", "model", "checkpoint", "devices", "clusters"):
+        if getattr(wishes, name) is not None:
+            raise SettingsError(
+                f"--{name.replace('_', '-')}: {wishes.source} comes with settings of its own: "
+                "leave it out, and change what is written"
+            )
+    asked: Values = {"source": wishes.source, "folder": str(wishes.data)}
+    fleet = {} if wishes.fleet is None else {"fleet": str(wishes.fleet)}
+    return merged(whole, {"seed": wishes.seed, "data": asked, **fleet})
 
 
 def _made(shipped: Mapping[str, Any]) -> Contexts:

@@ -25,6 +25,7 @@ from tasks.experiments.second import write_digits
 from tasks.run.errors import AcmeError, SettingsError
 from tasks.settings.fields import read_yaml
 from tasks.settings.params import Settings, load
+from tasks.settings.sources import SOURCES
 from tasks.setup.defaults import Wishes, of_small, reference_config
 from tests.listing import write_listing
 
@@ -117,7 +118,7 @@ def test_the_devices_of_a_manifest_are_not_asked_for(here: Path) -> None:
     write_listing(here / "data", devices=5, of_class=110).to_csv("data/manifest.csv", index=False)
     done = ask(answers="manifest\ndata\nnone\nnone\n2\n")
     assert done.exit_code == 0, done.output
-    assert "Data set (image-folder, fashion-mnist, cifar100, manifest) [manifest]" in done.output
+    assert f"Data set ({', '.join(SOURCES)}) [manifest]" in done.output
     assert [len(c.devices) for c in load(here / "params.yaml").fleet] == [2, 3]
 
 
@@ -270,3 +271,43 @@ def test_a_wheel_holds_all_code_and_the_shipped_settings(tmp_path: Path) -> None
         ["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert set(listed.stdout.split()) <= held
+
+
+def test_package_descriptions_come_with_settings_of_their_own(here: Path) -> None:
+    done = ask("--source", "package-descriptions", "--seed", "3", "--yes")
+    assert done.exit_code == 0, done.output
+    settings = load(here / "params.yaml")
+    assert (settings.seed, settings.data.encoder) == (3, "sentence-transformers/all-MiniLM-L6-v2")
+    assert settings.partition.public_contexts == ("en", "de", "fr")
+    assert [len(cluster.devices) for cluster in settings.fleet] == 4 * [3]
+    limits = [device.storage_limit for device in settings.devices]
+    assert (min(limits), max(limits)) == (7_000_000, 20_000_000)
+    for language in ("de", "fr", "it", "ja"):
+        there = [
+            [device.context for device in cluster.devices].count(language)
+            for cluster in settings.fleet
+        ]
+        assert sorted(there) == [0, 0, 1, 2], language  # a peer to be found, and one elsewhere
+
+
+def test_of_these_the_folder_and_the_fleet_may_be_others(here: Path) -> None:
+    (here / "fleet.csv").write_text(
+        f"{HEAD.strip()},context\n4,20000000,5,1,ja\n7,20000000,5,1,fr\n"
+    )
+    flags = ("--source", "package-descriptions", "--data", "texts", "--fleet", "fleet.csv", "--yes")
+    assert ask(*flags, "--clusters", "1").exception
+    done = ask(*flags)
+    assert done.exit_code == 0, done.output
+    settings = load(here / "params.yaml")
+    assert settings.data.folder == Path("texts")
+    assert [(device.id, device.context) for device in settings.devices] == [(4, "ja"), (7, "fr")]
+
+
+@pytest.mark.parametrize(
+    "flags", [("--model", "vit_tiny_patch16_224"), ("--devices", "3"), ("--image-size", "32")]
+)
+def test_what_does_not_fit_them_is_refused_by_name(here: Path, flags: tuple[str, str]) -> None:
+    words = f"{flags[0]}: package-descriptions comes with settings of its own"
+    with pytest.raises(SettingsError, match=words):
+        raise ask("--source", "package-descriptions", "--yes", *flags).exception or AssertionError
+    assert not (here / "params.yaml").exists()
