@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from tests.encoders import tiny_tokenizer
+from tests.tiny import tiny_params
 
 TOPICS = {
     "games": {
@@ -96,3 +102,21 @@ def write_texts(
     folder.mkdir(parents=True, exist_ok=True)
     listed.to_csv(folder / "manifest.csv", index=False)
     return listed
+
+
+def write_tokenizer(folder: Path, known: Iterable[str] = (), **changes: Any) -> None:
+    """The files that tokens are made by, of an encoder that has all words of the texts ``known``;
+    ``changes`` are to its configuration."""
+    words = tiny_tokenizer(folder, known)
+    config = {"vocab_size": words, "pad_token_id": 0, "max_position_embeddings": 64, **changes}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def text_params() -> dict[str, Any]:
+    """The tiny settings, of texts that devices bring themselves."""
+    params = tiny_params()
+    params["data"] |= {"source": "manifest", "encoder": "tiny", "length": 12, "test_fraction": 0.25}
+    params["partition"] |= {"samples_per_device": 0, "slots": None}
+    params["partition"] |= {"public_train": 120, "public_val": 40, "public_test": 40}
+    params["backbone"]["cnn"]["epochs"] = 0
+    return params

@@ -28,13 +28,13 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Owned:
-    """What a device brings itself, ``files`` beside ``samples``. ``splits`` are positions in
-    :data:`tasks.data.rows.SPLITS` (None: nothing is told of them), ``context`` one in the data
-    set's contexts."""
+    """What a device brings itself, with the place of each sample (``files``). ``splits`` are
+    positions in :data:`tasks.data.rows.SPLITS` (None: nothing is told of them), ``context`` one in
+    the data set's contexts."""
 
     samples: Samples
     labels: Labels
-    files: Sequence[Path]
+    files: Sequence[Path | str]
     splits: Labels | None = None
     context: int | None = None
 
@@ -78,7 +78,8 @@ class Wanted:
     """How a data set should be read: square images of ``image_size`` pixels with 1 (grey) or 3
     (colour) channels; ``seed`` and ``test_fraction`` are for one that has no test split.
     ``context_folders``: whether class folders lie below a folder a context. ``manifest``: the name
-    of the file that lists the samples, of a source that has one."""
+    of the file that lists the samples, of a source that has one, and ``kind`` what these must be
+    (``image``, ``text``); None: either."""
 
     image_size: int
     channels: int
@@ -86,9 +87,10 @@ class Wanted:
     test_fraction: float
     context_folders: bool = False
     manifest: str = "manifest.csv"
+    kind: str | None = None
 
 
-def content_hashes(samples: Samples) -> NDArray[np.str_]:
+def content_hashes(samples: Iterable[Any]) -> NDArray[np.str_]:
     """sha256 of every image's bytes, or of every text's letters however they are spelt (Unicode's
     NFC or NFD) ``(n,)``."""
     return np.array([hashlib.sha256(_content(sample)).hexdigest() for sample in samples])

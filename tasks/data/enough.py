@@ -49,21 +49,21 @@ def shortage(
     remedy = (
         ". Or: "
         + ("fewer devices" if plan.slots is None else "partition.slots: null, fewer devices")
-        + ", or devices that live on their own images (partition.samples_per_device: 0)"
+        + f", or devices that live on their own {plan.noun}s (partition.samples_per_device: 0)"
     )
     remedy = remedy if plan.samples_per_device else ""
     for device in fleet if plan.samples_per_device else ():
         if not len(plan.present(device)):
             context = plan.contexts.names[device.context]
-            return f"{device.name} is of context {context}, which has no image to learn from"
+            return f"{device.name} is of context {context}, which has no {plan.noun} to learn from"
     least = need.train + public  # one that the cloud learns the class by
     few = np.flatnonzero(need.wanted.any((0, 1)) & (train < least))
     if len(few):
         worst = int(max(few, key=lambda cell: least[cell] - train[cell]))
-        images = counted(int(train[worst]), "distinct image")
+        there = counted(int(train[worst]), f"distinct {plan.noun}")
         takers = counted(int(need.parts[worst]), "device" if plan.slots is None else "part")
         return (
-            f"class {_called(worst, names, plan)} has {images} to learn from"
+            f"class {_called(worst, names, plan)} has {there} to learn from"
             f"{_and_others(len(few) - 1)}. "
             f"{least[worst]:,} would do: two for each of {takers}"
             f"{', and one that is public' if public[worst] else ''}{remedy}"
@@ -77,14 +77,14 @@ def shortage(
         if count > free:
             lower = f"lower partition.public_* to {free:,}, or " if free else ""
             return (
-                f"the public sets take {count:,} of {has.sum():,} images of the {split} split, and "
-                f"the devices need {has.sum() - free:,}: {lower}"
-                f"{has.sum() + count - free:,} images would do{remedy}"
+                f"the public sets take {count:,} of {has.sum():,} {plan.noun}s of the {split} "
+                f"split, and the devices need {has.sum() - free:,}: {lower}"
+                f"{has.sum() + count - free:,} {plan.noun}s would do{remedy}"
             )
     unknown = np.flatnonzero(train[public].reshape(-1, plan.classes).sum(0) == 0)
     if len(unknown) and not plan.contexts.made and public.sum() < plan.cells:
         return (
-            f"class {names[unknown[0]]} has no public image to learn from"
+            f"class {names[unknown[0]]} has no public {plan.noun} to learn from"
             f"{_and_others(len(unknown) - 1)}: the cloud's contexts are "
             f"{', '.join(plan.contexts.names[i] for i in plan.contexts.public)} "
             "(partition.public_contexts), where one would do"
@@ -93,25 +93,25 @@ def shortage(
     if untested is None:
         return None
     return (
-        f"{untested} would get no image of the test split, of which its classes have at most "
+        f"{untested} would get no {plan.noun} of the test split, of which its classes have at most "
         f"{test.max()}: {need.parts.max()} of each class would do{remedy}"
     )
 
 
-def require_own(device: str, own: OwnCount) -> None:
-    """Raises DataError if a device that is given no images has too few of its own, with how many
-    would do."""
+def require_own(device: str, own: OwnCount, noun: str) -> None:
+    """Raises DataError if a device that is given no samples has too few of its own, with how many
+    would do. ``noun`` is what a sample is called."""
     told, uses = own.val + own.tested, ((own.val, "one to choose by"), (own.tested, "one to test"))
     lacks = [use for has, use in uses if not has]
     needed, free = max(own.classes, 1) + len(lacks), own.samples - told
     if free < needed:
         also = ", " + " and ".join(lacks) if lacks else ""
         of = " to train on" if told else ""
+        folder = f"in {OWN}/{device}/<class>/ of the data folder, or " if noun == "image" else ""
         raise DataError(
-            f"{device} has {counted(free, 'distinct image')} of its own{of} and is given "
+            f"{device} has {counted(free, f'distinct {noun}')} of its own{of} and is given "
             "none (partition.samples_per_device): it needs one to train on of each class"
-            f"{also}. {needed} in {OWN}/{device}/<class>/ of the data "
-            "folder, or as its rows of a manifest, would do"
+            f"{also}. {needed} {folder}as its rows of a manifest, would do"
         )
 
 

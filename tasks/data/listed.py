@@ -1,7 +1,8 @@
 """A manifest: the user's own list of samples, in CSV or parquet, a row a sample.
 
-``path`` (below the data's folder) and ``label``; optionally ``context``, ``device`` (whose sample
-it is; empty: public) and ``split``. Cells are text, as they stand there: label ``01`` is not ``1``.
+``path`` (of an image, below the data's folder) or ``text``, and ``label``; optionally ``context``,
+``device`` (whose sample it is; empty: public) and ``split``. Cells are text, as they stand there:
+label ``01`` is not ``1``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from tasks.data.dataset import ALL
+from tasks.data.encoder import FOLDER as ENCODER
 from tasks.data.folders import is_hidden
 from tasks.data.pin import files_of
 from tasks.data.rows import SPLITS
@@ -24,7 +26,9 @@ from tasks.run.errors import DataError
 from tasks.run.tables import Lines, read_csv, read_parquet
 from tasks.run.words import counted
 
-NEEDED, OPTIONAL = ("path", "label"), ("context", "device", "split")
+PATH, TEXT = SAMPLES = ("path", "text")
+"""Columns of which a manifest has one: its samples are images, or texts."""
+KNOWN = (*SAMPLES, "label", "context", "device", "split")
 USUAL = ("manifest.csv", "manifest.parquet")
 ID = re.compile(rf"(?:{DEVICE})?([0-9]{{1,9}})")
 """How a device is called: by its id, or as in the fleet's table."""
@@ -34,11 +38,11 @@ LONGEST = 60  # letters of a cell that an error shows
 
 @dataclass(frozen=True)
 class Row:
-    """A sample. ``device`` is an id, None of a public sample; ``split`` is None where the manifest
-    tells none."""
+    """A sample: an image's path, or a text. ``device`` is an id, None of a public sample; ``split``
+    is None where the manifest tells none."""
 
     number: int
-    path: str
+    sample: str
     label: str
     context: str
     device: int | None
@@ -47,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a manifest lists, sorted by context, label and path: its own order means nothing.
+    """What a manifest lists, sorted by context, label and sample: its own order means nothing.
 
     Attributes:
         folder, name: the data's, and the manifest's in it.
@@ -60,6 +64,11 @@ class Listed:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     other: tuple[Path, ...]
+
+    @property
+    def kind(self) -> str:
+        """What a sample is: ``image`` or ``text``."""
+        return "text" if TEXT in self.columns else "image"
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -83,6 +92,12 @@ class Listed:
                 found.setdefault(row.device, []).append(row)
         return dict(sorted(found.items()))
 
+    def where(self, row: Row) -> Path | str:
+        """Where a sample lies."""
+        if self.kind == "image":
+            return self.folder / row.sample
+        return f"{self.folder / self.name}, {_unit(self.folder / self.name)} {row.number}"
+
     def refuse(self, rows: Collection[Row], words: str) -> NoReturn:
         """Raises DataError that names the rows."""
         refuse(self.folder / self.name, [row.number for row in rows], words)
@@ -100,27 +115,39 @@ def read_listed(folder: Path, name: str) -> Listed:
     if not lines:
         raise DataError(f"{place}: no row: it lists no sample")
     _require_cells(place, columns, lines)
-    present = files_of(folder)
+    present = {
+        name: path for name, path in files_of(folder).items() if Path(name).parts[0] != ENCODER
+    }
     rows = [_row(number, cells) for number, cells in lines]
-    _require_paths(folder, place, rows, present)
-    listed = {row.path for row in rows}
+    images = PATH in columns
+    if images:
+        _require_paths(folder, place, rows, present)
+    listed = {row.sample for row in rows} if images else set()
     other = [
         path
         for name, path in present.items()
         if name not in listed and path != place and not any(map(is_hidden, Path(name).parts))
     ]
-    ordered = sorted(rows, key=lambda row: (row.context, row.label, PurePosixPath(row.path)))
-    found = Listed(folder, name, columns, tuple(ordered), tuple(other))
+
+    def order(row: Row) -> tuple[str, str, PurePosixPath | str]:
+        return row.context, row.label, PurePosixPath(row.sample) if images else row.sample
+
+    found = Listed(folder, name, columns, tuple(sorted(rows, key=order)), tuple(other))
     _require_owners(found)
     return found
 
 
 def refuse(place: Path, numbers: Iterable[int], words: str) -> NoReturn:
     """Raises DataError that names some rows of a manifest: lines of CSV, rows of parquet."""
-    unit, found = ("row" if _is_parquet(place) else "line"), sorted(numbers)
+    unit, found = _unit(place), sorted(numbers)
     named = ", ".join(map(str, found[:MOST_NAMED]))
     more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
     raise DataError(f"{place}, {unit}{'s' if len(found) > 1 else ''} {named}{more}: {words}")
+
+
+def _unit(place: Path) -> str:
+    """What a sample is of a manifest."""
+    return "row" if _is_parquet(place) else "line"
 
 
 def _is_parquet(place: Path) -> bool:
@@ -130,7 +157,7 @@ def _is_parquet(place: Path) -> bool:
 def _table(place: Path) -> tuple[tuple[str, ...], Lines]:
     if not place.is_file():
         raise DataError(
-            f"{place}: No such file. It lists the samples, columns {', '.join(NEEDED)} and more "
+            f"{place}: No such file. It lists the samples, columns path (or text), label and more "
             "(docs/manifest.md); data.manifest names it"
         )
     if _is_parquet(place):
@@ -144,15 +171,18 @@ def _table(place: Path) -> tuple[tuple[str, ...], Lines]:
 
 def _require_columns(place: Path, columns: tuple[str, ...]) -> None:
     """A misspelt column must not pass as none: its device's rows would be public."""
-    known = ", ".join((*NEEDED, *OPTIONAL))
+    known = ", ".join(KNOWN)
     if len(columns) == 1 and set(columns[0]) & set(";\t|"):
         raise DataError(f"{place}: its columns {columns[0]!r} are not separated by commas")
     for name in columns:
-        if name not in (*NEEDED, *OPTIONAL):
+        if name not in KNOWN:
             raise DataError(f"{place}: unknown column {name[:LONGEST]!r}; there are: {known}")
-    for name in NEEDED:
-        if name not in columns:
-            raise DataError(f"{place}: no column {name}; there are: {known}")
+    if set(SAMPLES) <= set(columns):
+        raise DataError(f"{place}: columns path and text: samples are images or texts, keep one")
+    if not set(SAMPLES) & set(columns):
+        raise DataError(f"{place}: no column path (of images) or text; there are: {known}")
+    if "label" not in columns:
+        raise DataError(f"{place}: no column label; there are: {known}")
 
 
 def _require_cells(place: Path, columns: tuple[str, ...], lines: Lines) -> None:
@@ -162,7 +192,13 @@ def _require_cells(place: Path, columns: tuple[str, ...], lines: Lines) -> None:
             cell = found[0][1]
             refuse(place, [at for at, _ in found], words.format(repr(cell[:LONGEST])))
 
+    if TEXT in columns:
+        none_is(TEXT, "no text: a cell is empty", lambda cell: not cell)
+        none_is(TEXT, "text {}: nothing in it can be seen", lambda cell: not _visible(cell))
+        none_is(TEXT, "text {} holds a control character", _controlled)
     for column in columns:
+        if column == TEXT:
+            continue
         if column != "device":
             none_is(column, f"no {column}: a cell is empty", lambda cell: not cell)
         none_is(
@@ -184,8 +220,22 @@ def _require_cells(place: Path, columns: tuple[str, ...], lines: Lines) -> None:
         )
 
 
+def _visible(text: str) -> bool:
+    """Whether it holds anything but spaces and what is like them."""
+    return any(unicodedata.category(letter)[0] not in "ZC" for letter in text)
+
+
+def _controlled(text: str) -> bool:
+    """Whether it holds what no text does: control characters but tabs and line breaks, and halves
+    of characters."""
+    return any(
+        unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n\r" for letter in text
+    )
+
+
 def _row(number: int, cells: dict[str, str | None]) -> Row:
-    """Text is compared by its letters, however they are spelt (Unicode's NFC or NFD)."""
+    """Text is compared by its letters, however they are spelt (Unicode's NFC or NFD); of a sample,
+    spaces and line breaks count as one space."""
 
     def text(column: str) -> str:
         return unicodedata.normalize("NFC", cells[column] or "")
@@ -193,7 +243,7 @@ def _row(number: int, cells: dict[str, str | None]) -> Row:
     device = ID.fullmatch(cells.get("device") or "")
     return Row(
         number,
-        str(PurePosixPath(cells["path"] or "")),  # ./a//b is a/b
+        " ".join(text(TEXT).split()) if TEXT in cells else _path(cells),
         text("label"),
         text("context") if "context" in cells else ALL,
         int(device[1]) if device else None,
@@ -201,12 +251,17 @@ def _row(number: int, cells: dict[str, str | None]) -> Row:
     )
 
 
+def _path(cells: dict[str, str | None]) -> str:
+    return str(PurePosixPath(cells[PATH] or ""))  # ./a//b is a/b
+
+
 def _require_paths(folder: Path, place: Path, rows: list[Row], present: Collection[str]) -> None:
     """All below the data's folder, there, and pinned with it; none twice."""
 
     def none_is(wrong: Callable[[str], bool], words: str) -> None:
-        if found := [row for row in rows if wrong(row.path)]:
-            refuse(place, [row.number for row in found], f"path {found[0].path[:LONGEST]!r}{words}")
+        if found := [row for row in rows if wrong(row.sample)]:
+            named = f"path {found[0].sample[:LONGEST]!r}"
+            refuse(place, [row.number for row in found], f"{named}{words}")
 
     def outside(path: str) -> bool:
         return "\\" in path or ".." in Path(path).parts or Path(path).is_absolute()
@@ -214,7 +269,7 @@ def _require_paths(folder: Path, place: Path, rows: list[Row], present: Collecti
     def is_behind(path: str) -> bool:
         return path not in present and (folder / path).is_file()
 
-    counts = Counter(row.path for row in rows)
+    counts = Counter(row.sample for row in rows)
     none_is(outside, f": give it below {folder}, with / in it")
     none_is(is_behind, ": behind a link to a folder, or in one of git's or DVC's: it is not pinned")
     none_is(lambda path: path not in present, f": no such file in {folder}")

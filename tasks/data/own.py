@@ -43,6 +43,8 @@ def brought_by(settings: Settings, data: Dataset) -> tuple[Brought, Skipped]:
     if data.brought is not None:
         require_owners(settings, data.brought)
         return data.brought, Skipped()
+    if spec.modality != "image":  # of which there are no folders
+        return {}, Skipped()
     ids = {d.name: d.id for d in settings.devices}
     return load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
 
@@ -52,6 +54,8 @@ def counted_of(settings: Settings, counts: Counts) -> Mapping[int, OwnCount]:
     if counts.devices is not None:
         require_owners(settings, counts.devices)
         return counts.devices
+    if settings.data.modality != "image":
+        return {}
     ids = {d.name: d.id for d in settings.devices}
     return count(settings.data.folder, ids, counts.names)
 
@@ -142,16 +146,17 @@ def sources_of(brought: Brought, known: Collection[str]) -> dict[int, Source]:
     """What each device brings as a source; contents in ``known`` (hashes) are left out.
 
     Raises:
-        DataError: two devices bring the same picture; names both files.
+        DataError: two devices bring the same content; names both places.
     """
     found: dict[int, Source] = {}
-    theirs: dict[str, Path] = {}
+    theirs: dict[str, Path | str] = {}
     for device, owned in sorted(brought.items()):
         source = found[device] = as_source(source_name(device), owned, known)
         mine = {str(source.sha256[at]): owned.files[at] for at in source.usable}
         for content in mine.keys() & theirs.keys():
             raise DataError(
-                f"{theirs[content]} and {mine[content]} are the same picture, and of two devices: "
+                f"{theirs[content]} and {mine[content]} are the same "
+                f"{'text' if isinstance(mine[content], str) else 'picture'}, and of two devices: "
                 "leave it to one of them"
             )
         theirs |= mine
@@ -170,12 +175,12 @@ def as_source(name: str, owned: Owned, known: Collection[str]) -> Source:
 def own_rows(
     source: Source | None, device: DevicePlan, plan: Plan, dealt: pd.DataFrame
 ) -> list[pd.DataFrame]:
-    """A device's own images beside its ``dealt`` train split. Where none is told its split, each is
-    in the one that its content says; where some are, those of train are cut so into train and the
-    splits that no image is told to be in.
+    """A device's own samples beside its ``dealt`` train split. Where none is told its split, each
+    is in the one that its content says; where some are, those of train are cut so into train and
+    the splits that no sample is told to be in.
 
     A class that it has of nowhere else is trained on, and where nothing was dealt no split stays
-    empty: of the images that can be spared, the one nearest to it by content goes there.
+    empty: of the samples that can be spared, the one nearest to it by content goes there.
 
     Raises:
         DataError: it has too little to train, choose and test, or nothing of a class to train on.
@@ -189,7 +194,7 @@ def own_rows(
     if not len(dealt):
         val, tested = ((told == at).sum() for at in (1, 2))
         brought = OwnCount(len(labels), len(set(labels.tolist())), int(val), int(tested))
-        require_own(device.name, brought)
+        require_own(device.name, brought, plan.noun)
     if source is None:
         return []
     place = np.array([int(sha256[:8], 16) / 16**8 for sha256 in source.sha256[source.usable]])
@@ -203,8 +208,8 @@ def own_rows(
             split[mine[np.argmin(place[mine])]] = 0
         elif not ((labels == label) & (split == 0)).any():
             raise DataError(
-                f"{device.name}: no image of class number {label} is left to train on (damaged, "
-                "public too, or there twice): add one"
+                f"{device.name}: no {plan.noun} of class number {label} is left to train on "
+                "(damaged, public too, or there twice): add one"
             )
     for low, high, empty in zip(ends[:-1], ends[1:], lacks, strict=True) if not len(dealt) else ():
         if not (split == empty).any():
@@ -218,7 +223,7 @@ def own_rows(
 
 
 def _spared(split: Index, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which images may leave their split: it keeps one, train one of each class."""
+    """Which samples may leave their split: it keeps one, train one of each class."""
     kept = np.where(split == 0, labels, -split)  # val and test need no class: -1 and -2
     return np.array([(kept == of).sum() > 1 for of in kept])
 

@@ -127,10 +127,10 @@ def _public(source: Source, count: int, need: Index, plan: Plan, seed: int) -> t
     free = np.flatnonzero(places(cells) < spare[cells])
     if count > len(free):
         raise DataError(
-            f"the source's {source.split} split has {len(order):,} distinct images, of which "
+            f"the source's {source.split} split has {len(order):,} distinct {plan.noun}s, of which "
             f"devices need {len(order) - len(free):,}; the public set takes {count:,} of them. "
             f"Lower partition.public_* to {len(free):,}, or add "
-            f"{counted(count - len(free), 'image')}"
+            f"{counted(count - len(free), plan.noun)}"
         )
     public = np.zeros(len(order), dtype=bool)
     public[free[:count]] = True

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from models.sensors import seen
 from tasks.data import own, pin, sources, validation
 from tasks.data.contexts import Contexts, contexts_of
-from tasks.data.dataset import Brought, Dataset, Images, content_hashes, first_occurrences
+from tasks.data.dataset import Brought, Dataset, content_hashes, first_occurrences
 from tasks.data.enough import require_enough
-from tasks.data.modality import VERSION, ImageInfo, to_json
+from tasks.data.modality import VERSION, to_json
 from tasks.data.partition import of_part, partition
 from tasks.data.plan import Plan, devices_of, needs, plan_of
-from tasks.data.rows import Source
+from tasks.data.raw import Arrays, Divided, Raw, RawImages, taken
+from tasks.data.rows import Source, position
 from tasks.data.samples import CLOUD, SPLITS, UNUSED, as_tensors, samples_name, unused_name
 from tasks.data.skipped import write_skipped
+from tasks.data.texts import RawTexts
 from tasks.data.unused import rows_of, unused
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write, write_json
@@ -30,7 +33,8 @@ from tasks.run.written import rewriting, write_sums
 from tasks.settings.case import Case
 from tasks.settings.params import Settings
 
-Arrays = dict[str, np.ndarray]
+RAW: dict[str, Callable[[Divided], Raw]] = {"image": RawImages, "text": RawTexts}
+"""By modality."""
 
 
 @retried("partition and validate")
@@ -64,30 +68,26 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     plan = plan_of(settings, contexts, train)
     require_enough(settings, plan, data.classes, (train, test))
     manifest = _manifest(settings, plan, source, brought)
-    images, labels = _arrays(data, brought)
+    samples, labels = _arrays(data, brought)
     rules = validation.Rules(
         min_per_class=_least_per_class(settings, plan, source, manifest),
         seed=settings.seed,
         classes=_classes(settings, plan),
         contexts=_allowed(settings, contexts),
     )
-    validation.validate(manifest, lambda ids: _hashes(images, ids), report, rules)
+    validation.validate(manifest, lambda ids: _hashes(samples, ids), report, rules)
+    raw = RAW[spec.modality](Divided(spec, data, contexts, manifest, samples))
     with rewriting(out) as new:
-        _write_samples((images, labels), manifest, contexts.made, new)
-        _write_unused((images, labels), source[0], manifest, settings, contexts, new)
+        _write_samples(raw, labels, manifest, new)
+        _write_unused(raw, labels, _left(settings, source[0], manifest, contexts), new)
         _write_manifest(manifest, new / "manifest.parquet")
-        write_json(new / "data.json", to_json(_info(settings, data, contexts, manifest)))
+        write_json(new / "data.json", to_json(raw.info))
         write_json(new / "contexts.json", _of_whom(settings, contexts))
         write_json(new / "pin.json", {"content_id": content})
         write_skipped(skipped, new)
-        write_sums(new, ["data.json", samples_name(CLOUD)], part="cloud")  # all that it reads
+        read = ["data.json", samples_name(CLOUD), *raw.write(new)]
+        write_sums(new, read, part="cloud")  # all that it reads
     return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
-
-
-def position(sample_id: str) -> tuple[str, int]:
-    """The source's split and the position in it that a sample id names."""
-    split, _, index = sample_id.partition("-")
-    return split, int(index)
 
 
 def _manifest(
@@ -102,12 +102,12 @@ def _manifest(
 
 
 def _arrays(data: Dataset, brought: Brought) -> tuple[Arrays, Arrays]:
-    """Images and labels by what sample ids begin with."""
-    images = {"train": data.train_samples, "test": data.test_samples}
+    """Raw samples and labels by what sample ids begin with."""
+    samples = {"train": data.train_samples, "test": data.test_samples}
     labels = {"train": data.train_labels, "test": data.test_labels}
-    images |= {own.source_name(device): owned.samples for device, owned in brought.items()}
+    samples |= {own.source_name(device): owned.samples for device, owned in brought.items()}
     labels |= {own.source_name(device): owned.labels for device, owned in brought.items()}
-    return images, labels
+    return samples, labels
 
 
 def _sources(data: Dataset) -> tuple[Source, Source]:
@@ -177,28 +177,24 @@ def _least_per_class(
     return max(1, min([5, *trained]))
 
 
-def _hashes(images: Arrays, ids: list[str]) -> list[str]:
-    chosen = [images[split][index] for split, index in map(position, ids)]
-    return content_hashes(np.stack(chosen)).tolist()
+def _hashes(samples: Arrays, ids: list[str]) -> list[str]:
+    return content_hashes(samples[split][index] for split, index in map(position, ids)).tolist()
 
 
-def _write_samples(
-    arrays: tuple[Arrays, Arrays], manifest: pd.DataFrame, made: bool, out: Path
-) -> None:
-    """The samples of each owner. ``made``: as the sensor of their context sees them."""
-    images, labels = arrays
+def _write_samples(raw: Raw, labels: Arrays, manifest: pd.DataFrame, out: Path) -> None:
+    """The samples of each owner."""
     owned = manifest[manifest["tier"] != "edge"]
     for owner, rows in owned.groupby("owner", sort=True):
         of_split = {s: rows[rows["split"] == s] for s in SPLITS}
-        by_split = {s: part["sample_id"].tolist() for s, part in of_split.items()}
         tensors = as_tensors(
-            ImageInfo.raw,
-            {s: torch.from_numpy(_pixels(images, part, made)) for s, part in of_split.items()},
-            {s: torch.from_numpy(_take(labels, ids)) for s, ids in by_split.items()},
+            raw.name,
+            {s: raw.of(part, str(owner)) for s, part in of_split.items()},
+            {s: _labels(labels, part) for s, part in of_split.items()},
         )
+        tensors |= raw.beside(str(owner), of_split["train"])
         shared = manifest[manifest["shared_by"] == owner]
         if owner != CLOUD:  # one that shares nothing says so
-            where = {sample: i for i, sample in enumerate(by_split["train"])}
+            where = {sample: i for i, sample in enumerate(of_split["train"]["sample_id"])}
             for split in ("train", "val"):
                 ids = shared.loc[shared["split"] == split, "sample_id"]
                 places = [where[i] for i in ids]
@@ -206,62 +202,32 @@ def _write_samples(
         atomic_write(out / samples_name(str(owner)), encode(tensors))
 
 
-def _write_unused(
-    arrays: tuple[Arrays, Arrays],
-    train: Source,
-    manifest: pd.DataFrame,
-    settings: Settings,
-    contexts: Contexts,
-    out: Path,
-) -> None:
-    """By context, samples that nobody was given; none where devices live on their own images, like
-    which there are no others."""
-    spec, (images, labels) = settings.partition, arrays
+def _left(
+    settings: Settings, train: Source, manifest: pd.DataFrame, contexts: Contexts
+) -> dict[int, pd.DataFrame]:
+    """By context, rows of samples that nobody was given; none where devices live on their own,
+    like which there are no others."""
+    spec = settings.partition
     if not spec.samples_per_device:
-        return
+        return {}
     left = unused(train, manifest, contexts, spec.ceiling_samples, settings.seed)
-    for context, index in left.items():
-        if len(index):
-            rows = rows_of(train, index, contexts.names[context])
-            pixels = torch.from_numpy(_pixels(images, rows, contexts.made))
-            of = torch.from_numpy(_take(labels, rows["sample_id"].tolist()))
-            tensors = as_tensors(ImageInfo.raw, {UNUSED: pixels}, {UNUSED: of})
+    return {at: rows_of(train, index, contexts.names[at]) for at, index in left.items()}
+
+
+def _write_unused(raw: Raw, labels: Arrays, left: Mapping[int, pd.DataFrame], out: Path) -> None:
+    """By context, samples that nobody was given."""
+    for context, rows in left.items():
+        if len(rows):
+            tensors = as_tensors(
+                raw.name, {UNUSED: raw.spare(rows)}, {UNUSED: _labels(labels, rows)}
+            )
             atomic_write(out / unused_name(context), encode(tensors))
 
 
-def _take(arrays: Arrays, ids: list[str]) -> np.ndarray:
-    return np.stack([arrays[split][index] for split, index in map(position, ids)])
-
-
-def _pixels(images: Arrays, rows: pd.DataFrame, made: bool) -> Images:
-    """Images of a manifest's rows. ``made``: as the sensor of their context sees them; what a
-    device brings itself, it has seen so already."""
-    pixels = _take(images, rows["sample_id"].tolist())
-    if made:
-        given = ~rows["sample_id"].str.startswith(own.PREFIX)
-        for sensor in rows["context"].unique():
-            mine = (given & (rows["context"] == sensor)).to_numpy()
-            pixels[mine] = seen(pixels[mine], rows["sha256"].to_numpy()[mine], str(sensor))
-    return pixels
+def _labels(labels: Arrays, rows: pd.DataFrame) -> Tensor:
+    return torch.from_numpy(np.stack(taken(labels, rows)))
 
 
 def _write_manifest(manifest: pd.DataFrame, path: Path) -> None:
     manifest.attrs["version"] = VERSION  # which parquet keeps
     atomic_write(path, manifest.to_parquet(index=False))
-
-
-def _info(
-    settings: Settings, data: Dataset, contexts: Contexts, manifest: pd.DataFrame
-) -> ImageInfo:
-    public = manifest[(manifest["tier"] == "cloud") & (manifest["split"] == "train")]
-    images = _pixels({"train": data.train_samples}, public, contexts.made) / 255.0
-    return ImageInfo(
-        source=settings.data.source,
-        classes=data.classes,
-        contexts=contexts.names,
-        synthetic_contexts=contexts.made,
-        image_size=settings.data.image_size,
-        channels=settings.data.channels,
-        mean=tuple(float(x) for x in images.mean((0, 2, 3))),
-        std=tuple(float(x) for x in images.std((0, 2, 3))),
-    )

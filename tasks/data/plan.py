@@ -47,7 +47,8 @@ class Plan:
 
     What is dealt apart is a class of a *context*, a **cell**: number ``context * classes + class``.
     Where sensors make the contexts, or there is one, cells are the classes. A context may lack
-    classes: of cells that are ``absent``, a device of that context is dealt nothing.
+    classes: of cells that are ``absent``, a device of that context is dealt nothing. ``noun`` is
+    what a sample is called.
     """
 
     heterogeneity: str
@@ -64,6 +65,7 @@ class Plan:
     classes: int
     contexts: Contexts = ONE
     absent: frozenset[int] = field(default_factory=frozenset)
+    noun: str = "image"
 
     @property
     def cells(self) -> int:
@@ -118,7 +120,8 @@ def plan_of(settings: Settings, contexts: Contexts, train: Sequence[int]) -> Pla
     """How the settings have data divided of which there are so many ``train`` samples in each
     cell."""
     spec = settings.partition.model_dump(exclude={*NOT_DIVIDED})
-    return Plan(**spec, classes=len(train) // contexts.dealt, contexts=contexts).of_stock(train)
+    noun, classes = settings.data.modality, len(train) // contexts.dealt
+    return Plan(**spec, classes=classes, contexts=contexts, noun=noun).of_stock(train)
 
 
 def class_shares(device: DevicePlan, plan: Plan, seed: int) -> NDArray[np.float64]:

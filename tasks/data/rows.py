@@ -50,6 +50,12 @@ def rows_of(
     )
 
 
+def position(sample_id: str) -> tuple[str, int]:
+    """The source's split and the position in it that a sample id names."""
+    split, _, index = sample_id.partition("-")
+    return split, int(index)
+
+
 def places(labels: NDArray[np.int64]) -> Index:
     """Each position's place among those of its class."""
     place = np.empty(len(labels), np.int64)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tasks.data.modality import DataInfo, from_json
+from tasks.data.modality import DataInfo, TextInfo, from_json
 from tasks.run.errors import ArtifactError
 from tasks.run.store import Ref, read_tensors, take
 from tasks.run.written import names_written, read_written_json
@@ -19,17 +19,22 @@ CLOUD = "cloud"
 TEST = "test"
 UNUSED = "unused"
 SPLITS = ("train", "val", TEST)
+WORDS = "words"
+"""What a device's file of texts calls the words that it keeps (:mod:`tasks.data.words`)."""
+WORDS_FILE = "words.json"
 
 
 @dataclass(frozen=True)
 class World:
-    """One partition: its public facts, every owner's samples by name, and, for reports
-    (:func:`with_spare`), each device's context and the samples of it that nobody was given."""
+    """One partition: its public facts, every owner's samples by name, of texts how many words each
+    device keeps, and, for reports (:func:`with_spare`), each device's context and the samples of it
+    that nobody was given."""
 
     info: DataInfo
     samples: dict[str, Ref]
     contexts: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, Ref] = field(default_factory=dict)
+    words: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def cloud(self) -> Ref:
@@ -48,8 +53,10 @@ def read_world(folder: Path, devices: Iterable[str]) -> World:
     Raises:
         ArtifactError: a file is missing or damaged.
     """
-    owners = (CLOUD, *sorted(devices))
-    return World(read_info(folder), {name: samples_ref(name, folder) for name in owners})
+    info, owners = read_info(folder), (CLOUD, *sorted(devices))
+    words = read_written_json(folder, WORDS_FILE) if isinstance(info, TextInfo) else {}
+    samples = {name: samples_ref(name, folder) for name in owners}
+    return World(info, samples, words={n: int(words[n]) for n in owners if n in words})
 
 
 def with_spare(world: World, folder: Path) -> World:

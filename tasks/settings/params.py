@@ -112,7 +112,7 @@ class Partition(Frozen):
         if 0 < self.samples_per_device < 10:
             raise ValueError(
                 f"samples_per_device {self.samples_per_device}: 10 or more, or 0 for devices that "
-                "live on their own images (data/devices/<device>/<class>/)"
+                "live on their own (docs/fleet.md, docs/manifest.md)"
             )
         if self.train_fraction + self.val_fraction >= 1:
             raise ValueError("train_fraction + val_fraction leave nothing for the test split")

@@ -77,7 +77,8 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
             require_enough(settings, plan, counts.classes, (counts.train, counts.test))
             if not settings.partition.samples_per_device:
                 for device in settings.devices:
-                    require_own(device.name, brought.get(device.id, OwnCount(0, 0)))
+                    found = brought.get(device.id, OwnCount(0, 0))
+                    require_own(device.name, found, settings.data.modality)
     except SettingsError as error:
         raise SettingsError(f"{params}: {error}") from None
     return tuple(unseen)

@@ -26,8 +26,15 @@ from tasks.settings.sources import SOURCES, Counts
 def wanted_of(settings: Settings) -> Wanted:
     """How the settings have a data set read."""
     spec = settings.data
-    size, channels, fraction = spec.image_size, spec.channels, spec.test_fraction
-    return Wanted(size, channels, settings.seed, fraction, spec.context_folders, spec.manifest)
+    return Wanted(
+        spec.image_size,
+        spec.channels,
+        settings.seed,
+        spec.test_fraction,
+        spec.context_folders,
+        spec.manifest,
+        spec.modality,
+    )
 
 
 def fetch(source: str, folder: Path, *, origin: Path | None = None) -> None:
@@ -49,7 +56,7 @@ def load(source: str, folder: Path, wanted: Wanted) -> Dataset:
         SettingsError: unknown source.
     """
     data: Dataset = _module(source).read(folder, wanted)
-    if data.train_samples.dtype == object:  # texts
+    if data.train_samples.dtype == object:  # texts are as they are
         return data
     return replace(
         data,

@@ -1,16 +1,26 @@
-"""The user's own images, of which a file says what each is, and whose: see
+"""The user's own images or texts, of which a file says what each is, and whose: see
 :mod:`tasks.data.listed`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.dataset import Dataset, Labels, Owned, Wanted
+from tasks.data.dataset import (
+    Dataset,
+    Labels,
+    Owned,
+    Samples,
+    Wanted,
+    content_hashes,
+    first_occurrences,
+    texts_of,
+)
 from tasks.data.listed import Listed, Row, read_listed
+from tasks.data.own import sources_of
 from tasks.data.pictures import read_images
 from tasks.data.rows import SPLITS
 from tasks.data.skipped import Skipped, names_of
@@ -27,15 +37,21 @@ def fetch(folder: Path, origin: Path | None = None) -> None:
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder}: no such folder. Put the images there with the file that lists them "
-            "(data.manifest), then: acme data pin"
+            f"{folder}: no such folder. Put the file there that lists the samples (data.manifest), "
+            "and the images that it names, then: acme data pin"
         )
 
 
 def count(folder: Path, wanted: Wanted) -> Counts:
-    """How many samples of each class there are by the rows alone, context after context, and what
-    each device has."""
-    listed = read_listed(folder, wanted.manifest)
+    """How many samples of each class there are, context after context, and what each device has: of
+    images by the rows alone, of texts those that differ.
+
+    Raises:
+        DataError: as :func:`read`.
+    """
+    listed = _listed(folder, wanted)
+    if listed.kind == "text":
+        return _counted(listed, _data(listed, wanted))
     cells, test = _cells(listed, listed.public), _told_test(listed.public)
     totals = np.bincount(cells, minlength=len(listed.contexts) * len(listed.classes))
     if test is None:
@@ -43,43 +59,66 @@ def count(folder: Path, wanted: Wanted) -> Counts:
     else:
         of_test = np.bincount(cells[test], minlength=len(totals))
     _require_both(listed, totals - of_test, of_test)
+    devices = {device: _own_count(listed, rows) for device, rows in listed.devices.items()}
+    return _counts(listed, totals - of_test, of_test, devices)
+
+
+def _counts(listed: Listed, train: Labels, test: Labels, devices: Mapping[int, OwnCount]) -> Counts:
     return Counts(
-        tuple((totals - of_test).tolist()),
-        tuple(of_test.tolist()),
+        tuple(train.tolist()),
+        tuple(test.tolist()),
         listed.classes,
         listed.contexts,
         other=names_of(listed.other),
-        devices={device: _own_count(listed, rows) for device, rows in listed.devices.items()},
+        devices=devices,
         public_contexts=_public_contexts(listed),
     )
 
 
 def images(folder: Path, wanted: Wanted) -> Iterable[Path]:
-    """Those of the public rows."""
-    return (folder / row.path for row in read_listed(folder, wanted.manifest).public)
+    """Those of the public rows; of texts, none."""
+    listed = _listed(folder, wanted)
+    return (folder / row.sample for row in listed.public if listed.kind == "image")
 
 
 def read(folder: Path, wanted: Wanted) -> Dataset:
-    """The public rows' images, and what each device brings. Where no public row is told to be of
+    """The public rows' samples, and what each device brings. Where no public row is told to be of
     the test split, each class of each context is split by content and seed; ``val`` is more of
     ``train``, from which the pipeline deals the validation sets.
 
     Raises:
-        DataError: a row is wrong, or too many images are damaged; they are named.
+        DataError: a row is wrong, it lists others than the wanted samples, or too many images are
+            damaged; they are named.
     """
+    return _data(_listed(folder, wanted), wanted)
+
+
+def _listed(folder: Path, wanted: Wanted) -> Listed:
+    """What the manifest lists. Raises DataError if its samples are of another kind than wanted."""
     listed = read_listed(folder, wanted.manifest)
+    if wanted.kind in (None, listed.kind):
+        return listed
+    if listed.kind == "text":
+        raise DataError(f"{folder / listed.name}: it lists texts: name an encoder (data.encoder)")
+    raise DataError(
+        f"{folder / listed.name}: it lists images (column path), but data.encoder is of texts: set "
+        "it to null, or list texts (column text)"
+    )
+
+
+def _data(listed: Listed, wanted: Wanted) -> Dataset:
     brought: dict[int, Owned] = {}
     skipped = Skipped(other=names_of(listed.other))
     for device, rows in listed.devices.items():
         brought[device], more = _owned(listed, rows, wanted)
         skipped += more
-    pixels, rows, damaged = _read(listed, listed.public, wanted)
+    samples, rows, damaged = _read(listed, listed.public, wanted)
     cells, test = _cells(listed, rows), _told_test(rows)
     contexts, labels = np.divmod(cells, len(listed.classes))
     if test is None:
         test = np.zeros(len(rows), bool)
         for mine in (contexts == at for at in np.unique(contexts)):
-            test[mine] = seeded_test(pixels[mine], labels[mine], wanted)
+            test[mine] = seeded_test(samples[mine], labels[mine], wanted)
     totals = [
         np.bincount(cells[of], minlength=len(listed.contexts) * len(listed.classes))
         for of in (~test, test)
@@ -87,9 +126,9 @@ def read(folder: Path, wanted: Wanted) -> Dataset:
     _require_both(listed, *totals)
     several = len(listed.contexts) > 1
     return Dataset(
-        pixels[~test],
+        samples[~test],
         labels[~test],
-        pixels[test],
+        samples[test],
         labels[test],
         listed.classes,
         contexts=listed.contexts,
@@ -101,11 +140,41 @@ def read(folder: Path, wanted: Wanted) -> Dataset:
     )
 
 
+def _counted(listed: Listed, data: Dataset) -> Counts:
+    """How many there are of texts that differ: of one that is there again, as many as are given
+    out."""
+    hashes = content_hashes(data.test_samples), content_hashes(data.train_samples)
+    splits = zip(
+        first_occurrences(*hashes),
+        (data.test_labels, data.train_labels),
+        (data.test_contexts, data.train_contexts),
+        strict=True,
+    )
+    cells = len(listed.contexts) * len(listed.classes)
+    test, train = (
+        np.bincount(
+            (labels if contexts is None else contexts * len(listed.classes) + labels)[usable],
+            minlength=cells,
+        )
+        for usable, labels, contexts in splits
+    )
+    devices = {}
+    for device, of in sources_of(data.brought or {}, {*hashes[0], *hashes[1]}).items():
+        labels = of.labels[of.usable]
+        told = np.zeros_like(labels) if of.told is None else of.told[of.usable]
+        val, for_test = (int((told == at).sum()) for at in (1, 2))
+        context = _context(listed, listed.devices[device])
+        devices[device] = OwnCount(len(labels), len({*labels.tolist()}), val, for_test, context)
+    return _counts(listed, train, test, devices)
+
+
 def _read(
     listed: Listed, rows: Sequence[Row], wanted: Wanted
-) -> tuple[NDArray[np.uint8], list[Row], Skipped]:
-    """The images of rows that can be read, those rows, and what was skipped."""
-    files = [listed.folder / row.path for row in rows]
+) -> tuple[Samples, list[Row], Skipped]:
+    """The samples of rows that can be read, those rows, and what was skipped."""
+    if listed.kind == "text":
+        return texts_of(row.sample for row in rows), [*rows], Skipped()
+    files = [listed.folder / row.sample for row in rows]
     labels = [row.label for row in rows]
     pixels, kept, skipped = read_images(files, labels, wanted.image_size, wanted.channels)
     return pixels, [rows[at] for at in kept], skipped
@@ -117,11 +186,11 @@ def _owned(listed: Listed, rows: Sequence[Row], wanted: Wanted) -> tuple[Owned, 
     told = "split" in listed.columns
     if told:
         rows = sorted(rows, key=lambda row: -SPLITS.index(str(row.split)))
-    pixels, kept, skipped = _read(listed, rows, wanted)
+    samples, kept, skipped = _read(listed, rows, wanted)
     splits = np.array([SPLITS.index(str(row.split)) for row in kept], np.int64) if told else None
     labels = _cells(listed, kept) % len(listed.classes)
-    files = [listed.folder / row.path for row in kept]
-    return Owned(pixels, labels, files, splits, _context(listed, rows)), skipped
+    files = [listed.where(row) for row in kept]
+    return Owned(samples, labels, files, splits, _context(listed, rows)), skipped
 
 
 def _own_count(listed: Listed, rows: Sequence[Row]) -> OwnCount:
@@ -169,7 +238,8 @@ def _require_both(listed: Listed, train: Labels, test: Labels) -> None:
             of = f" ({contexts[context]})" if len(contexts) > 1 else ""
             raise DataError(
                 f"{listed.folder / listed.name}: class {listed.classes[label]}{of} has no public "
-                f"image of the {split} split: mark one; or list 2 or more, without column split"
+                f"{listed.kind} of the {split} split: mark one; or list 2 or more, "
+                "without column split"
             )
 
 

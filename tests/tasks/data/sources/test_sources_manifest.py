@@ -17,7 +17,7 @@ from PIL import Image
 
 from tasks.data import sources
 from tasks.data.dataset import Dataset, Wanted, content_hashes
-from tasks.data.listed import NEEDED, OPTIONAL, read_listed
+from tasks.data.listed import KNOWN, read_listed
 from tasks.data.sources.manifest import count, images, read
 from tasks.run.errors import DataError
 from tasks.settings.sources import OwnCount
@@ -212,7 +212,7 @@ def test_what_it_does_not_list_is_told_and_what_is_damaged_too(listed: Path) -> 
 
 
 BAD: dict[str, tuple[str, str, str]] = {
-    "a misspelt column": ("device", "devices", "unknown column 'devices'; there are: path, label"),
+    "a misspelt column": ("device", "devices", "unknown column 'devices'; there are: path, text"),
     "a capital": ("label", "Label", "unknown column 'Label'"),
     "a space": ("context", " context", "unknown column ' context'"),
     "a semicolon": (",", ";", "columns 'path;label;context;device' are not separated by commas"),
@@ -358,7 +358,13 @@ def test_a_content_twice_of_a_device_is_of_its_test_split(listed: Path) -> None:
 
 def test_the_page_s_example_is_read_and_its_columns_are_all(tmp_path: Path) -> None:
     page = (ROOT / "docs/manifest.md").read_text()
-    [example] = re.findall(r"```csv\n(.+?)```", page, re.S)
+    example, of_texts = re.findall(r"```csv\n(.+?)```", page, re.S)
+    (tmp_path / "manifest.csv").write_text(of_texts)
+    texts = read(tmp_path, WANTED)
+    assert texts.classes == ("mail", "music")
+    assert {device: own.samples.tolist() for device, own in (texts.brought or {}).items()} == {
+        0: ["Wo ist mein Paket?", "Leiser, bitte."]
+    }
     (tmp_path / "manifest.csv").write_text(example)
     for shade, row in enumerate(csv.DictReader(io.StringIO(example))):
         place = tmp_path / row["path"]
@@ -368,4 +374,4 @@ def test_the_page_s_example_is_read_and_its_columns_are_all(tmp_path: Path) -> N
     assert data.classes == ("cat", "dog")
     assert [data.contexts[at] for at in data.public_contexts or ()] == ["studio"]
     assert {device: len(own.labels) for device, own in (data.brought or {}).items()} == {0: 2, 1: 1}
-    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.M)) == (*NEEDED, *OPTIONAL)
+    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.M)) == KNOWN
