@@ -49,7 +49,8 @@ def made_small(root: Path) -> dict[str, Any]:
     """The settings that `acme init` wrote, with as little training as may be."""
     params, small = read_yaml(root / "params.yaml"), tiny_params()
     params["threads"] = 1
-    params["backbone"]["training"]["epochs"] = 1
+    for name in ("training", "cnn"):
+        params["backbone"][name] |= {"epochs": 1, "steps": 2}
     params["backbone"]["at_chance"] = "warn"
     params["backbone"]["distillation"] = small["backbone"]["distillation"]
     for name in ("epochs", "weight_steps", "controller_steps", "finalists", "retrain_steps"):
