@@ -25,12 +25,13 @@ from models.backbone import elastic, importance, scoring, slicing
 from models.backbone.elastic import Grid
 from models.backbone.features import extract
 from models.backbone.size import parameter_count
-from models.customized import Standardise, customized
+from models.customized import customized
 from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.recipe import HeaderSearch
 from models.header.search import EdgeSearch, TrainedHeader
 from models.header.split import Split
+from models.standardise import Standardise
 from tasks.cloud.reference import reference_model
 from tasks.data.modality import ImageInfo
 from tasks.experiments.scale import load_scale, settings_of

@@ -31,7 +31,7 @@ from models.backbone.scoring import score_grid
 from models.backbone.size import parameter_count
 from models.backbone.slicing import slice_variant
 from models.backbone.training import Examples, Training, evaluate, fit
-from models.customized import Standardise, customized
+from models.customized import customized
 from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.operations import OPERATIONS
@@ -43,6 +43,7 @@ from models.matching.candidates import Candidate
 from models.matching.energy import DeviceProfile, modelled_energy_joule
 from models.matching.recipe import Choice, EnergyConstants
 from models.matching.selection import Selection, select
+from models.standardise import Standardise
 
 Data = dict[str, tuple[Tensor, Tensor]]
 """Pixels ``(n, 1, 8, 8)`` and labels ``(n,)`` by split."""

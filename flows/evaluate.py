@@ -16,7 +16,7 @@ from flows.ceiling import of_edge, of_fleet
 from flows.job import Job
 from flows.shown import show_table
 from models.refinement.recovery import recovery
-from tasks.data.samples import read_content_id, read_contexts, with_spare
+from tasks.data.samples import read_content_id, read_contexts, tokenizer_ref, with_spare
 from tasks.data.skipped import read_skipped
 from tasks.links.ledger import totals
 from tasks.links.link import leave_out
@@ -186,6 +186,7 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
     """Every device's row, in the fleet's order. One that received no model is left out by name."""
     settings, world, rounds, rows = job.settings, job.world, read_rounds(case.customize), []
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
+    tokenizer = tokenizer_ref(case.partition)
     for cluster, match, search in zip(settings.fleet, matches, searches, strict=True):
         header = search.headers[search.winner].name
         backbone = read_backbone(case.customize, cluster.edge)
@@ -204,6 +205,7 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
                         backbone,
                         header,
                         of_device,
+                        tokenizer,
                     ),
                     world.samples[device.name],
                     world.info,

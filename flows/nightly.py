@@ -18,7 +18,7 @@ from flows.on_device import LocalCarrier
 from flows.owned import OWNED
 from flows.shown import show_table
 from tasks.data.drift import Thresholds
-from tasks.data.samples import read_content_id, read_contexts, read_info, samples_ref
+from tasks.data.samples import read_content_id, read_contexts, read_info, samples_ref, tokenizer_ref
 from tasks.device.drifted import remember, trained_on
 from tasks.device.own import Own
 from tasks.edge.kept import kept_for
@@ -176,6 +176,7 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
         search.headers[search.winner].name,
         read_backbone(case.customize, cluster.edge),
     )
+    tokenizer = tokenizer_ref(case.partition)
     facts = run_step(on_device.describe_data, device.name, samples, info)
     context, left = (
         read_contexts(case.partition)["devices"][device.name],
@@ -184,7 +185,7 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
     with rewriting(left) as new:
         row = run_step(
             evaluation.score_device,
-            evaluation.Outcome(device, context, matches[at], backbone, header, rounds),
+            evaluation.Outcome(device, context, matches[at], backbone, header, rounds, tokenizer),
             samples,
             info,
             settings.matching.energy,

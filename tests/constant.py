@@ -9,9 +9,10 @@ import torch
 
 from models.backbone.config import build
 from models.backbone.families.vit import ViTConfig
-from models.customized import Standardise, customized
+from models.customized import customized
 from models.header.build import build_header
 from models.header.config import HeaderConfig
+from models.standardise import Standardise
 from tasks.run.store import encode
 
 BACKBONE = ViTConfig(

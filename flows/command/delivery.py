@@ -16,6 +16,12 @@ from tasks.settings.fleet import Device
 from tasks.settings.params import Settings, device_name, load
 from tasks.tracking.store import tracking_uri
 
+ASKED = {
+    "image": ("pixels in 0..1, {shape}", "[[[[0.0, ...]]]]"),
+    "text": ("texts, and answers with the class of each and its share", '["a text", "another"]'),
+}
+"""By modality, what a served model takes, and how it is asked."""
+
 
 def export_device(
     device: str, name: str, int8: bool, out: Path | None, params: Path
@@ -27,7 +33,7 @@ def export_device(
         RegistryError: it has no champion.
         DeliveryError: the export is not what was trained, or too large for the device.
     """
-    from tasks.data.samples import read_info, samples_ref
+    from tasks.data.samples import read_info, samples_ref, tokenizer_ref
     from tasks.delivery.export import Source, export
     from tasks.run.compute import prepare
     from tasks.tracking.registry import Registry, device_model
@@ -43,7 +49,8 @@ def export_device(
     with tempfile.TemporaryDirectory() as scratch:
         state = state_file(champion, Path(scratch))
         samples, info = samples_ref(chosen.name, case.partition), read_info(case.partition)
-        source = Source(chosen, model, champion.number, state, samples, info)
+        tokenizer = tokenizer_ref(case.partition)
+        source = Source(chosen, model, champion.number, state, samples, info, tokenizer)
         manifest = export(source, name, int8, place)
     print_manifest(manifest, case.shown(place))
     return manifest
@@ -96,11 +103,12 @@ def serve_device(device: str, port: int, params: Path) -> None:
     """MLflow's model server with a device's champion, until interrupted."""
     settings = load(params)
     with serving_device(find_device(settings, device), port) as server:
-        url = server.address
-        size, channels = settings.data.image_size, settings.data.channels
-        print(f"{url}/invocations takes pixels in 0..1, (n, {channels}, {size}, {size}):")
+        url, spec = server.address, settings.data
+        what, inputs = ASKED[spec.modality]
+        shape = f"(n, {spec.channels}, {spec.image_size}, {spec.image_size})"
+        print(f"{url}/invocations takes {what.format(shape=shape)}:")
         print(f"""  curl {url}/invocations -H 'Content-Type: application/json' \\
-       -d '{{"inputs": [[[[0.0, ...]]]]}}'""")
+       -d '{{"inputs": {inputs}}}'""")
         until_interrupted(server)
 
 
@@ -113,18 +121,15 @@ def serving_device(device: Device, port: int) -> Iterator[Server]:
         RegistryError: the device has no champion, or it is none of ours.
         StageError: the server does not start; names its log.
     """
-    from tasks.data.samples import read_info
-    from tasks.delivery.shipped import load_shipped
-    from tasks.tracking.logged import save
     from tasks.tracking.registry import Registry, device_model
+    from tasks.tracking.served import save_served
     from tasks.tracking.state import state_file
 
     case = Case.here()
     project = case.project
     champion = Registry(project).champion(device_model(case, device.name))
     with tempfile.TemporaryDirectory() as scratch:
-        shipped = load_shipped(state_file(champion, Path(scratch)))
-        folder = save(shipped, read_info(case.partition).example(2), Path(scratch) / "model")
+        folder = save_served(state_file(champion, Path(scratch)), case.partition)
         where = ["--host", "127.0.0.1", "--port", str(port), "--env-manager", "local"]
         command = ["mlflow", "models", "serve", "-m", str(folder), *where]
         env = {**environment(case), "MLFLOW_TRACKING_URI": tracking_uri(project)}

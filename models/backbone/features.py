@@ -29,15 +29,16 @@ class Features:
 
 class FeatureExtractor(nn.Module):
     """Inputs to the tokens of :class:`Features`, both layers' after the final norm so that their
-    scales agree, and the mask where the family has one. With one layer the penultimate is the
-    embedding. The backbone's own head is not run."""
+    scales agree, and the mask where the family has one (who knows it may say it). With one layer
+    the penultimate is the embedding. The backbone's own head is not run."""
 
     def __init__(self, vit: Backbone) -> None:
         super().__init__()
         self.vit = vit
 
-    def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        x, mask = self.vit.embed(inputs), self.vit.mask(inputs)
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        x = self.vit.embed(inputs)
+        mask = self.vit.mask(inputs) if mask is None else mask
         penultimate = x
         for block in self.vit.blocks:
             penultimate, x = x, block(x, mask)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
+from models.standardise import Standardise
 from models.versions import UnreadableError, readable
 from tasks.data.dataset import ALL
 from tasks.run.errors import ArtifactError, SettingsError
@@ -36,6 +37,8 @@ class DataInfo(ABC):
     raw: ClassVar[str]
     """What a message calls raw samples, and an owner's file those of a split, after its name and
     ``_``."""
+    takes: ClassVar[str]
+    """What a model that ships takes, in words."""
 
     source: str
     classes: tuple[str, ...]
@@ -51,6 +54,15 @@ class DataInfo(ABC):
     def shipped(self, raw: Tensor, words: Tensor | None = None) -> Tensor:
         """Raw samples as a model that ships takes them: it prepares them itself. ``words`` are the
         rows of a vocabulary that it has (:mod:`tasks.data.words`); None: all, or there is none."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of one input of a model that ships."""
+
+    @abstractmethod
+    def prepare(self) -> nn.Module:
+        """The part of a model that ships which comes before the backbone."""
 
     @abstractmethod
     def summary(self, raw: Tensor) -> NDArray[np.float64]:
@@ -73,6 +85,7 @@ class ImageInfo(DataInfo):
 
     modality: ClassVar[str] = "image"
     raw: ClassVar[str] = "images"
+    takes: ClassVar[str] = "float32 pixels in 0..1, (n, channels, image_size, image_size)"
 
     image_size: int
     channels: int
@@ -87,6 +100,13 @@ class ImageInfo(DataInfo):
         """Float32 pixels in 0..1."""
         return pixels_of(raw)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.channels, self.image_size, self.image_size
+
+    def prepare(self) -> nn.Module:
+        return Standardise(self.mean, self.std)
+
     def summary(self, raw: Tensor) -> NDArray[np.float64]:
         """The mean brightness."""
         brightness: NDArray[np.float64] = raw.numpy().mean((1, 2, 3)) / 255
@@ -98,9 +118,7 @@ class ImageInfo(DataInfo):
     def example(self, count: int, words: Tensor | None = None) -> Tensor:
         """Pixels in 0..1."""
         generator = torch.Generator().manual_seed(0)
-        return torch.rand(
-            (count, self.channels, self.image_size, self.image_size), generator=generator
-        )
+        return torch.rand((count, *self.shape), generator=generator)
 
 
 SMALL_VOCABULARY = 2**16
@@ -121,6 +139,7 @@ class TextInfo(DataInfo):
 
     modality: ClassVar[str] = "text"
     raw: ClassVar[str] = "tokens"
+    takes: ClassVar[str] = "int64 numbers of tokens as tokenizer.json has them, (n, length)"
 
     length: int
     vocabulary: int
@@ -145,6 +164,13 @@ class TextInfo(DataInfo):
         if not torch.equal(rows[places], whole):
             raise ValueError("a token is not in the vocabulary of the model that ships")
         return places
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.length,)
+
+    def prepare(self) -> nn.Module:
+        return nn.Identity()
 
     def summary(self, raw: Tensor) -> NDArray[np.float64]:
         """The mean number of a text's tokens as a share of the vocabulary, which is in the order of

@@ -16,6 +16,7 @@ from tasks.run.store import Ref, read_tensors, take
 from tasks.run.written import names_written, read_written_json
 
 CLOUD = "cloud"
+TOKENIZER = "tokenizer.json"
 TEST = "test"
 UNUSED = "unused"
 SPLITS = ("train", "val", TEST)
@@ -94,6 +95,13 @@ def read_contexts(folder: Path) -> dict[str, Any]:
 def samples_ref(owner: str, folder: Path) -> Ref:
     """The samples of ``owner`` (``cloud`` or a device's name) in a partition's folder."""
     return take("samples", folder, samples_name(owner))
+
+
+def tokenizer_ref(folder: Path) -> Ref | None:
+    """The tokenizer.json by which texts are numbered in a partition's folder; None of other
+    data."""
+    written = TOKENIZER in names_written(folder)
+    return take("tokenizer", folder, TOKENIZER) if written else None
 
 
 def samples_name(owner: str) -> str:

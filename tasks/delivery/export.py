@@ -11,8 +11,11 @@ import torch
 
 from tasks.data.decoding import decoded
 from tasks.data.modality import DataInfo
+from tasks.data.samples import TOKENIZER
 from tasks.delivery import formats, measure
 from tasks.delivery.formats import FORMATS
+from tasks.delivery.shipped import inputs_of
+from tasks.delivery.tokenizer import read_tokenizer
 from tasks.run.errors import DeliveryError
 from tasks.run.files import atomic_write, sha256_of, write_json
 from tasks.run.store import Ref, read_tensors
@@ -25,8 +28,8 @@ IMPORTED = "from tasks.data.decoding import decoded  # acme export puts the func
 
 @dataclass(frozen=True)
 class Source:
-    """What is delivered: a registered version's state file, the device that it is for, and the
-    device's data."""
+    """What is delivered: a registered version's state file, the device that it is for, the device's
+    data, and of texts the tokenizer by which they are numbered there."""
 
     device: Device
     model: str
@@ -34,6 +37,7 @@ class Source:
     state: Path
     samples: Ref
     info: DataInfo
+    tokenizer: Ref | None = None
 
 
 def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
@@ -48,8 +52,8 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
         able = ", ".join(f for f in FORMATS if FORMATS[f].int8)
         raise DeliveryError(f"--int8 is for --format {able}; {name} keeps its weights as they are")
     tensors, _ = read_tensors(source.samples)
-    info = source.info
-    inputs, labels = info.shipped(tensors[f"val_{info.raw}"]), tensors["val_labels"].long()
+    info, labels = source.info, tensors["val_labels"].long()
+    inputs = inputs_of(source.state, tensors[f"val_{info.raw}"], info, source.tokenizer)
     with replacing(out) as folder:
         path = folder / FORMATS[name].file
         formats.write(name, source.state, inputs[:2], path)
@@ -63,7 +67,10 @@ def export(source: Source, name: str, int8: bool, out: Path) -> dict[str, Any]:
         measured = _measured(source, name, path, inputs, labels)
         measured |= {"max_difference": difference, "float_bytes": float_bytes}
         for file in FORMATS[name].beside:
-            atomic_write(folder / file, standalone((TEMPLATES / file).read_text()).encode())
+            template = (TEMPLATES / info.modality / file).read_text()
+            atomic_write(folder / file, standalone(template).encode())
+        if tokenizer := read_tokenizer(source.state):
+            atomic_write(folder / TOKENIZER, tokenizer.encode())
         manifest = _manifest(source, name, int8, folder, measured)
         write_json(folder / "manifest.json", manifest)
     return manifest
@@ -112,7 +119,7 @@ def _manifest(
     source: Source, name: str, int8: bool, folder: Path, measured: dict[str, Any]
 ) -> dict[str, Any]:
     _, config = read_tensors(source.state)
-    shape = config["backbone"]
+    beside = {"tokenizer": TOKENIZER} if TOKENIZER in config else {}
     return {
         "device": source.device.name,
         "model": source.model,
@@ -120,10 +127,7 @@ def _manifest(
         "format": name,
         "int8": int8,
         "file": FORMATS[name].file,
-        "input": {
-            "what": "float32 pixels in 0..1; the standardisation is inside the model",
-            "shape": ["n", shape["channels"], shape["image_size"], shape["image_size"]],
-        },
+        "input": {"what": source.info.takes, "shape": ["n", *source.info.shape], **beside},
         "output": {"what": "logits", "shape": ["n", len(config["classes"])]},
         "classes": config["classes"],
         "limits": _limits(source.device),

@@ -16,9 +16,9 @@ TOLERANCE = 1e-4
 REPEATS = 40
 
 
-def largest_difference(ours: Runner, theirs: Runner, pixels: Tensor) -> float:
+def largest_difference(ours: Runner, theirs: Runner, inputs: Tensor) -> float:
     """The largest difference of two models' logits, over batches of several sizes."""
-    return max(float((ours(pixels[:n]) - theirs(pixels[:n])).abs().max()) for n in BATCHES)
+    return max(float((ours(inputs[:n]) - theirs(inputs[:n])).abs().max()) for n in BATCHES)
 
 
 def require_equal(difference: float, name: str) -> None:
@@ -30,17 +30,17 @@ def require_equal(difference: float, name: str) -> None:
         )
 
 
-def accuracy(model: Runner, pixels: Tensor, labels: Tensor) -> float:
+def accuracy(model: Runner, inputs: Tensor, labels: Tensor) -> float:
     """Fraction of the samples that a model gets right."""
-    logits = torch.cat([model(part) for part in pixels.split(256)])
+    logits = torch.cat([model(part) for part in inputs.split(256)])
     return float((logits.argmax(1) == labels).float().mean())
 
 
-def latency(model: Runner, pixels: Tensor) -> dict[str, float]:
+def latency(model: Runner, inputs: Tensor) -> dict[str, float]:
     """Measured p50 and p90 in seconds of one call, by batch size."""
     found = {}
     for batch in TIMED:
-        example = pixels[torch.arange(batch) % len(pixels)].contiguous()
+        example = inputs[torch.arange(batch) % len(inputs)].contiguous()
         times = seconds_a_call(model, example, REPEATS)
         for p in (50, 90):
             found[f"p{p}_batch{batch}_s"] = float(np.percentile(times, p))

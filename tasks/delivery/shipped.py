@@ -6,35 +6,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.backbone.config import config_from, on_meta
 from models.backbone.family import Backbone
-from models.customized import Standardise, customized, standalone
+from models.backbone.slicing import trimmed
+from models.customized import customized, standalone
 from models.header.build import HeaderConfig, restore, slim
-from tasks.data.modality import DataInfo, of_images
+from models.standardise import Standardise
+from tasks.data.modality import DataInfo
+from tasks.data.samples import TOKENIZER
+from tasks.delivery.tokenizer import (
+    Words,
+    own_tokenizer,
+    read_tokenizer,
+    renumbered,
+    sha256,
+    texts_as_inputs,
+)
 from tasks.links.records import State
 from tasks.run.errors import ArtifactError
 from tasks.run.files import atomic_write, write_json
 from tasks.run.modules import load_backbone
-from tasks.run.store import encode, read_tensors
+from tasks.run.store import Ref, encode, read_tensors
 
 
-def ship(folder: Path, vit: Backbone, state: State, info: DataInfo) -> tuple[nn.Module, Path]:
+def ship(
+    folder: Path, vit: Backbone, state: State, info: DataInfo, words: Words | None = None
+) -> tuple[nn.Module, Path]:
     """A device's model without its removed neurons, and its safetensors file in ``folder`` with
-    the configuration that rebuilds it."""
+    the configuration that rebuilds it.
+
+    Args:
+        words: of a model of texts, all that it keeps of the backbone's; their tokenizer lies beside
+            it then.
+    """
     tensors, values = read_tensors(state.header)
     config = HeaderConfig.from_dict(values)
     header = slim(restore(config, tensors), config)
+    vit = vit if words is None else trimmed(vit, words.numbers)
     backbone = vit.config.to_dict()
-    image = of_images(info)
-    model = customized(vit, header, Standardise(image.mean, image.std))
+    model = customized(vit, header, info.prepare())
     description = {
         "backbone": backbone,
         "header": config.to_dict(),
         "classes": list(info.classes),
-        "input": "float32 pixels in 0..1, (n, channels, image_size, image_size)",
+        "input": info.takes,
     }
+    if words is not None:
+        tokenizer = own_tokenizer(words, info)
+        description[TOKENIZER] = sha256(tokenizer)
+        atomic_write(folder / TOKENIZER, tokenizer.encode())
     file = folder / "model.safetensors"
     atomic_write(file, encode(model.state_dict(), description))
     write_json(folder / "config.json", description)
@@ -52,15 +74,14 @@ def load_shipped(file: Path) -> nn.Module:
         vit = on_meta(config_from(values["backbone"])).to_empty(device="cpu")
         header_state = {k[2:]: v for k, v in tensors.items() if k.startswith("2.")}
         header = restore(HeaderConfig.from_dict(values["header"]), header_state)
-        channels = len(tensors["0.mean"].flatten())
-        model = customized(vit, header, Standardise([0.0] * channels, [1.0] * channels))
+        model = customized(vit, header, _prepare(tensors))
         model.load_state_dict(tensors)
     return model
 
 
 def load_registered(file: Path, info: DataInfo) -> nn.Module:
     """The model of a registered version's state: a device's, or a cluster's backbone with its
-    reference header; pixels in 0..1 to logits.
+    reference header; inputs of :meth:`DataInfo.shipped` to logits.
 
     Raises:
         ArtifactError: as :func:`load_shipped`.
@@ -69,8 +90,34 @@ def load_registered(file: Path, info: DataInfo) -> nn.Module:
     if "backbone" in values:
         return load_shipped(file)
     with _understood(file):
-        image = of_images(info)
-        return standalone(load_backbone(file), Standardise(image.mean, image.std))
+        return standalone(load_backbone(file), info.prepare())
+
+
+def inputs_of(file: Path, raw: Tensor, info: DataInfo, whole: Ref | None) -> Tensor:
+    """Raw samples as the model of a state file takes them; ``whole`` is the tokenizer by which raw
+    texts are numbered.
+
+    Raises:
+        ArtifactError: its tokenizer is missing, another, or of another encoder.
+    """
+    own = read_tokenizer(file)
+    return info.shipped(raw) if own is None or whole is None else renumbered(raw, own, whole, info)
+
+
+def example_of(file: Path, info: DataInfo, count: int = 2) -> Tensor:
+    """Made-up inputs of the model of a state file. Raises ArtifactError as :func:`inputs_of`."""
+    own = read_tokenizer(file)
+    if own is None:
+        return info.example(count)
+    return texts_as_inputs([info.classes[at % len(info.classes)] for at in range(count)], own)
+
+
+def _prepare(tensors: dict[str, Tensor]) -> nn.Module:
+    """The first part of a model with these tensors: what standardises pixels has some."""
+    if "0.mean" not in tensors:
+        return nn.Identity()
+    channels = len(tensors["0.mean"].flatten())
+    return Standardise([0.0] * channels, [1.0] * channels)
 
 
 @contextmanager

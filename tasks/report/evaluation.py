@@ -30,6 +30,7 @@ from models.statistics import confusion
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
 from tasks.delivery.shipped import ship
+from tasks.delivery.tokenizer import words_kept
 from tasks.links.records import Match, Search, State, Variant
 from tasks.report.heldout import test_split
 from tasks.run.cached import retried
@@ -64,7 +65,8 @@ class Grid:
 @dataclass(frozen=True)
 class Outcome:
     """A device's outcome: the context of its samples, what its cluster was matched with, the
-    backbone and header that it received, and its state after every round."""
+    backbone and header that it received, and its state after every round; of texts, the tokenizer
+    by which they are numbered."""
 
     device: Device
     context: str
@@ -72,6 +74,7 @@ class Outcome:
     backbone: Ref
     header: str
     rounds: Sequence[State]
+    tokenizer: Ref | None = None
 
 
 @retried("evaluate the variants")
@@ -166,8 +169,9 @@ def score_device(
         _round_row(state, t == kept, flops, data, own_classes) for t, state in enumerate(rounds)
     ]
     header = load_header(rounds[kept].header)[0].eval()
-    model, file = ship(folder, load_backbone(outcome.backbone), rounds[kept], info)
-    pixels = images[:LATENCY_BATCH]
+    words = words_kept(samples, outcome.tokenizer)
+    model, file = ship(folder, load_backbone(outcome.backbone), rounds[kept], info, words)
+    example = info.example(LATENCY_BATCH, None if words is None else words.numbers)
     return {
         **_got(outcome, kept),
         **_modelled(outcome, constants, vit.config.positions),
@@ -177,7 +181,7 @@ def score_device(
         "params": parameter_count(model),
         "bytes": file.stat().st_size,
         "flops": rows[kept]["flops"],
-        "latency_s": latency_s(model.to(place), pixels.to(place)),
+        "latency_s": latency_s(model.to(place), example.to(place)),
         "test_samples": len(labels),
         "confusion": _confusion(header, data, info.classes),
         "rounds": rows,

@@ -5,22 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.data.modality import DataInfo, of_images
+from tasks.data.modality import DataInfo
 from tasks.links.records import Match
 from tasks.report.classes import mistakes
 from tasks.tracking.candidates import Lineage
 
 Row = Mapping[str, Any]
-USE = """```python
+TAKEN = {
+    "image": """```python
 import mlflow, torch
 
 mlflow.set_tracking_uri({uri!r})
 model = mlflow.pytorch.load_model("models:/{name}@champion")
-pixels = torch.rand(2, {channels}, {size}, {size})  # your images, float32 in 0..1
+inputs = torch.rand(2, *{shape})  # your images, float32 in 0..1
 with torch.no_grad():
-    logits = model(pixels)
+    logits = model(inputs)
 ```
+""",
+    "text": """```python
+from pathlib import Path
 
+import mlflow, torch
+from mlflow.artifacts import download_artifacts
+from tokenizers import Tokenizer
+
+mlflow.set_tracking_uri({uri!r})
+model = mlflow.pytorch.load_model("models:/{name}@champion")
+folder = Path(download_artifacts("models:/{name}@champion"))
+tokenizer = Tokenizer.from_file(str(folder / "extra_files/tokenizer.json"))
+texts = ["a text of yours", "another"]
+inputs = torch.tensor([found.ids for found in tokenizer.encode_batch(texts)])
+with torch.no_grad():
+    logits = model(inputs)
+```
+""",
+}
+"""By modality, code that takes a device's champion out of the registry and asks it."""
+REBUILT = """
 It is a `torch.export` program, which is always in evaluation mode: `model.eval()` and
 `model.train()` raise, and nothing needs them. For a module that has both, where ACME is installed:
 
@@ -34,13 +55,12 @@ module = load_shipped(folder / "extra_files/model.safetensors").eval()
 ```
 """
 MADE = " (synthetic: a sensor made it of other images)"
-INPUT = "float32 pixels in 0..1, `(n, {channels}, {size}, {size})`; the output is logits"
 
 
 def how_to_use(name: str, uri: str, info: DataInfo) -> str:
     """Code that takes the champion of a device's registered model out of a store and runs it."""
-    image = of_images(info)
-    return USE.format(name=name, uri=uri, channels=image.channels, size=image.image_size)
+    use = TAKEN[info.modality] + REBUILT
+    return use.format(name=name, uri=uri, shape=info.shape)
 
 
 def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo) -> str:
@@ -98,8 +118,8 @@ def _mistakes(row: Row) -> str:
 
 
 def _input(info: DataInfo) -> str:
-    image = of_images(info)
-    return INPUT.format(channels=image.channels, size=image.image_size)
+    shape = ", ".join(["n", *map(str, info.shape)])
+    return f"{info.takes}, here `({shape})`; the output is logits"
 
 
 def _joined(links: Mapping[str, str]) -> str:

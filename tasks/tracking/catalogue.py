@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.customized import Standardise, standalone
-from tasks.data.modality import DataInfo, of_images
-from tasks.delivery.shipped import load_shipped
+from models.customized import standalone
+from tasks.data.modality import DataInfo
+from tasks.data.samples import TOKENIZER
+from tasks.delivery.shipped import example_of, load_shipped
 from tasks.links.records import Match, Search
 from tasks.report.outputs import backbone_file, read_backbone
 from tasks.run.cached import retried
@@ -81,9 +82,8 @@ def _log_cluster(
     if registry is None:
         return run
     backbone, winner = read_backbone(case.customize, match.edge), winner_of(rows)
-    image = of_images(info)
     entry = Entry(
-        module=standalone(load_backbone(backbone), Standardise(image.mean, image.std)),
+        module=standalone(load_backbone(backbone), info.prepare()),
         example=info.example(2),
         run_id=run,
         sha256=backbone.sha256,
@@ -113,12 +113,16 @@ def log_device(catalogue: Catalogue, runs: Mapping[str, str], device: Row, folde
     model = device_model(tracker.case, device["device"])
     entry = Entry(
         module=load_shipped(file),
-        example=info.example(2),
+        example=example_of(file, info),
         run_id=run,
         sha256=sha256_of(file),
         tags={**tracker.lineage_tags(), **group.tags},
         card=_device_card(catalogue, model, group, run, device),
-        files=[file, file.with_name("config.json")],
+        files=[
+            place
+            for name in (file.name, "config.json", TOKENIZER)
+            if (place := file.with_name(name)).exists()
+        ],
         metrics=group.metrics,
     )
     registry.register(model, entry)

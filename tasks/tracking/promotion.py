@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from models.backbone.training import scores
 from tasks.data.modality import DataInfo
-from tasks.data.samples import read_info, samples_ref
-from tasks.delivery.shipped import load_registered
+from tasks.data.samples import read_info, samples_ref, tokenizer_ref
+from tasks.delivery.shipped import inputs_of, load_registered
 from tasks.run.cached import retried
 from tasks.run.errors import ArtifactError, RegistryError
 from tasks.run.store import Ref, read_tensors
@@ -45,6 +44,16 @@ class Standing:
     number: str
     parameters: int
     val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What models are compared on: an owner's samples, and of texts the tokenizer by which they are
+    numbered."""
+
+    samples: Ref
+    info: DataInfo
+    tokenizer: Ref | None
 
 
 @dataclass(frozen=True)
@@ -109,10 +118,14 @@ def promote(case: Case, owner: Owner, force: bool = False) -> Decision | None:
     if challenger is None:
         return None
     champion = registry.find(owner.model, CHAMPION)
-    samples, info = samples_ref(owner.samples, case.partition), read_info(case.partition)
+    data = Judged(
+        samples_ref(owner.samples, case.partition),
+        read_info(case.partition),
+        tokenizer_ref(case.partition),
+    )
     try:
-        ours = _standing(challenger, samples, info)
-        theirs = _standing(champion, samples, info) if champion else None
+        ours = _standing(challenger, data)
+        theirs = _standing(champion, data) if champion else None
     except RegistryError as error:
         registry.hold(challenger, f"refused: {error}")
         return Decision(owner.model, challenger.number, False, str(error), refused=True)
@@ -132,21 +145,18 @@ def any_known(project: Path, models: Iterable[Owner]) -> bool:
     return any(registry.find(o.model, a) for o in models for a in (CHAMPION, CHALLENGER))
 
 
-def _standing(version: Version, samples: Ref, info: DataInfo) -> Standing:
-    module = _rebuilt(version, info)
-    tensors, _ = read_tensors(samples)
-    inputs, labels = info.shipped(tensors[f"val_{info.raw}"]), tensors["val_labels"].long()
+def _standing(version: Version, data: Judged) -> Standing:
+    """How a version does, by its state alone. Raises RegistryError if that is none of ours."""
+    tensors, _ = read_tensors(data.samples)
+    raw, labels = tensors[f"val_{data.info.raw}"], tensors["val_labels"].long()
+    with tempfile.TemporaryDirectory() as scratch:
+        file = state_file(version, Path(scratch))
+        try:
+            module = load_registered(file, data.info)
+            inputs = inputs_of(file, raw, data.info, data.tokenizer)
+        except ArtifactError as error:
+            raise RegistryError(f"{version.name} version {version.number}: {error}") from None
     with torch.no_grad():
         logits = torch.cat([module(part) for part in inputs.split(BATCH)])
     size = sum(p.numel() for p in module.parameters())
     return Standing(version.number, size, scores(logits, labels)[1])
-
-
-def _rebuilt(version: Version, info: DataInfo) -> nn.Module:
-    """A version's model, from its state alone. Raises RegistryError if that is none of ours."""
-    with tempfile.TemporaryDirectory() as scratch:
-        file = state_file(version, Path(scratch))
-        try:
-            return load_registered(file, info)
-        except ArtifactError as error:
-            raise RegistryError(f"{version.name} version {version.number}: {error}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tasks.data.samples import TOKENIZER
 from tasks.run.errors import RegistryError
 from tasks.run.files import sha256_of
 from tasks.tracking.logged import WRITTEN
@@ -16,8 +17,9 @@ from tasks.tracking.registry import MODELS, Version
 
 
 def state_file(version: Version, folder: Path) -> Path:
-    """Bring a version's safetensors state, with its configuration inside, into ``folder``.
-    Nothing else of the version is brought or opened. (From MLflow's current store, which
+    """Bring a version's safetensors state, with its configuration inside, into ``folder``, and a
+    tokenizer beside it, whose hash the state knows. Nothing else of the version is brought or
+    opened. (From MLflow's current store, which
     :func:`tasks.tracking.store.connect` names.)
 
     Raises:
@@ -43,7 +45,11 @@ def state_file(version: Version, folder: Path) -> Path:
             f"{where} holds {len(states)} safetensors states, not one: it is not opened. "
             "Delete the version, and register models by acme run"
         )
-    found = Path(download_artifacts(f"{uri}/{states[0]}", dst_path=str(folder)))
+    beside = [name for name in files if name.endswith(f"/{TOKENIZER}")]
+    *_, found = (
+        Path(download_artifacts(f"{uri}/{name}", dst_path=str(folder)))
+        for name in (*beside, states[0])
+    )
     if sha256_of(found) != version.sha256:
         raise RegistryError(
             f"{where}: {states[0]} is not the file that was registered (its tag sha256 is "

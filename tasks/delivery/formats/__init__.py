@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Runner = Callable[["Tensor"], "Tensor"]
-"""Pixels in 0..1 ``(n, channels, size, size)`` to logits ``(n, classes)``."""
+"""What a model takes that ships (:meth:`DataInfo.shipped`) to logits ``(n, classes)``."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Format:
         file: its name in the folder.
         how_to_load: a line for who receives it.
         int8: whether its module has ``quantize(path)``, which replaces it by a smaller form.
-        beside: templates that are delivered with it.
+        beside: templates that are delivered with it, of the modality's folder.
     """
 
     file: str
@@ -40,14 +40,14 @@ class Format:
 FORMATS: dict[str, Format] = {
     "onnx": Format(
         "model.onnx",
-        "python run.py IMAGE (needs onnxruntime; Pillow for images that are not .npy)",
+        "python run.py (needs onnxruntime; its first lines say what it takes)",
         int8=True,
         beside=("run.py",),
     ),
-    "pt2": Format("model.pt2", "torch.export.load('model.pt2').module()(pixels)"),
+    "pt2": Format("model.pt2", "torch.export.load('model.pt2').module()(inputs)"),
     "safetensors": Format(
         "model.safetensors",
-        "tasks.delivery.shipped.load_shipped(Path('model.safetensors'))(pixels)",
+        "tasks.delivery.shipped.load_shipped(Path('model.safetensors'))(inputs)",
     ),
 }
 

@@ -12,7 +12,8 @@ import torch
 
 from models.backbone.config import build
 from models.backbone.families.vit import ViTConfig
-from models.customized import Standardise, standalone
+from models.customized import standalone
+from models.standardise import Standardise
 from tasks.cloud.backbone import load_backbone
 from tasks.cloud.reference import reference_model
 from tasks.cloud.registered import bring

@@ -23,7 +23,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         monkeypatch.setitem(sys.modules, name, None)
     module = ModuleType("runner")
     module.__file__ = str(tmp_path / "run.py")
-    text = standalone((TEMPLATES / "run.py").read_text())
+    text = standalone((TEMPLATES / "image/run.py").read_text())
     exec(compile(text, module.__file__, "exec"), module.__dict__)
     return module
 

@@ -98,5 +98,5 @@ def test_the_documented_query_and_the_card_s_code_run(
     with pytest.raises(NotImplementedError):  # else the card need not say so any more
         one["model"].eval()
     module = other["module"].eval()
-    assert torch.allclose(module(one["pixels"]), one["logits"], atol=1e-5)
-    assert torch.allclose(one["model"].to("cpu")(one["pixels"][:1]), one["logits"][:1], atol=1e-5)
+    assert torch.allclose(module(one["inputs"]), one["logits"], atol=1e-5)
+    assert torch.allclose(one["model"].to("cpu")(one["inputs"][:1]), one["logits"][:1], atol=1e-5)
