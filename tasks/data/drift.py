@@ -10,7 +10,7 @@ import pandas as pd
 from annotated_types import Gt
 
 from tasks.data import suite
-from tasks.data.histograms import BINS, by_chance, edges, observed
+from tasks.data.histograms import by_chance, edges, observed
 from tasks.data.modality import DataInfo
 from tasks.links.records import DataFacts
 from tasks.run.errors import ValidationError
@@ -24,6 +24,7 @@ class Thresholds:
 
     label_kl: Annotated[float, Gt(0)] = 0.05  # of the shares of the classes
     brightness_kl: Annotated[float, Gt(0)] = 0.1  # of the images' brightness
+    language_kl: Annotated[float, Gt(0)] = 0.1  # of what betrays the texts' language
 
 
 def check(
@@ -38,15 +39,16 @@ def check(
     Raises:
         ValidationError: the data are not fit to train on.
     """
-    labels, brightness = observed(now, info)
-    classes = info.classes
-    frame = pd.DataFrame({"label": labels, "brightness": brightness})
+    labels, looks = observed(now, info)
+    classes, look = info.classes, info.look
+    frame = pd.DataFrame({"label": labels, look: looks})
     parameters = {
+        "look": look,
         "classes": list(range(len(classes))),
         "label_reference": {"values": list(range(len(classes))), "weights": list(then.labels)},
-        "brightness_reference": {"bins": edges().tolist(), "weights": list(then.brightness)},
+        "look_reference": {"bins": edges(info).tolist(), "weights": list(then.looks)},
         "label_kl": thresholds.label_kl + by_chance(len(classes), len(frame)),
-        "brightness_kl": thresholds.brightness_kl + by_chance(BINS, len(frame)),
+        "look_kl": getattr(thresholds, f"{look}_kl") + by_chance(info.bins, len(frame)),
     }
     result = suite.run("device", frame, suite.load("device", parameters), out)
     failed = [r for r in result["results"] if not r["success"]]

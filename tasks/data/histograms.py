@@ -11,21 +11,19 @@ from numpy.typing import NDArray
 from tasks.data.modality import DataInfo
 from tasks.run.store import Ref, read_tensors
 
-BINS = 8  # of brightness, from black to white
-
 
 def observed(samples: Ref, info: DataInfo) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Labels and :meth:`DataInfo.summary` ``(n,)`` of the train and val splits: of images, their
-    mean brightness."""
+    mean brightness; of texts, what betrays their language."""
     tensors, _ = read_tensors(samples)
     raw = torch.cat([tensors[f"{s}_{info.raw}"] for s in ("train", "val")])
     labels = np.concatenate([tensors[f"{s}_labels"].numpy() for s in ("train", "val")])
     return labels, info.summary(raw)
 
 
-def edges() -> NDArray[np.float64]:
-    """The bounds of the bins of brightness ``(BINS + 1,)``."""
-    return np.linspace(0, 1, BINS + 1)
+def edges(info: DataInfo) -> NDArray[np.float64]:
+    """The bounds of the bins of that number ``(bins + 1,)``."""
+    return np.linspace(0, 1, info.bins + 1)
 
 
 def shares(counts: NDArray[Any]) -> tuple[float, ...]:

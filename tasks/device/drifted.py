@@ -20,8 +20,8 @@ REMEMBERED = "trained_on.json"
 
 def describe(device: str, samples: Ref, info: DataInfo) -> DataFacts:
     """The histograms of a device's data."""
-    labels, brightness = observed(samples, info)
-    counts, _ = np.histogram(brightness, edges())
+    labels, looks = observed(samples, info)
+    counts, _ = np.histogram(looks, edges(info))
     by_class = np.bincount(labels, minlength=len(info.classes))
     return DataFacts(device, samples.sha256, shares(by_class), shares(counts))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field
 
 from tasks.links.link import Message
 from tasks.run.store import Ref
@@ -170,10 +172,12 @@ class State:
 @dataclass(frozen=True)
 class DataFacts:
     """What a device remembers of the data that its model was trained on (train and val splits):
-    the hash of its samples' file and the shares of its labels and of brightness bins, smoothed.
+    the hash of its samples' file and the shares of its labels and of how its samples look (of
+    images, bins of brightness), smoothed.
     It stays on the device."""
 
     device: str
     samples_sha256: str
     labels: tuple[float, ...]
-    brightness: tuple[float, ...]
+    looks: Annotated[tuple[float, ...], Field(validation_alias=AliasChoices("looks", "brightness"))]
+    """Older files call it brightness."""

@@ -80,8 +80,18 @@ def test_texts_as_inputs_and_in_bytes() -> None:
     assert TEXTS.raw_bytes(raw) == 2 * 7  # none for padding
     assert TextInfo("mine", ("a",), 4, 2**16, 0).raw_bytes(raw) == 2 * 7
     assert TextInfo("mine", ("a",), 4, 2**16 + 1, 0).raw_bytes(raw) == 4 * 7
-    assert TEXTS.summary(raw).tolist() == pytest.approx([(2 + 50 + 3) / 300, 202 / 400])
-    assert TEXTS.summary(torch.zeros(1, 4, dtype=torch.int32)).tolist() == [0]
+
+
+def test_the_look_of_texts_is_their_most_common_word_and_the_script() -> None:
+    info = TextInfo("mine", ("a",), 4, 100, 0, letters=5)
+    raw = [[2, 4, 9, 5], [2, 5, 8, 3], [2, 4, 6, 3], [2, 5, 98, 97], [2, 3, 0, 0], [0, 0, 0, 0]]
+    found = info.summary(torch.tensor(raw, dtype=torch.int32))
+    assert ((found >= 0) & (found < 1)).all()
+    assert found[0] == found[1] != found[2]  # 5 is the most common of both; 2 to 4 are no letters
+    assert found[3] == pytest.approx(found[0] + 0.5)  # rare tokens: of another script
+    assert found[4] == found[5]  # no letter in either
+    lower = info.summary(torch.arange(5, 40, dtype=torch.int32)[:, None])
+    assert len({int(place) for place in lower * info.bins}) == info.bins // 2  # strewn
 
 
 def test_a_shipped_model_has_numbers_of_its_own_words() -> None:
@@ -103,7 +113,9 @@ def test_a_shipped_model_has_numbers_of_its_own_words() -> None:
 def test_what_takes_images_refuses_other_data() -> None:
     class Sounds(DataInfo):
         modality = "sound"
-        inputs = shipped = summary = raw_bytes = example = lambda self, given: given
+        inputs = shipped = summary = raw_bytes = example = shape = prepare = lambda self, given: (
+            given
+        )
 
     assert of_images(INFO) is INFO
     with pytest.raises(SettingsError, match="mine: this takes images, not sound"):

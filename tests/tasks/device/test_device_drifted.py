@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from tasks.data.modality import ImageInfo
-from tasks.device.drifted import describe, remember, trained_on
+from tasks.device.drifted import REMEMBERED, describe, remember, trained_on
+from tasks.run.files import write_json
 from tasks.run.store import put_tensors
 from tasks.run.written import rewriting
 
@@ -25,11 +27,11 @@ def test_histograms_are_of_train_and_val_alone_and_never_zero() -> None:
     alone = describe("device-00", put_tensors("samples", tensors), INFO)
     tensors |= {"test_images": torch.zeros(9, 1, 2, 2), "test_labels": torch.full((9,), 2)}
     with_test = describe("device-00", put_tensors("samples", tensors), INFO)
-    assert (alone.labels, alone.brightness) == (with_test.labels, with_test.brightness)
+    assert (alone.labels, alone.looks) == (with_test.labels, with_test.looks)
     assert alone.labels == pytest.approx((2.1 / 4.3, 2.1 / 4.3, 0.1 / 4.3))
-    assert alone.brightness[0] == pytest.approx(3.1 / 4.8)
-    assert alone.brightness[-1] == pytest.approx(1.1 / 4.8)
-    assert sum(alone.brightness) == pytest.approx(1)
+    assert alone.looks[0] == pytest.approx(3.1 / 4.8)
+    assert alone.looks[-1] == pytest.approx(1.1 / 4.8)
+    assert sum(alone.looks) == pytest.approx(1)
 
 
 def test_it_knows_the_last_customization_and_when_it_was_refined_alone() -> None:
@@ -44,3 +46,8 @@ def test_it_knows_the_last_customization_and_when_it_was_refined_alone() -> None
         remember(new, later)
     assert trained_on(Path("nightly"), "device-03", "later", [facts]) == later
     assert trained_on(Path("nightly"), "device-04", "later", [facts]) is None
+    older = Path("nightly/device-03") / REMEMBERED
+    values = json.loads(older.read_text())
+    with rewriting(Path("nightly/device-03")) as new:
+        write_json(new / REMEMBERED, {**values, "brightness": values.pop("looks")})
+    assert trained_on(Path("nightly"), "device-03", "later", []) == later

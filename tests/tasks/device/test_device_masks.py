@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.backbone import config as registry
 from models.header.config import SEARCHED
@@ -50,6 +50,14 @@ class TextInfo(DataInfo):
 
     modality: ClassVar[str] = "text"
     raw: ClassVar[str] = "words"
+    bins: ClassVar[int] = 8
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (CONFIG.length,)
+
+    def prepare(self) -> nn.Module:
+        return nn.Identity()
 
     def inputs(self, raw: Tensor) -> Tensor:
         return raw.long()
@@ -159,7 +167,7 @@ def test_devices_adopt_train_and_prune_with_their_masks() -> None:
         owns.append(features.adopt(own, model, INFO, MACHINE).own)
     for own in owns:
         facts = describe(own.device, own.data, INFO)
-        assert sum(facts.brightness[:2]) < 0.1  # of texts, how full they are: two of six or more
+        assert sum(facts.looks[:2]) < 0.1  # of texts, how full they are: two of six or more
         [sketch] = features.sketch(own, 8, SEED).messages
         assert receive(sketch)[0]["features"].shape == (8, CONFIG.dim)
         assert split_of(own.adopted[1], "train").mask is not None
