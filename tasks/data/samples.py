@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from tasks.data.modality import DataInfo, TextInfo, from_json
+from tasks.data.tokens import TOKENIZER
 from tasks.run.errors import ArtifactError
 from tasks.run.store import Ref, read_tensors, take
 from tasks.run.written import names_written, read_written_json
 
 CLOUD = "cloud"
-TOKENIZER = "tokenizer.json"
 TEST = "test"
 UNUSED = "unused"
 SPLITS = ("train", "val", TEST)

@@ -12,7 +12,7 @@ from tasks.data.encoder import FOLDER as ENCODER
 from tasks.data.modality import TextInfo
 from tasks.data.raw import Divided, Raw, taken
 from tasks.data.samples import CLOUD, WORDS, WORDS_FILE
-from tasks.data.tokens import TOKENIZER, tokenizer_in
+from tasks.data.tokens import TOKENIZER, first_letter, pieces_of, tokenizer_in
 from tasks.data.words import Words, always, numbers_by, words_of
 from tasks.run.files import atomic_write, sha256_of, write_json
 
@@ -74,6 +74,7 @@ class RawTexts(Raw):
             vocabulary=self.tokenizer.vocabulary,
             pad=self.tokenizer.pad,
             pivot=self._pivot,
+            letters=first_letter(pieces_of(self.tokenizer.content, self.folder)),
         )
 
     def of(self, rows: pd.DataFrame, owner: str) -> Tensor:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import digits
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,12 @@ def pieces_of(content: str, place: Path) -> dict[str, int]:
     if ends not in ENDS:
         raise DataError(f"{place}: post_processor {ends}; ACME takes {' or '.join(ENDS)}")
     return pieces
+
+
+def first_letter(pieces: Mapping[str, int]) -> int:
+    """The number of the first token of letters, behind all digits."""
+    letters = min((at for piece, at in pieces.items() if piece.isalpha()), default=0)
+    return max(letters, *(pieces.get(digit, -1) + 1 for digit in digits))
 
 
 def _content(place: Path) -> str:

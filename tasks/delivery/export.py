@@ -11,7 +11,7 @@ import torch
 
 from tasks.data.decoding import decoded
 from tasks.data.modality import DataInfo
-from tasks.data.samples import TOKENIZER
+from tasks.data.tokens import TOKENIZER
 from tasks.delivery import formats, measure
 from tasks.delivery.formats import FORMATS
 from tasks.delivery.shipped import inputs_of

@@ -15,7 +15,7 @@ from models.customized import customized, standalone
 from models.header.build import HeaderConfig, restore, slim
 from models.standardise import Standardise
 from tasks.data.modality import DataInfo
-from tasks.data.samples import TOKENIZER
+from tasks.data.tokens import TOKENIZER
 from tasks.delivery.tokenizer import (
     Words,
     own_tokenizer,

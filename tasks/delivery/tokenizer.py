@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tasks.data.modality import DataInfo, of_texts
-from tasks.data.samples import TOKENIZER
+from tasks.data.tokens import TOKENIZER
 from tasks.data.words import restricted
 from tasks.run.errors import ArtifactError
 from tasks.run.files import read_bytes

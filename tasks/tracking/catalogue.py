@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.customized import standalone
 from tasks.data.modality import DataInfo
-from tasks.data.samples import TOKENIZER
+from tasks.data.tokens import TOKENIZER
 from tasks.delivery.shipped import example_of, load_shipped
 from tasks.links.records import Match, Search
 from tasks.report.outputs import backbone_file, read_backbone

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.data.samples import TOKENIZER
+from tasks.data.tokens import TOKENIZER
 from tasks.run.errors import RegistryError
 from tasks.run.files import sha256_of
 from tasks.tracking.logged import WRITTEN

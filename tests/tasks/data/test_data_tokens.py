@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.data.tokens import Tokenizer, tokenizer_in
+from tasks.data.tokens import Tokenizer, first_letter, tokenizer_in
 from tasks.run.errors import AcmeError, DataError
 from tests.texts import write_tokenizer
 
@@ -100,3 +100,9 @@ def test_a_tokenizer_is_what_its_file_says(tmp_path: Path) -> None:
     assert found == Tokenizer(
         (tmp_path / "encoder/tokenizer.json").read_text(), 8, 0, found.vocabulary
     )
+
+
+def test_the_first_letter_is_behind_the_digits() -> None:
+    assert first_letter({"[PAD]": 0, "!": 1, "7": 2, "a": 3, "the": 4}) == 3
+    assert first_letter({"[PAD]": 0, "a": 1, "7": 2, "the": 3}) == 3
+    assert first_letter({"[PAD]": 0, "##a": 1}) == 0
