@@ -105,10 +105,19 @@ def write_texts(
 
 
 def write_tokenizer(folder: Path, known: Iterable[str] = (), **changes: Any) -> None:
-    """The files that tokens are made by, of an encoder that has all words of the texts ``known``;
-    ``changes`` are to its configuration."""
-    words = tiny_tokenizer(folder, known)
-    config = {"vocab_size": words, "pad_token_id": 0, "max_position_embeddings": 64, **changes}
+    """The files of an encoder but for its weights, by which texts are divided and settings checked;
+    it has all words of the texts ``known``, and ``changes`` are to its configuration."""
+    config = {
+        "model_type": "bert",
+        "vocab_size": tiny_tokenizer(folder, known),
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "pad_token_id": 0,
+        **changes,
+    }
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -119,4 +128,5 @@ def text_params() -> dict[str, Any]:
     params["partition"] |= {"samples_per_device": 0, "slots": None}
     params["partition"] |= {"public_train": 120, "public_val": 40, "public_test": 40}
     params["backbone"]["cnn"]["epochs"] = 0
+    params["backbone"]["reference"]["depth"] = 12  # of texts, the reference is the encoder
     return params

@@ -148,7 +148,7 @@ def profile(
 @click.option("--data", type=click.Path(path_type=Path), help="Its folder.")
 @click.option("--image-size", type=click.IntRange(4), help="Else as the model or images are.")
 @click.option("--channels", type=click.Choice(["1", "3"]), help="Else as the first image is.")
-@click.option("--model", help="A timm ViT or DeiT, models:/NAME@ALIAS, or none: a small ViT.")
+@click.option("--model", help="A timm ViT or DeiT, models:/NAME@ALIAS, none, or texts' encoder.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
 @click.option("--fleet", type=click.Path(path_type=Path), help="A YAML or CSV file of devices.")
 @click.option("--devices", type=click.IntRange(1), help="Or make up so many.")
@@ -180,9 +180,11 @@ def init(
 def check(params: Path) -> None:
     """Validate the settings file, and whether the data are enough."""
     from tasks.setup.check import check as look
+    from tasks.setup.texts import prove
     from tasks.tracking.store import check as check_store
 
     found = look(params)
+    prove(found.settings)
     check_store(Case.here().project)
     edges = counted(len(found.settings.fleet), "edge server")
     devices = counted(len(found.settings.devices), "device")

@@ -16,6 +16,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from flows.command.pipeline import holds_code, is_code, with_code
 from tasks.cloud.registered import is_registered
+from tasks.data.encoder import MINILM
 from tasks.run.errors import AcmeError, SettingsError
 from tasks.run.files import atomic_write
 from tasks.run.words import counted
@@ -32,11 +33,12 @@ from tasks.setup.defaults import (
     SHIPPED,
     Wishes,
     changes,
+    listed_in,
     manifest_in,
-    owners_in,
     whole_of,
 )
 from tasks.setup.subproject import make_subproject
+from tasks.setup.texts import prove
 
 
 def asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
@@ -70,12 +72,16 @@ def _asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
     ask("data", "Its folder", Path("data"), click.Path(path_type=Path))
     if whole_of(wishes["source"]) is not None:
         return Wishes(**wishes | {"model": None if wishes["model"] == "none" else wishes["model"]})
-    ask("model", "A timm ViT or DeiT, models:/NAME@ALIAS, or none for a small ViT", "none")
+    found = listed_in(wishes["source"], wishes["data"])
+    if found and found.kind == "text":
+        ask("model", "An encoder: a folder, or a name on the hub", MINILM)
+    else:
+        ask("model", "A timm ViT or DeiT, models:/NAME@ALIAS, or none for a small ViT", "none")
     made_up = wishes["fleet"] is None and wishes["devices"] is None
     if made_up and not quiet:
         answer = click.prompt("A fleet file, YAML or CSV, or none to make devices up", "none")
         wishes["fleet"] = None if answer == "none" else Path(answer)
-    owners = owners_in(wishes["source"], wishes["data"])
+    owners = found.devices if found else {}
     if wishes["fleet"] is None:
         if not owners:
             ask("devices", "How many devices", DEVICES, click.IntRange(1))
@@ -109,6 +115,7 @@ def init(case: Case, wishes: Wishes, force: bool) -> None:
     try:
         settings = load(path)
         look(settings, path)
+        prove(settings)
     except AcmeError:
         path.unlink() if kept is None else atomic_write(path, kept)
         raise

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from models.backbone.families.bert import Bert, Pool
 from models.backbone.families.from_transformers import adopt, refuse_class
 from models.backbone.families.refused import RefusedError
@@ -19,6 +21,10 @@ POOLINGS: dict[str, Pool] = {"mean_tokens": "mean", "cls_token": "cls"}
 AFTER = ("Transformer", "Pooling", "Normalize")
 """Its modules of such an encoder. The length to which it brings sentences does not matter to a
 header of ours."""
+
+
+LOADING = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
+"""What transformers raises where it cannot load a model."""
 
 
 def load_encoder(folder: Path, length: int) -> Bert:
@@ -73,7 +79,7 @@ def _loaded(folder: Path) -> Any:
             attn_implementation="sdpa",
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except LOADING as error:
         words = " ".join(str(error).split())[:200]
         raise RefusedError(f"transformers cannot load it: {words}") from None
     refuse_class(model)  # first: of another model, all weights are unknown

@@ -53,17 +53,19 @@ def partition_of(
     slots: int,
     shipped: Mapping[str, Any],
     seed: int = 0,
+    noun: str = "image",
 ) -> Sizes:
-    """Sizes that the images allow: some are public, the rest is cut into ``slots`` parts, and a
+    """Sizes that the samples allow: some are public, the rest is cut into ``slots`` parts, and a
     device asks of its part for no more than the rarest class has. Where that is too little for a
     device, there is a part only for each device of the ``fleet`` that has a class.
 
     Raises:
-        SettingsError: that is too little too; says how many images would do.
+        SettingsError: that is too little too; says how many would do.
     """
     spec = {name: v for name, v in shipped["partition"].items() if name not in NOT_DIVIDED}
     classes = len(counts.classes)
-    plan = Plan(**{**spec, "slots": None}, classes=classes, contexts=contexts_in(counts))
+    contexts = contexts_in(counts)
+    plan = Plan(**{**spec, "slots": None}, classes=classes, contexts=contexts, noun=noun)
     plan = plan.of_stock(counts.train)
     train, test = (
         [of[cell] for cell in range(plan.cells) if cell not in plan.absent]

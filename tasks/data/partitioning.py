@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tasks.data.plan import Plan, devices_of, needs, plan_of
 from tasks.data.raw import Arrays, Divided, Raw, RawImages, taken
 from tasks.data.rows import Source, position
 from tasks.data.samples import CLOUD, SPLITS, UNUSED, as_tensors, samples_name, unused_name
-from tasks.data.skipped import write_skipped
+from tasks.data.skipped import Skipped, write_skipped
 from tasks.data.texts import RawTexts
 from tasks.data.unused import rows_of, unused
 from tasks.run.cached import retried
@@ -54,13 +55,57 @@ def partition_data(case: Case, settings: Settings) -> dict[str, int]:
 
 def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[str, int]:
     """Divide, validate and write; ``content`` identifies the raw data. See partition_data."""
+    dealt = deal(settings, tell=True)
+    contexts, manifest = dealt.contexts, dealt.manifest
+    samples, labels = _arrays(dealt.data, dealt.brought)
+    rules = validation.Rules(
+        min_per_class=_least_per_class(settings, dealt.plan, dealt.source, manifest),
+        seed=settings.seed,
+        classes=_classes(settings, dealt.plan),
+        contexts=_allowed(settings, contexts),
+    )
+    validation.validate(manifest, lambda ids: _hashes(samples, ids), report, rules)
+    raw = raw_of(settings, dealt)
+    with rewriting(out) as new:
+        _write_samples(raw, labels, manifest, new)
+        _write_unused(raw, labels, _left(settings, dealt.source[0], manifest, contexts), new)
+        _write_manifest(manifest, new / "manifest.parquet")
+        write_json(new / "data.json", to_json(raw.info))
+        write_json(new / "contexts.json", _of_whom(settings, contexts))
+        write_json(new / "pin.json", {"content_id": content})
+        write_skipped(dealt.skipped, new)
+        read = ["data.json", samples_name(CLOUD), *raw.write(new)]
+        write_sums(new, read, part="cloud")  # all that it reads
+    return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Data as they were read, and whose they are; nothing is written yet."""
+
+    data: Dataset
+    brought: Brought
+    skipped: Skipped
+    contexts: Contexts
+    plan: Plan
+    source: tuple[Source, Source]
+    manifest: pd.DataFrame
+
+
+def deal(settings: Settings, tell: bool = False) -> Dealt:
+    """Read all raw data and say whose they are; ``tell`` what is not read.
+
+    Raises:
+        DataError: a file is missing or damaged, or the data are too few.
+        SettingsError: the data have other contexts or devices.
+    """
     spec = settings.data
     data = sources.load(spec.source, spec.folder, sources.wanted_of(settings))
     brought, own_skipped = own.brought_by(settings, data)
     told = {device: owned.context for device, owned in brought.items()}
     contexts = contexts_of(settings, data.contexts, data.public_contexts, told)
     skipped = data.skipped + own_skipped
-    if skipped.words:
+    if tell and skipped.words:
         print(f"Not read: {skipped.words}", file=sys.stderr)
         LOG.warning("Not read: %s", skipped.words)
     source = _sources(data)
@@ -68,26 +113,14 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     plan = plan_of(settings, contexts, train)
     require_enough(settings, plan, data.classes, (train, test))
     manifest = _manifest(settings, plan, source, brought)
-    samples, labels = _arrays(data, brought)
-    rules = validation.Rules(
-        min_per_class=_least_per_class(settings, plan, source, manifest),
-        seed=settings.seed,
-        classes=_classes(settings, plan),
-        contexts=_allowed(settings, contexts),
-    )
-    validation.validate(manifest, lambda ids: _hashes(samples, ids), report, rules)
-    raw = RAW[spec.modality](Divided(spec, data, contexts, manifest, samples))
-    with rewriting(out) as new:
-        _write_samples(raw, labels, manifest, new)
-        _write_unused(raw, labels, _left(settings, source[0], manifest, contexts), new)
-        _write_manifest(manifest, new / "manifest.parquet")
-        write_json(new / "data.json", to_json(raw.info))
-        write_json(new / "contexts.json", _of_whom(settings, contexts))
-        write_json(new / "pin.json", {"content_id": content})
-        write_skipped(skipped, new)
-        read = ["data.json", samples_name(CLOUD), *raw.write(new)]
-        write_sums(new, read, part="cloud")  # all that it reads
-    return {str(tier): int(n) for tier, n in manifest.groupby("tier").size().items()}
+    return Dealt(data, brought, skipped, contexts, plan, source, manifest)
+
+
+def raw_of(settings: Settings, dealt: Dealt) -> Raw:
+    """The raw samples as they will be written."""
+    samples, _ = _arrays(dealt.data, dealt.brought)
+    divided = Divided(settings.data, dealt.data, dealt.contexts, dealt.manifest, samples)
+    return RAW[settings.data.modality](divided)
 
 
 def _manifest(

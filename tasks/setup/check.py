@@ -9,13 +9,16 @@ from pathlib import Path
 
 from models.backbone.config import on_meta
 from models.backbone.elastic import variant_config
+from models.backbone.families.bert import BertConfig
 from models.backbone.families.stem import StemConfig, config_of
 from models.backbone.families.vit import ViTConfig
+from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
 from tasks.cloud import named
 from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
 from tasks.data import own, sources
 from tasks.data.contexts import contexts_of
+from tasks.data.encoder import FOLDER
 from tasks.data.enough import require_enough, require_own
 from tasks.data.plan import plan_of
 from tasks.data.skipped import Skipped
@@ -27,6 +30,7 @@ from tasks.settings.case import Case
 from tasks.settings.declared import checked
 from tasks.settings.params import Reference, Settings
 from tasks.settings.sources import SOURCES, Counts, OwnCount
+from tasks.setup import texts
 
 
 @dataclass(frozen=True)
@@ -55,33 +59,62 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
     submitted()  # whether the environment says where steps run
     try:
         counts = count(settings)
-        config = reference(settings, len(counts.train) if counts else 1)
+        config = reference(settings, len(counts.train) // len(counts.contexts) if counts else 1)
         if config is None:
-            unseen.append(
-                f"the size of {settings.backbone.reference.name}, which is the registry's"
-            )
-        else:
+            unseen.append(unknown_model(settings))
+        elif isinstance(config, ViTConfig):
             require_whole_images(config)
             require_room(settings, config)
             require_weights(settings.backbone.reference, config, known=counts is not None)
         if counts is None:
             unseen.append(f"whether the data are enough: {settings.data.folder} is not there yet")
         else:
-            brought = own.counted_of(settings, counts)
-            if SOURCES[settings.data.source].brought:
-                unseen.append(by_name(counts, brought))
-            require_samples(settings, counts)
-            told = {device: found.context for device, found in brought.items()}
-            contexts = contexts_of(settings, counts.contexts, counts.public_contexts, told)
-            plan = plan_of(settings, contexts, counts.train)
-            require_enough(settings, plan, counts.classes, (counts.train, counts.test))
-            if not settings.partition.samples_per_device:
-                for device in settings.devices:
-                    found = brought.get(device.id, OwnCount(0, 0))
-                    require_own(device.name, found, settings.data.modality)
+            unseen += require_data(settings, counts)
+        if isinstance(config, BertConfig):
+            unseen += require_vocabularies(settings, config, counts)
     except SettingsError as error:
         raise SettingsError(f"{params}: {error}") from None
     return tuple(unseen)
+
+
+def unknown_model(settings: Settings) -> str:
+    """A reference that cannot be looked at yet, in words."""
+    if settings.data.modality == "text":
+        return f"the encoder: {settings.data.folder}/{FOLDER} is not there yet"
+    return f"the size of {settings.backbone.reference.name}, which is the registry's"
+
+
+def require_data(settings: Settings, counts: Counts) -> list[str]:
+    """What could not be looked at yet, in words.
+
+    Raises:
+        SettingsError, DataError: the data are too few, or have other contexts or devices.
+    """
+    brought = own.counted_of(settings, counts)
+    require_samples(settings, counts)
+    told = {device: found.context for device, found in brought.items()}
+    contexts = contexts_of(settings, counts.contexts, counts.public_contexts, told)
+    plan = plan_of(settings, contexts, counts.train)
+    require_enough(settings, plan, counts.classes, (counts.train, counts.test))
+    if not settings.partition.samples_per_device:
+        for device in settings.devices:
+            found = brought.get(device.id, OwnCount(0, 0))
+            require_own(device.name, found, settings.data.modality)
+    files = SOURCES[settings.data.source].brought and settings.data.modality == "image"
+    return [by_name(counts, brought)] if files else []
+
+
+def require_vocabularies(
+    settings: Settings, config: BertConfig, counts: Counts | None
+) -> list[str]:
+    """What could not be looked at yet, in words: how much of the vocabulary devices keep is told by
+    their texts. Raises SettingsError if the smallest variant does not fit with that."""
+    if counts is None:
+        least = texts.least_words(settings.data)
+        require_room(settings, config, {device.name: least for device in settings.devices})
+        return ["whether variants fit, which depends on the words of the texts"]
+    require_room(settings, config, texts.words_kept(settings))
+    return []
 
 
 def by_name(counts: Counts, brought: Mapping[int, OwnCount]) -> str:
@@ -110,25 +143,37 @@ def count(settings: Settings) -> Counts | None:
     return sources.count(spec.source, spec.folder, sources.wanted_of(settings))
 
 
-def reference(settings: Settings, classes: int) -> ViTConfig | None:
-    """What the reference model will be like; None for one of the registry's.
+def reference(settings: Settings, classes: int) -> ViTConfig | BertConfig | None:
+    """What the reference model will be like; None for one of the registry's, or an encoder that is
+    not there yet.
 
     Raises:
         SettingsError: there is no such model, or it cannot be sliced.
     """
     spec, data = settings.backbone.reference, settings.data
+    if data.modality == "text":
+        if not texts.is_there(data):
+            return None
+        config = texts.encoder_config(data, classes)
+        require_depths(settings, config, str(data.encoder))
+        return config
     if spec.registered:
         return None
     if spec.name is None:
         return config_of(spec, data.image_size, data.channels, classes)
     named.require_known(spec.name, pretrained=spec.pretrained)
-    config = of_timm(spec.name, data.channels, data.image_size, num_classes=classes)
+    timms = of_timm(spec.name, data.channels, data.image_size, num_classes=classes)
+    require_depths(settings, timms, spec.name)
+    return timms
+
+
+def require_depths(settings: Settings, config: BackboneConfig, name: str) -> None:
+    """Raises SettingsError if a model has fewer layers than the settings name."""
     if max(settings.backbone.depths) > config.depth:
         raise SettingsError(
-            f"backbone.depths: {max(settings.backbone.depths)}, but {spec.name} has {config.depth} "
-            "layers"
+            f"backbone.depths: {max(settings.backbone.depths)}, but {name} has "
+            f"{counted(config.depth, 'layer')}"
         )
-    return config
 
 
 def of_timm(
@@ -175,8 +220,11 @@ def require_weights(spec: Reference, config: ViTConfig, known: bool) -> None:
         require_of_timm(state, spec.name)
 
 
-def require_room(settings: Settings, config: ViTConfig) -> None:
-    """Raises SettingsError if the smallest variant and its header do not fit a cluster."""
+def require_room(
+    settings: Settings, config: BackboneConfig, words: Mapping[str, int] | None = None
+) -> None:
+    """Raises SettingsError if the smallest variant and its header do not fit a cluster; of texts,
+    with as many ``words`` as the device of the cluster has that keeps most."""
     grid, budget = settings.backbone, settings.matching.header_budget
     linear = (config.dim + 1) * config.classes
     if budget < linear:
@@ -184,14 +232,19 @@ def require_room(settings: Settings, config: ViTConfig) -> None:
             f"matching.header_budget: {budget:,} parameters, of which the smallest header, for "
             f"{config.classes} classes, takes {linear:,}: raise it"
         )
-    smallest = backbone_parameters(variant_config(config, min(grid.widths), min(grid.depths)))
     for cluster in settings.fleet:
+        of, rows = config, ""
+        if isinstance(config, BertConfig) and words is not None:
+            most = max(words[device.name] for device in cluster.devices)
+            of, rows = replace(config, vocabulary=most), f" with {most:,} words"
+        smallest = backbone_parameters(variant_config(of, min(grid.widths), min(grid.depths)))
         if cluster.storage_limit < smallest + budget:
             raise SettingsError(
                 f"fleet: {cluster.edge}: its smallest device holds {cluster.storage_limit:,} "
-                f"parameters; the smallest variant ({smallest:,}) and matching.header_budget "
-                f"({budget:,}) need {smallest + budget:,}: raise its storage_limit, lower the "
-                "budget, or add smaller backbone.widths or backbone.depths"
+                f"parameters; the smallest variant{rows} ({smallest:,}) and "
+                f"matching.header_budget ({budget:,}) need {smallest + budget:,}: raise its "
+                "storage_limit, lower the budget, or add smaller backbone.widths or "
+                "backbone.depths"
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +16,11 @@ from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
 from tasks.cloud.named import has_weights
 from tasks.cloud.registered import bring, is_registered
-from tasks.data import sources
+from tasks.data import encoder, sources
 from tasks.data.contexts import ONE, Contexts
 from tasks.data.dataset import Wanted
 from tasks.data.images import contexts_in, image_shape, of_owners, partition_of
-from tasks.data.listed import USUAL, read_listed
+from tasks.data.listed import USUAL, Listed, read_listed
 from tasks.data.plan import DevicePlan
 from tasks.run.errors import DataError, SettingsError
 from tasks.run.store import read_tensors
@@ -29,9 +29,10 @@ from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml
 from tasks.settings.fleet import Device
 from tasks.settings.fleet_file import read_fleet
-from tasks.settings.params import merged
+from tasks.settings.params import Data, merged
 from tasks.settings.sources import SOURCES, Counts
 from tasks.setup.check import of_timm
+from tasks.setup.texts import encoder_config, words_in
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Links to the project's own settings and stages, by names that DVC does not take for stages."""
@@ -73,11 +74,53 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
     owners = tuple(found.counts.devices or ()) if found else ()
     if owners and wishes.devices is not None:
         raise SettingsError(f"--devices: the data name theirs, which are {len(owners)}")
+    if found and found.kind == "text":
+        return of_texts(wishes, found, shipped)
     small = shipped["backbone"]["reference"]
     config = reference_config(wishes, found.images if found else None, small)
     backbone = of_small(wishes, config) if wishes.model is None else of_model(wishes, config)
+    taken = {"image_size": config.image_size, "channels": config.channels}
+    return settings_of(wishes, found, config, {"data": taken, "backbone": backbone}, shipped)
+
+
+def of_texts(wishes: Wishes, found: Found, shipped: Mapping[str, Any]) -> Values:
+    """Settings of texts that the user brings: of their encoder, which is fetched.
+
+    Raises:
+        SettingsError: there is no such encoder, or what is of images is asked for.
+        DataError: no place has it.
+    """
+    for name in ("image_size", "channels", "checkpoint"):
+        if getattr(wishes, name) is not None:
+            raise SettingsError(f"--{name.replace('_', '-')}: it is of images, and these are texts")
+    text = read_yaml(SHIPPED / "text.yaml")
+    text["data"]["encoder"] = wishes.model or text["data"]["encoder"]
+    encoder.fetch(text["data"]["encoder"], wishes.data)
+    spec = Data.model_validate(
+        {**shipped["data"], **text["data"], "source": wishes.source, "folder": wishes.data}
+    )
+    whole = encoder_config(spec, classes=1)
+    # more than any device keeps, so that what fits with these fits
+    config = replace(whole, vocabulary=len(words_in(spec, found.texts)))
+    text["backbone"] = merged(text["backbone"], grid_of(config))
+    return settings_of(wishes, found, config, text, shipped)
+
+
+def settings_of(
+    wishes: Wishes,
+    found: Found | None,
+    config: BackboneConfig,
+    model: Values,
+    shipped: Mapping[str, Any],
+) -> Values:
+    """Those of the ``model`` (nested), and what the data and the fleet make of them.
+
+    Raises:
+        SettingsError: the fleet is impossible, or there are too few samples.
+    """
+    owners = tuple(found.counts.devices or ()) if found else ()
     budget = shipped["matching"]["header_budget"] * max(1, config.dim // 64)
-    sizes = variant_range(config, {**shipped["backbone"], **backbone})
+    sizes = variant_range(config, {**shipped["backbone"], **model["backbone"]})
     fleet = of_fleet(wishes, sizes, budget, owners)
     devices = devices_of(wishes, fleet, contexts_in(found.counts) if found else _made(shipped))
     slots = slots_of(devices)
@@ -86,18 +129,19 @@ def changes(wishes: Wishes, shipped: Mapping[str, Any]) -> Values:
     if found and owners:
         partition = dict(of_owners(found.counts))
     elif found:
-        partition = dict(partition_of(found.counts, devices, slots, shipped, wishes.seed))
+        args = found.counts, devices, slots, shipped
+        partition = dict(partition_of(*args, seed=wishes.seed, noun=found.kind))
     data |= {"manifest": found.manifest} if found and found.manifest else {}
     if found:  # what is brought is as it is: no synthetic contexts, and no names of any
         data["sensors"], partition["public_contexts"] = [], None
-    return {
+    ours: Values = {
         "seed": wishes.seed,
-        "data": {**data, "image_size": config.image_size, "channels": config.channels},
+        "data": data,
         "partition": partition,
-        "backbone": backbone,
         "matching": {"header_budget": budget},
         "fleet": fleet,
     }
+    return merged(model, ours)
 
 
 def whole_of(source: str) -> Values | None:
@@ -139,11 +183,18 @@ def _made(shipped: Mapping[str, Any]) -> Contexts:
 
 @dataclass(frozen=True)
 class Found:
-    """What a user brings: how many images of what, their files, and the file that lists them."""
+    """What a user brings: how many samples of what, which may be the files of images or texts, and
+    the file that lists them."""
 
     counts: Counts
     images: Iterable[Path]
     manifest: str | None
+    texts: Sequence[str] = ()
+
+    @property
+    def kind(self) -> str:
+        """What a sample is."""
+        return "text" if self.texts else "image"
 
 
 def found_in(wishes: Wishes, test_fraction: float) -> Found | None:
@@ -159,13 +210,16 @@ def found_in(wishes: Wishes, test_fraction: float) -> Found | None:
     wanted = Wanted(0, 0, wishes.seed, test_fraction, manifest=name or USUAL[0])
     counts = sources.count(wishes.source, wishes.data, wanted)
     assert counts is not None  # the folder is there
+    listed = read_listed(wishes.data, wanted.manifest) if wishes.source == "manifest" else None
+    if listed and listed.kind == "text":
+        return Found(counts, (), name, [row.sample for row in listed.rows])
     return Found(counts, sources.images(wishes.source, wishes.data, wanted), name)
 
 
-def owners_in(source: str, folder: Path) -> tuple[int, ...]:
-    """The ids of the devices whose images the data name, if they do."""
+def listed_in(source: str, folder: Path) -> Listed | None:
+    """What a manifest lists, if the source is one and it is there."""
     name = manifest_in(folder) if source == "manifest" else None
-    return tuple(read_listed(folder, name).devices) if name else ()
+    return read_listed(folder, name) if name else None
 
 
 def manifest_in(folder: Path) -> str | None:
@@ -241,8 +295,6 @@ def of_model(wishes: Wishes, config: BackboneConfig) -> Values:
     hub = wishes.checkpoint is None and has_weights(wishes.model)
     trained = hub or wishes.checkpoint is not None or is_registered(str(wishes.model))
     lr: Values = {"lr": FINE_TUNING_LR} if trained else {}
-    heads = {kept(share, config.heads) for share in (0.25, 0.5, 0.75, 1.0)}
-    depths = {max(1, round(config.depth * share)) for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}
     return {
         "reference": {
             "name": wishes.model,
@@ -250,11 +302,20 @@ def of_model(wishes: Wishes, config: BackboneConfig) -> Values:
             "initialisation": "timm",  # of as many dimensions
             **of_checkpoint(wishes),
         },
-        "widths": [int(1000 * count / config.heads) / 1000 for count in sorted(heads)],
-        "depths": sorted(depths),
+        **grid_of(config),
         "training": {"epochs": EPOCHS, "steps": None, **lr},
         "cnn": {"epochs": 0},
         "distillation": lr,
+    }
+
+
+def grid_of(config: BackboneConfig) -> Values:
+    """Widths of whole heads, and depths of its own, of a model that others made."""
+    heads = {kept(share, config.heads) for share in (0.25, 0.5, 0.75, 1.0)}
+    depths = {max(1, round(config.depth * share)) for share in (1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}
+    return {
+        "widths": [int(1000 * count / config.heads) / 1000 for count in sorted(heads)],
+        "depths": sorted(depths),
     }
 
 

@@ -21,6 +21,7 @@ from tasks.data.tokens import tokenizer_in
 from tasks.data.words import always
 from tasks.run.store import read_tensors
 from tasks.settings.params import Settings, merged
+from tasks.setup.texts import words_kept
 from tests.texts import TOPICS, sentence, text_params, texts, write_texts, write_tokenizer
 
 DEVICES = [f"device-{at:02d}" for at in range(4)]
@@ -90,6 +91,7 @@ def test_texts_of_a_manifest_are_divided(here: Path, brought: Path) -> None:
     expected = set(map(tuple, whole.numbers(listed.loc[listed["device"].isna(), "text"]).tolist()))
     assert set(map(tuple, cloud["train_tokens"].tolist())) <= expected
     assert (brought / "tokenizer.json").read_text() == whole.content
+    assert world.words == words_kept(settings_of())
 
 
 SPLITS = ("train", "val", "test")
