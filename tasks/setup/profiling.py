@@ -11,6 +11,8 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from models.backbone.config import build
+from models.backbone.family import Backbone
 from models.backbone.slicing import slice_variant
 from models.matching.profile import Line, fit, power_constants
 from tasks.cloud.reference import reference_model
@@ -27,6 +29,7 @@ from tasks.settings.case import Case
 from tasks.settings.params import ReferenceModel, Settings
 from tasks.setup.check import count
 from tasks.setup.power import Counter, find_counter
+from tasks.setup.texts import encoder_config, is_there
 
 BATCH, CLASSES = 32, 10
 ROUNDS = 4  # variants are timed in turn, so that what else the machine does meets all alike
@@ -72,18 +75,12 @@ def profile(settings: Settings, watt: float | None, registered: Ref | None = Non
     Raises:
         SettingsError: the reference model cannot be built, or the grid has one size only.
     """
-    place, info = (
-        Machine.of(settings.compute, settings.threads).prepare(),
-        of_images(_info(settings)),
-    )
-    model = settings.backbone.reference.part(ReferenceModel)
-    spec = model.model_copy(update={"pretrained": False})
-    vit = reference_model(spec, info, settings.seed, registered)
-    pixels = torch.rand(BATCH, info.channels, info.image_size, info.image_size, device=place)
+    place = Machine.of(settings.compute, settings.threads).prepare()
+    vit, inputs = _model(settings, registered)
     counter = find_counter(_gpu(place))
     grid, strategy = _grid(settings), settings.backbone.depth_strategy
     variants = [slice_variant(vit, w, d, strategy).to(place) for w, d in grid]
-    rows = _measure(variants, grid, pixels, counter[1] if counter else None)
+    rows = _measure(variants, grid, inputs.to(place), counter[1] if counter else None)
     try:
         latency = fit(grid, [row.p50_s for row in rows])
         power = fit(grid, [row.watt or 0.0 for row in rows]) if counter else None
@@ -94,6 +91,29 @@ def profile(settings: Settings, watt: float | None, registered: Ref | None = Non
     source += f" with {counter[0]}" if counter else ""
     epoch = train_samples(settings) / BATCH
     return Profile(tuple(rows), latency, power, latency.base * epoch, capacity, growth, source)
+
+
+def _model(settings: Settings, registered: Ref | None) -> tuple[Backbone, Tensor]:
+    """The reference model, of any weights, and a batch of made-up inputs.
+
+    Raises:
+        SettingsError: it cannot be built.
+    """
+    if settings.data.modality == "text":
+        if not is_there(settings.data):
+            raise SettingsError(
+                f"profile: the encoder is not in {settings.data.folder} yet. Try: acme data fetch"
+            )
+        config = encoder_config(settings.data, CLASSES)
+        words = torch.Generator().manual_seed(settings.seed)
+        shape = (BATCH, config.length)
+        inputs = torch.randint(config.vocabulary, shape, generator=words)
+        return build(config, settings.seed), inputs
+    info = of_images(_info(settings))
+    model = settings.backbone.reference.part(ReferenceModel)
+    spec = model.model_copy(update={"pretrained": False})
+    vit = reference_model(spec, info, settings.seed, registered)
+    return vit, torch.rand(BATCH, info.channels, info.image_size, info.image_size)
 
 
 def train_samples(settings: Settings) -> int:
@@ -137,7 +157,7 @@ def _power(
 def _measure(
     variants: Sequence[nn.Module],
     grid: Sequence[tuple[float, int]],
-    pixels: Tensor,
+    inputs: Tensor,
     counter: Counter | None,
 ) -> list[Measured]:
     """Every variant in every round; a round before them warms up and is not counted."""
@@ -147,7 +167,7 @@ def _measure(
         for turn in range(-1, ROUNDS):
             for index, module in enumerate(variants):
                 start, joule = time.perf_counter(), counter() if counter else 0.0
-                found = seconds_a_call(module, pixels, REPEATS, SECONDS)
+                found = seconds_a_call(module, inputs, REPEATS, SECONDS)
                 if turn >= 0:
                     times[index] += found
                     seconds[index] += time.perf_counter() - start

@@ -13,6 +13,7 @@ import pytest
 from tasks.run.errors import AcmeError, SettingsError
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import Settings, merged
+from tasks.setup import profiling
 from tasks.setup.check import check
 from tasks.setup.defaults import SHIPPED, Wishes, changes
 from tasks.setup.texts import encoder_config, least_words, prove, words_kept
@@ -20,6 +21,7 @@ from tests.texts import text_params, texts, write_texts, write_tokenizer
 
 KNOWN = texts(of_each=60)["text"].tolist()
 WIDE = 10**6
+NOWHERE = {"data": {"folder": "none"}}
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +63,7 @@ def test_what_is_not_there_yet_is_told(here: Path) -> None:
     shutil.move("data/encoder", "elsewhere")
     try:
         assert told() == ("the encoder: data/encoder is not there yet",)
-        empty = {"data": {"folder": "none"}}
-        assert told(**empty) == (
+        assert told(**NOWHERE) == (
             "the encoder: none/encoder is not there yet",
             "whether the data are enough: none is not there yet",
         )
@@ -179,6 +180,18 @@ def test_what_new_settings_of_texts_do_not_take_is_named(
 ) -> None:
     with pytest.raises(SettingsError, match=said):
         changes(replace(WISHES, **wish), read_yaml(SHIPPED / "settings.yaml"))
+
+
+def test_a_machine_is_profiled_with_a_model_like_the_encoder(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiling, "SECONDS", 0.0)
+    settings = Settings.model_validate(text_params())
+    found = profiling.profile(settings, watt=3.0)
+    assert {(of.width, of.depth) for of in found.measured} == {(0.5, 1), (0.5, 2), (1, 1), (1, 2)}
+    assert found.gpu_capacity_watt == 3
+    with pytest.raises(SettingsError, match=r"the encoder is not in none yet\. Try: acme data"):
+        profiling.profile(Settings.model_validate(merged(text_params(), NOWHERE)), watt=3.0)
 
 
 @pytest.mark.slow  # transformers takes seconds to be imported
