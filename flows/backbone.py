@@ -13,6 +13,7 @@ from flows.job import Job
 from flows.on_device import LocalCarrier
 from flows.shown import show_table
 from tasks.cloud import backbone as cloud
+from tasks.cloud.encoder import bring_encoder
 from tasks.cloud.matching import match
 from tasks.cloud.plain import compare_cnn, train_cnn
 from tasks.cloud.public import Public
@@ -24,6 +25,7 @@ from tasks.cloud.reference import (
     train_reference,
 )
 from tasks.cloud.registered import bring, is_registered
+from tasks.data.encoder import FOLDER as ENCODER
 from tasks.device.own import Own
 from tasks.edge.statistics import send_statistics
 from tasks.links.asking import Key, Link
@@ -49,11 +51,12 @@ def backbone(case: Case, settings: Settings) -> None:
     job = Job.of(case, settings, devices=())  # the cloud sees no device's data
     trained = trained_reference(job, given_reference(settings))
     data, reference = Public(job.world.cloud, job.world.info), trained.model
-    known = run_step(score_reference, reference, data, job.machine)
+    refits = settings.backbone.refit_samples
+    known = run_step(score_reference, reference, data, refits, job.machine)
     require_learned(known, settings.backbone.at_chance)
     cnn = plain_cnn(job)
     score = None if cnn is None else run_step(compare_cnn, cnn, reference, data, job.machine)
-    known = replace(known, made=made(settings.backbone, settings.flip, trained), cnn=score)
+    known = replace(known, made=made(settings, trained), cnn=score)
     for warning in filter(None, (known.warning, score and score.warning)):
         print(f"Warning: {warning}", file=sys.stderr)
     elastic = elastic_of(job, reference)
@@ -70,9 +73,12 @@ def backbone(case: Case, settings: Settings) -> None:
 
 
 def given_reference(settings: Settings) -> Ref | None:
-    """What the reference starts from: a model of the registry, where its name is one of the
-    registry's, or a file of weights, which lies where the flow runs."""
-    reference = settings.backbone.reference
+    """What the reference starts from: of texts the encoder beside the data; of images a model of
+    the registry, where its name is one of the registry's, or a file of weights. Files lie where the
+    flow runs."""
+    reference, data = settings.backbone.reference, settings.data
+    if data.modality == "text":
+        return run_step(bring_encoder, data.folder / ENCODER, data.length)
     if reference.name is not None and is_registered(reference.name):
         return run_step(bring, reference.name, Case.here().project)
     return take_checkpoint(reference.checkpoint) if reference.checkpoint else None
@@ -92,9 +98,9 @@ def trained_reference(job: Job, given: Ref | None) -> Trained:
 
 
 def plain_cnn(job: Job) -> Ref | None:
-    """A CNN beside the reference, where the settings ask for one."""
+    """A CNN beside the reference, where the settings ask for one; of texts there is none."""
     recipe = job.settings.backbone.cnn
-    if recipe.none:
+    if recipe.none or job.settings.texts:
         return None
     return run_step(train_cnn, examples_of(job), recipe, job.settings.seed, job.machine)
 
@@ -125,8 +131,9 @@ def examples_of(job: Job) -> Public:
 
 def scored_grid(job: Job, elastic: Ref) -> list[Variant]:
     """Every variant on public validation data."""
-    data, grid = Public(job.world.cloud, job.world.info), job.settings.backbone.part(Grid)
-    return run_step(cloud.score, elastic, data, grid, job.machine)
+    spec = job.settings.backbone
+    data, grid = Public(job.world.cloud, job.world.info), spec.part(Grid)
+    return run_step(cloud.score, elastic, data, grid, spec.refit_samples, job.machine)
 
 
 def cluster_backbone(job: Job, cluster: Cluster, elastic: Ref, variants: list[Variant]) -> Fitted:
@@ -162,7 +169,16 @@ def front_table(variants: list[Variant], matches: list[Match]) -> list[dict[str,
             "parameters": v.parameters,
             "val_loss": round(v.val_loss, 4),
             "val_accuracy": round(v.val_accuracy, 4),
+            **_refitted(v),
             **{m.edge: "*" if i == m.chosen else "o" if i in m.front else "" for m in matches},
         }
         for i, v in enumerate(variants)
     ]
+
+
+def _refitted(variant: Variant) -> dict[str, float]:
+    """With a header of its own, where it has one."""
+    if variant.refit_loss is None or variant.refit_accuracy is None:
+        return {}
+    own = {"refit_loss": variant.refit_loss, "refit_accuracy": variant.refit_accuracy}
+    return {name: round(value, 4) for name, value in own.items()}

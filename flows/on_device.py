@@ -75,8 +75,9 @@ class LocalCarrier:
 
 def _attributes(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
     devices = {device.name: device for device in carrier.job.settings.devices}
-    owns = carrier.of(asks)
-    return try_steps(say_attributes, [(own, devices[own.device]) for own in owns])
+    words = carrier.job.world.words
+    calls = [(own, devices[own.device], words.get(own.device)) for own in carrier.of(asks)]
+    return try_steps(say_attributes, calls)
 
 
 def _share(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:

@@ -26,7 +26,12 @@ T = TypeVar("T", int, float)
 class Distillation:
     """Steps of both stages, and the weights of Eq. 9: lambda_1 (logits), lambda_2 (embeddings),
     and that of the hidden states, which is 1 there. ``label_weight`` adds cross-entropy with the
-    true labels, which Eq. 9 does not have."""
+    true labels, and ``pooled_weight`` the error of what the reference header reads; Eq. 9 has
+    neither.
+
+    ``parallel``: the teacher reads each text in the language that it was translated from, the
+    student its translation (Reimers and Gurevych, 2020). Their tokens are others, so that layers
+    are compared by what the reference header reads of them, and embeddings are not."""
 
     width_steps: Count
     depth_steps: Count
@@ -36,6 +41,8 @@ class Distillation:
     embeddings_weight: Weight
     hidden_weight: Weight
     label_weight: Weight
+    pooled_weight: Weight = 0.0
+    parallel: bool = False
 
 
 def distillation_loss(
@@ -48,20 +55,64 @@ def distillation_loss(
     """Eq. 9 with mean squared errors: lambda_1 l(y', y) + lambda_2 l(E', E) + l(H', H).
 
     The student's layers are compared with the teacher's layers that they stand for, its last with
-    the teacher's last, and averaged over the layers.
+    the teacher's last, and averaged over the layers. Padding is not compared.
     """
-    targets = stands_for(len(student.hidden), len(teacher.hidden))
-    hidden = torch.stack(
-        [
-            F.mse_loss(own, teacher.hidden[target])
-            for own, target in zip(student.hidden, targets, strict=True)
-        ]
-    ).mean()
+    own, target = (_real(output) for output in (student, teacher))
+    hidden = _over_layers(own.hidden, target.hidden)
     return (
         recipe.logits_weight * F.mse_loss(student_logits, teacher_logits)
-        + recipe.embeddings_weight * F.mse_loss(student.embeddings, teacher.embeddings)
+        + recipe.embeddings_weight * F.mse_loss(own.embeddings, target.embeddings)
         + recipe.hidden_weight * hidden
     )
+
+
+def _real(output: ElasticOutput) -> ElasticOutput:
+    """Without padding, whose tokens mean nothing: all real ones ``(tokens, dim)`` in a row."""
+    if output.mask is None:
+        return output
+    real = (output.embeddings, *output.hidden)
+    embeddings, *hidden = (tokens[output.mask] for tokens in real)
+    return ElasticOutput(embeddings, tuple(hidden))
+
+
+def _over_layers(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """The mean squared error of the student's layers from those that they stand for."""
+    targets = stands_for(len(student), len(teacher))
+    pairs = zip(student, targets, strict=True)
+    return torch.stack([F.mse_loss(own, teacher[target]) for own, target in pairs]).mean()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a model makes of a batch: its layers' tokens, what the reference header reads of the
+    last, and its logits."""
+
+    vit: Backbone
+    output: ElasticOutput
+    pooled: Tensor
+    logits: Tensor
+
+    @classmethod
+    def of(cls, vit: Backbone, output: ElasticOutput) -> _Seen:
+        pooled = vit.pooled(output.hidden[-1], output.mask)
+        return cls(vit, output, pooled, vit.head(pooled))
+
+    @property
+    def layers(self) -> list[Tensor]:
+        """What the reference header would read of each layer."""
+        return [self.vit.pooled(hidden, self.output.mask) for hidden in self.output.hidden]
+
+
+def _loss(own: _Seen, target: _Seen, labels: Tensor, recipe: Distillation) -> Tensor:
+    if recipe.parallel:
+        loss = recipe.logits_weight * F.mse_loss(own.logits, target.logits)
+        loss = loss + recipe.hidden_weight * _over_layers(own.layers, target.layers)
+    else:
+        answers = (own.output, own.logits, target.output, target.logits)
+        loss = distillation_loss(*answers, recipe)
+    if recipe.pooled_weight:
+        loss = loss + recipe.pooled_weight * F.mse_loss(own.pooled, target.pooled)
+    return loss + recipe.label_weight * F.cross_entropy(own.logits, labels)
 
 
 def distill(
@@ -73,13 +124,19 @@ def distill(
     on_step: OnStep = ignore,
 ) -> None:
     """Train the elastic ``vit`` in place so that every variant of ``grid`` is good; its teacher is
-    what it is at the start.
+    what it is at the start, and reads ``data.parallel`` where the recipe says so.
 
     Stage 1 trains widths at full depth, stage 2 widths and depths. Each step trains a sandwich of
     the largest, the smallest and a random sub-network. With the strategy ``first`` the depths of
     one width share a forward pass. What is not cut (a stem, say) serves all of them: its batch
     norms keep the statistics that the teacher has, or embeddings could not be compared.
+
+    Raises:
+        ValueError: the recipe says ``parallel``, and the data have none.
     """
+    read = data.parallel if recipe.parallel else None
+    if recipe.parallel and read is None:
+        raise ValueError("parallel distillation needs texts in the language of translations")
     place, teacher = device_of(vit), copy.deepcopy(vit).eval()
     draw = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
     done = 0
@@ -87,18 +144,16 @@ def distill(
     def losses(chosen: Tensor) -> Iterator[Tensor]:
         nonlocal done
         x, y = data.batch(chosen, generator, place)
+        told = x if read is None else read[chosen].to(place)
         with torch.no_grad():
-            target = forward(teacher, x)
-            target_logits = teacher.logits(target.hidden[-1], target.mask)
+            target = _Seen.of(teacher, forward(teacher, told))
         wide_only = done < recipe.width_steps
         done += 1
         depths = [len(vit.blocks)] if wide_only else sandwich(grid.depths, draw)
         for width in sandwich(grid.widths, draw):
             loss = torch.zeros((), device=place)
             for output in _outputs(vit, x, width, depths, grid.depth_strategy):
-                own = vit.logits(output.hidden[-1], output.mask)
-                loss = loss + distillation_loss(output, own, target, target_logits, recipe)
-                loss = loss + recipe.label_weight * F.cross_entropy(own, y)
+                loss = loss + _loss(_Seen.of(vit, output), target, y, recipe)
             yield loss / len(depths)
 
     steps = recipe.width_steps + recipe.depth_steps

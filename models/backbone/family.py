@@ -66,6 +66,11 @@ class BackboneConfig:
         """
         raise ValueError(f"a {self.family} has no words")
 
+    def with_vocabulary(self, rows: int | None) -> BackboneConfig:
+        """Of a backbone with so many rows in its table of words, for its size; the same where the
+        family has no words, or none is told."""
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; :func:`models.backbone.config.config_from` reads it."""
         return {"version": VERSION, "family": self.family, **asdict(self)}

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbone.family import Augment, unchanged
+from models.backbone.family import Augment, Backbone, unchanged
 from models.progress import OnStep, ignore
 from models.ranges import Count, Fraction, Positive, Rate
 from models.training import Loop, train
@@ -49,19 +49,22 @@ class Schedule:
 @dataclass(frozen=True)
 class Training(Schedule):
     """Of the reference: and whether its inputs, and its variants', are mirrored at random; None: as
-    suits their source."""
+    suits their source. Only its last ``layers`` are trained, and the head; 0: the head alone, None:
+    all of it."""
 
     flip: bool | None = None
+    layers: Count | None = None
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a model is trained on: inputs, labels ``(n,)``, and what else such inputs may look like,
-    e.g. mirrored."""
+    """What a model is trained on: inputs, labels ``(n,)``, what else such inputs may look like
+    (mirrored, say), and, of texts, the same in the language that others are translations of."""
 
     inputs: Tensor
     labels: Tensor
     augment: Augment = unchanged
+    parallel: Tensor | None = None
 
     def batch(
         self, chosen: Tensor, generator: torch.Generator, place: torch.device
@@ -82,6 +85,31 @@ class Course:
 def device_of(module: nn.Module) -> torch.device:
     """Where a module's parameters lie."""
     return next(module.parameters()).device
+
+
+def fit_reference(
+    vit: Backbone,
+    data: Examples,
+    recipe: Training,
+    generator: torch.Generator,
+    on_step: OnStep = ignore,
+    held_out: tuple[Tensor, Tensor] | None = None,
+) -> Course:
+    """:func:`fit` of the layers that the recipe names; those before them stay as they are, and so
+    do the statistics of batch norms in them. The head alone is trained on what it reads, computed
+    once: inputs are then not augmented."""
+    if recipe.layers is None or recipe.none:
+        return fit(vit, data, recipe, generator, on_step, held_out)
+    if recipe.layers == 0:
+        read = Examples(pooled_of(vit, data.inputs), data.labels)
+        scored = held_out and (pooled_of(vit, held_out[0]), held_out[1])
+        return fit(vit.head, read, recipe, generator, on_step, scored)
+    vit.requires_grad_(False)
+    for part in (*vit.blocks[-recipe.layers :], vit.head):
+        part.requires_grad_(True)
+    course = fit(vit, data, recipe, generator, on_step, held_out)
+    vit.requires_grad_(True)
+    return course
 
 
 def fit(
@@ -105,7 +133,14 @@ def fit(
         return [F.cross_entropy(model(x), y)]
 
     steps = recipe.total(count)
-    loop = Loop(steps, recipe.batch_size, recipe.lr, recipe.weight_decay, one_cycle=True)
+    loop = Loop(
+        steps,
+        recipe.batch_size,
+        recipe.lr,
+        recipe.weight_decay,
+        one_cycle=True,
+        fixed_statistics=not all(p.requires_grad for p in model.parameters()),
+    )
     if recipe.patience is None or held_out is None:
         train(model, losses, count, loop, generator, on_step)
         return Course(steps, steps)
@@ -136,8 +171,10 @@ class Best:
         self.steps = done
         if done % self.every and done < total:
             return False
+        trained = [part for part in self.model.modules() if part.training]
         loss, _ = evaluate(self.model, *self.held_out)
-        self.model.train()
+        for part in trained:
+            part.training = True
         if loss < self.least:
             self.least, self.kept, self.worse = loss, done, 0
             self.state = copy.deepcopy(self.model.state_dict())
@@ -149,6 +186,18 @@ class Best:
         """Give the model the best weights back."""
         self.model.load_state_dict(self.state)
         return Course(self.steps, self.kept)
+
+
+@torch.no_grad()
+def pooled_of(vit: Backbone, inputs: Tensor, batch_size: int = 256) -> Tensor:
+    """What the reference header reads of inputs ``(n, dim)``, in evaluation mode."""
+    place = device_of(vit)
+    vit.eval()
+    found = []
+    for chunk in inputs.split(batch_size):
+        x = chunk.to(place)
+        found.append(vit.pooled(vit.encode(x), vit.mask(x)).cpu())
+    return torch.cat(found)
 
 
 @torch.no_grad()

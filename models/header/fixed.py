@@ -24,6 +24,20 @@ class LinearHeader(nn.Module):
         return self.skip(features[:, 0, 0])
 
 
+class MeanPoolHeader(nn.Module):
+    """The mean token of the positions to logits; [CLS], or what stands in its place, is not
+    read."""
+
+    def __init__(self, shape: HeaderConfig) -> None:
+        super().__init__()
+        self.shape = shape.shape
+        self.classifier = PrunableLinear(shape.dim, shape.classes, classifier=True)
+
+    def forward(self, features: Tensor, mask: Mask = None) -> Tensor:
+        x, mask = to_map(features[:, 0], self.shape), mask_of(mask, self.shape)
+        return self.classifier(mean(x, mask))
+
+
 class MLPHeader(nn.Module):
     """[CLS] through one hidden layer."""
 

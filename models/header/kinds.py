@@ -12,6 +12,7 @@ from models.header.config import SEARCHED, HeaderConfig
 from models.header.fixed import (
     CNNHeader,
     LinearHeader,
+    MeanPoolHeader,
     MixerHeader,
     MLPHeader,
     ResMLPHeader,
@@ -30,6 +31,7 @@ class HeaderKind:
 
 HEADERS: dict[str, HeaderKind] = {
     "linear": HeaderKind(LinearHeader, "[CLS]"),
+    "mean-pool": HeaderKind(MeanPoolHeader, "the patches"),
     "mlp": HeaderKind(MLPHeader, "[CLS]"),
     "cnn-ignore": HeaderKind(partial(CNNHeader, mode="ignore"), "the patches"),
     "cnn-add": HeaderKind(partial(CNNHeader, mode="add"), "all tokens"),

@@ -6,6 +6,7 @@ up.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from tasks.links.link import Message, Route, send
 from tasks.links.records import Variant
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
+from tasks.run.errors import SettingsError
 from tasks.run.modules import load_backbone, put_backbone
 from tasks.run.progress import progress
 from tasks.run.store import Ref, read_tensors
@@ -33,8 +35,7 @@ def rank(reference: Ref, public: Public, samples: int, machine: Machine) -> Ref:
     it, so that every narrower variant is a prefix."""
     device = machine.prepare()
     vit = load_backbone(reference).to(device)
-    images, labels = public.split("train")
-    scores = importance.importance(vit, images[:samples], labels[:samples])
+    scores = importance.importance(vit, *public.first(samples))
     return put_backbone(elastic.reorder(vit, scores))
 
 
@@ -47,7 +48,16 @@ def distil(
     seed: int,
     machine: Machine,
 ) -> Ref:
-    """Two-stage distillation (Eq. 9) of the ranked model into one that serves every variant."""
+    """Two-stage distillation (Eq. 9) of the ranked model into one that serves every variant.
+
+    Raises:
+        SettingsError: the recipe says ``parallel``, and the public texts have no translations.
+    """
+    if recipe.parallel and public.parallel() is None:
+        raise SettingsError(
+            "backbone.distillation.parallel: the public texts are no translations of each other: "
+            "false"
+        )
     device = machine.prepare()
     vit = load_backbone(ranked).to(device)
     generator = torch.Generator().manual_seed(seed)
@@ -57,13 +67,22 @@ def distil(
 
 
 @cached("cloud: score the grid")
-def score(elastic_model: Ref, public: Public, grid: Grid, machine: Machine) -> list[Variant]:
-    """Every variant of the grid W x D on the public validation split."""
+def score(
+    elastic_model: Ref, public: Public, grid: Grid, refit_samples: int, machine: Machine
+) -> list[Variant]:
+    """Every variant of the grid W x D on the public validation split: with the reference header,
+    and with one fitted to it on so many public train samples, if any."""
     device = machine.prepare()
     vit = load_backbone(elastic_model).to(device)
-    scores = scoring.score_grid(vit, public.split("val"), grid)
-    full = vit.config
-    return [_variant(s, full) for s in scores]
+    val = public.split("val")
+    variants = [_variant(s, vit.config) for s in scoring.score_grid(vit, val, grid)]
+    if not refit_samples:
+        return variants
+    refits = scoring.refit_grid(vit, public.first(refit_samples), val, grid)
+    return [
+        replace(variant, refit_loss=own.loss, refit_accuracy=own.accuracy)
+        for variant, own in zip(variants, refits, strict=True)
+    ]
 
 
 @cached("cloud: cut the backbone of {edge}")

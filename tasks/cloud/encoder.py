@@ -12,6 +12,10 @@ from safetensors import SafetensorError
 from models.backbone.families.bert import Bert, Pool
 from models.backbone.families.from_transformers import adopt, refuse_class
 from models.backbone.families.refused import RefusedError
+from tasks.run.cached import retried
+from tasks.run.errors import SettingsError
+from tasks.run.modules import put_backbone
+from tasks.run.store import Ref
 
 UNUSED = ("pooler.", "cls.", "classifier.", "embeddings.position_ids")
 """Weights of heads that an encoder was trained with (it is read without them), and what older
@@ -25,6 +29,20 @@ header of ours."""
 
 LOADING = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 """What transformers raises where it cannot load a model."""
+
+
+@retried("cloud: take over the encoder")
+def bring_encoder(folder: Path, length: int) -> Ref:
+    """The encoder beside the data, as one of our backbones, without a header: kept by its content,
+    so that another encoder is another input.
+
+    Raises:
+        SettingsError: ours cannot stand for it; what is the reason is named.
+    """
+    try:
+        return put_backbone(load_encoder(folder, length))
+    except RefusedError as error:
+        raise SettingsError(f"data.encoder: {error}") from None
 
 
 def load_encoder(folder: Path, length: int) -> Bert:

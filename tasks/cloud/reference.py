@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,12 +13,14 @@ from models.backbone import training
 from models.backbone.chance import LEVEL, above_chance, chance_accuracy
 from models.backbone.config import build
 from models.backbone.families import vit as of_vit
+from models.backbone.families.bert import BertConfig
 from models.backbone.families.stem import config_of
 from models.backbone.family import Backbone
+from models.backbone.scoring import refit_embeddings
 from tasks.cloud.named import require_known
 from tasks.cloud.public import Public
 from tasks.cloud.weights import named_file, require_of_shape, require_of_timm, state_of
-from tasks.data.modality import DataInfo, ImageInfo, of_images
+from tasks.data.modality import DataInfo, ImageInfo, TextInfo, of_texts
 from tasks.links.records import ReferenceScore, Trained
 from tasks.run.cached import cached, retried
 from tasks.run.compute import Machine
@@ -67,36 +70,51 @@ def train_reference(
     generator = torch.Generator().manual_seed(seed)
     with progress("cloud: training the reference") as on_step:
         held_out = None if recipe.patience is None else public.split("val")
-        course = training.fit(vit, public.examples(vit), recipe, generator, on_step, held_out)
+        shown = public.examples(vit)
+        course = training.fit_reference(vit, shown, recipe, generator, on_step, held_out)
     return Trained(put_backbone(vit), course.steps, course.kept)
 
 
 @cached("cloud: score the reference")
-def score_reference(reference: Ref, public: Public, machine: Machine) -> ReferenceScore:
+def score_reference(
+    reference: Ref, public: Public, refit_samples: int, machine: Machine
+) -> ReferenceScore:
     """How the reference does on the public validation split, and a warning where that is not
-    shown to be more than chance: what is cut from it is then hardly any good."""
+    shown to be more than chance: what is cut from it is then hardly any good. Where headers are
+    refitted, also how one does that reads no layer."""
     inputs, labels = public.split("val")
     vit = load_backbone(reference).to(machine.prepare())
     _, accuracy = training.evaluate(vit, inputs, labels)
     warning = doubt(accuracy, labels, len(public.info.classes))
-    return ReferenceScore(accuracy, len(labels), chance_accuracy(labels), warning)
+    known = ReferenceScore(accuracy, len(labels), chance_accuracy(labels), warning)
+    if not refit_samples:
+        return known
+    without = refit_embeddings(vit, public.first(refit_samples), (inputs, labels))
+    return replace(known, no_layer_accuracy=without.accuracy)
 
 
-def made(backbone: settings.Backbone, flip: bool, trained: Trained) -> str:
-    """How the reference was made, in words: where its weights come from, how long it was trained,
-    and on what."""
-    spec, recipe = backbone.reference, backbone.training
+def made(asked: settings.Settings, trained: Trained) -> str:
+    """How the reference was made, in words: where its weights come from, what of it was trained,
+    how long, and on what."""
+    spec, recipe = asked.backbone.reference, asked.backbone.training
     stem = f" behind {counted(len(spec.stem), 'convolution')}" if spec.stem else ""
     what = spec.name or f"a ViT of {counted(spec.depth, 'layer')} of {spec.dim} dimensions{stem}"
     given = spec.pretrained or spec.registered or spec.checkpoint is not None
     start = "given weights" if given else f"{spec.initialisation} initialisation"
+    if asked.data.encoder is not None:
+        what, start = f"the encoder {asked.data.encoder}", "given weights and a fresh header"
+    part = {None: "", 0: "its header alone "}.get(
+        recipe.layers, f"its header and last {counted(recipe.layers or 0, 'layer')} "
+    )
     long = counted(trained.steps, "step")
     if recipe.steps is None:
         long = f"{counted(recipe.epochs, 'epoch')} at most, {long}"
     best = f", kept as after {trained.kept:,}" if recipe.patience else ""
-    mirrored = "mirrored at random" if flip else "not mirrored"
+    mirrored = ", mirrored at random" if asked.flip else ", not mirrored"
+    if asked.data.modality != "image":
+        mirrored = ""
     return (
-        f"{what}, from {start}, trained for {long}{best}, in batches of {recipe.batch_size}, "
+        f"{what}, from {start}, {part}trained for {long}{best}, in batches of {recipe.batch_size}"
         f"{mirrored}"
     )
 
@@ -124,13 +142,17 @@ def reference_model(
     given: Ref | None = None,
 ) -> Backbone:
     """The reference model as the settings name it, with its weights where they are ``given``: what
-    :func:`tasks.cloud.registered.bring` or :func:`take_checkpoint` brought.
+    :func:`tasks.cloud.registered.bring`, :func:`tasks.cloud.encoder.bring_encoder` or
+    :func:`take_checkpoint` brought. Of texts it is the encoder, whatever else the settings name.
 
     Raises:
         SettingsError: the model does not exist or does not fit to its checkpoint, or cannot be
             sliced.
     """
-    images = of_images(info)
+    if not isinstance(info, ImageInfo):
+        assert given is not None
+        return _by_encoder(given, of_texts(info), seed)
+    images = info
     checkpoint = given if given is not None and given.kind == CHECKPOINT else None
     try:
         if given is not None and checkpoint is None:
@@ -165,10 +187,29 @@ def _by_registry(registered: Ref, info: ImageInfo, seed: int) -> Backbone:
             "pixels, data.channels and data.image_size say "
             f"{' x '.join(map(str, given))}"
         )
-    if vit.config.classes != len(info.classes):
+    return _for_classes(vit, len(info.classes), seed)
+
+
+def _by_encoder(encoder: Ref, info: TextInfo, seed: int) -> Backbone:
+    """The encoder, with a fresh header."""
+    bert = load_backbone(encoder)
+    config = bert.config
+    assert isinstance(config, BertConfig)
+    told = (info.length, info.vocabulary, info.pad)
+    if (config.length, config.vocabulary, config.pad) != told:
+        raise SettingsError(
+            f"data.encoder: texts of {told[0]} tokens of {told[1]:,} were divided, and the encoder "
+            f"takes {config.length} of {config.vocabulary:,}. Run: acme stage partition"
+        )
+    return _for_classes(bert, len(info.classes), seed)
+
+
+def _for_classes(vit: Backbone, classes: int, seed: int) -> Backbone:
+    """With a fresh header, unless it has one for so many classes."""
+    if vit.config.classes != classes:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            vit.reset_classifier(len(info.classes))
+            vit.reset_classifier(classes)
     return vit
 
 

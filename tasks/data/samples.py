@@ -22,6 +22,8 @@ UNUSED = "unused"
 SPLITS = ("train", "val", TEST)
 WORDS = "words"
 """What a device's file of texts calls the words that it keeps (:mod:`tasks.data.words`)."""
+PARALLEL = "train_parallel"
+"""What the cloud's file calls its train texts in the language that others are translations of."""
 WORDS_FILE = "words.json"
 
 
@@ -57,7 +59,7 @@ def read_world(folder: Path, devices: Iterable[str]) -> World:
     info, owners = read_info(folder), (CLOUD, *sorted(devices))
     words = read_written_json(folder, WORDS_FILE) if isinstance(info, TextInfo) else {}
     samples = {name: samples_ref(name, folder) for name in owners}
-    return World(info, samples, words={n: int(words[n]) for n in owners if n in words})
+    return World(info, samples, words={n: int(k) for n, k in words.items()})
 
 
 def with_spare(world: World, folder: Path) -> World:

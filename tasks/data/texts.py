@@ -11,15 +11,13 @@ from torch import Tensor
 from tasks.data.encoder import FOLDER as ENCODER
 from tasks.data.modality import TextInfo
 from tasks.data.raw import Divided, Raw, taken
-from tasks.data.samples import CLOUD, WORDS, WORDS_FILE
+from tasks.data.samples import CLOUD, PARALLEL, WORDS, WORDS_FILE
 from tasks.data.tokens import TOKENIZER, first_letter, pieces_of, tokenizer_in
 from tasks.data.words import Words, always, numbers_by, words_of
 from tasks.run.files import atomic_write, sha256_of, write_json
 
 SUMS = "encoder.json"
 """What the partition says of the encoder's files."""
-PARALLEL = "train_parallel"
-"""What the cloud's file calls its train texts in the language that others are translations of."""
 
 
 class RawTexts(Raw):
@@ -107,4 +105,4 @@ class RawTexts(Raw):
             path.relative_to(self.folder / ENCODER).as_posix(): sha256_of(path) for path in files
         }
         write_json(out / SUMS, sums)
-        return [TOKENIZER, SUMS]
+        return [TOKENIZER, SUMS, WORDS_FILE]

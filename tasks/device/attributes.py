@@ -7,8 +7,10 @@ from tasks.links.link import send
 from tasks.settings.fleet import Device
 
 
-def attributes(own: Own, device: Device) -> Answer:
-    """C_n, G_n and L_n go up."""
+def attributes(own: Own, device: Device, words: int | None = None) -> Answer:
+    """C_n, G_n and L_n go up, and of texts how many words the device keeps."""
     values = device.model_dump(include={"storage_limit", "gpu_capacity_watt", "base_latency_s"})
+    if words is not None:
+        values["vocabulary"] = words
     message = send("device_attributes", own.up(), values=values)
     return Answer(own, (message,))

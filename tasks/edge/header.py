@@ -23,7 +23,7 @@ from models.header.recipe import HeaderSearch, JointTraining
 from models.header.search import EdgeSearch, SampledHeader, TrainedHeader, evaluate
 from models.header.space import describe
 from models.header.split import Split
-from tasks.data.modality import DataInfo
+from tasks.data.modality import DataInfo, TextInfo
 from tasks.links.asking import Fits
 from tasks.links.ends import CLOUD
 from tasks.links.link import Message, Route, each_readable, receive, send
@@ -47,13 +47,15 @@ class Consented:
 @dataclass(frozen=True)
 class Material:
     """What an edge searches with: its cluster's backbone and public features from the cloud,
-    features of the shared set (:func:`embed_shared`), and the smallest device's limit."""
+    features of the shared set (:func:`embed_shared`), the smallest device's limit and, of texts,
+    the most words that a device keeps."""
 
     edge: str
     backbone: Message
     public: Message | None
     shared: Ref
     storage_limit: int
+    vocabulary: int | None = None
 
 
 @cached("{edge}: features of the shared set")
@@ -78,7 +80,8 @@ def search_header(material: Material, recipe: HeaderSearch, seed: int, machine: 
     extra: dict[str, Tensor] = {}
     if material.public:
         extra, _ = receive(material.public, "public_features", Route(CLOUD, edge))
-    budget = material.storage_limit - backbone_parameters(config)
+    shipped = backbone_parameters(config.with_vocabulary(material.vocabulary))
+    budget = material.storage_limit - shipped
     cls_head = (state["head.weight"], state["head.bias"])
     search = EdgeSearch(HeaderConfig.linear(config, recipe), recipe, budget, cls_head, seed)
     train, val = Split.read(own, "train_"), Split.read(own, "val_")
@@ -170,13 +173,18 @@ def _backbone(message: Message) -> Backbone:
 def fits(info: DataInfo) -> Fits:
     """Why the edge cannot use shared samples: of another shape, or of no class that there is."""
     shape, classes = tuple(info.example(1).shape[1:]), len(info.classes)
+    most = info.vocabulary - 1 if isinstance(info, TextInfo) else None
 
     def check(kind: str, tensors: Mapping[str, Tensor]) -> str | None:
         if kind != SHARED:
             return None
-        found, labels = tuple(tensors[info.raw].shape[1:]), tensors["labels"]
-        if found != shape:
-            return f"has samples of {found}, expected {shape}"
+        if info.raw not in tensors:
+            return f"has no {info.raw}"
+        raw, labels = tensors[info.raw], tensors["labels"]
+        if raw.shape[1:] != shape:
+            return f"has samples of {tuple(raw.shape[1:])}, expected {shape}"
+        if most is not None and raw.numel() and int(raw.max()) > most:
+            return f"has token {int(raw.max())}; the vocabulary is 0 to {most}"
         if len(labels) and int(labels.max()) >= classes:
             return f"has label {int(labels.max())}; the classes are 0 to {classes - 1}"
         return None

@@ -38,6 +38,7 @@ class Kind:
         agree: why tensors and values do not go together, or None; each alone is in its range.
         raw: carries raw samples or labels; only kinds that say so may.
         version: of what is written now; a reader refuses what is newer than it knows.
+        optional: further values, which may be missing: an older sender knows none of them.
     """
 
     sender: Tier
@@ -47,6 +48,7 @@ class Kind:
     agree: Callable[[Parcels, Values], str | None] | None = None
     raw: bool = False
     version: int = 1
+    optional: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def direction(self) -> Direction:
@@ -63,28 +65,36 @@ class Kind:
     def record(self) -> type[BaseModel]:
         """The JSON values, to be validated."""
         named: dict[str, Any] = {name: (of, ...) for name, of in self.values.items()}
+        named |= {name: (of, NOT_TOLD) for name, of in self.optional.items()}
         return create_model("values", __config__=STRICT, **named)
 
 
+NOT_TOLD = None
+"""The default of a value that is missing; None itself is refused where it is told."""
 Limit = Annotated[int, Interval(ge=1, le=1 << 40)]  # parameters
 Watt = Annotated[float, Interval(gt=0, le=1e9)]
 Seconds = Annotated[float, Interval(gt=0, le=1e9)]
+Rows = Annotated[int, Interval(ge=1, le=1 << 20)]  # of a table of words
 Several = Len(1, 1024)
 Config = dict[str, Any]  # validated by whoever builds a module of it
 
-RAW = {
-    "images": TensorSchema(torch.uint8, 4, 1 << 32),
+RAW = {  # either images or texts
+    "images": TensorSchema(torch.uint8, 4, 1 << 32, optional=True),
+    "tokens": TensorSchema(torch.int32, 2, 1 << 28, low=0, optional=True),
     "labels": TensorSchema(torch.int16, 1, 1 << 24, low=0),
 }
 TRAIN_COUNT = {"train_count": Annotated[int, Interval(ge=0, le=1 << 24)]}
 
 
 def samples_agree(tensors: Parcels, values: Values) -> str | None:
-    """As many images as labels, of which no more are for training."""
-    images, labels, train = len(tensors["images"]), len(tensors["labels"]), values["train_count"]
-    if images == labels and train <= labels:
+    """Images or texts, as many as labels, of which no more are for training."""
+    names = [name for name in ("images", "tokens") if name in tensors]
+    if len(names) != 1:
+        return f"it has {' and '.join(names) or 'neither images nor tokens'}, needs one"
+    samples, labels, train = len(tensors[names[0]]), len(tensors["labels"]), values["train_count"]
+    if samples == labels and train <= labels:
         return None
-    return f"{images} images, {labels} labels and a train_count of {train} do not go together"
+    return f"{samples} {names[0]}, {labels} labels and a train_count of {train} do not go together"
 
 
 def devices_agree(tensors: Parcels, values: Values) -> str | None:
@@ -111,6 +121,7 @@ KINDS: dict[str, Kind] = {
         "device",
         "edge",
         values={"storage_limit": Limit, "gpu_capacity_watt": Watt, "base_latency_s": Seconds},
+        optional={"vocabulary": Rows},
     ),
     "cluster_statistics": Kind(
         "edge",
@@ -121,6 +132,7 @@ KINDS: dict[str, Kind] = {
             "base_latency_s": Annotated[list[Seconds], Several],
             "devices": Annotated[list[Annotated[str, Field(pattern=NAME)]], Several],
         },
+        optional={"vocabulary": Rows},
         agree=devices_agree,
     ),
     "feature_sketch": Kind(

@@ -234,7 +234,7 @@ def _check_route(kind: Kind, route: Route) -> None:
 
 
 def _check_values(kind: Kind, values: Mapping[str, Any]) -> None:
-    if set(values) != set(kind.values):
+    if not set(kind.values) <= set(values) <= {*kind.values, *kind.optional}:
         raise ValueError(f"values {sorted(values)}, declared {sorted(kind.values)}")
     kind.record.model_validate(values)
 

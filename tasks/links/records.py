@@ -16,7 +16,8 @@ class Variant:
     """One scored point of the width x depth grid, with its reference header.
 
     ``parameters`` counts the backbone alone; ``zeta`` is Eq. 3's approximation of it. Loss and
-    accuracy are on the public validation split.
+    accuracy are on the public validation split; ``refit_loss`` and ``refit_accuracy``, where the
+    settings ask for them, with a linear header fitted to the variant.
     """
 
     width: float
@@ -26,6 +27,8 @@ class Variant:
     parameters: int
     zeta: float
     flops: int
+    refit_loss: float | None = None
+    refit_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ class ReferenceScore:
     """How the reference model does on the public validation split, of how many ``samples``, beside
     what always answering their most frequent class reaches (``chance``); a ``warning`` where it
     is not shown to do better. ``made`` says how it was made, which an older version did not
-    write; ``cnn``, how the plain CNN beside it does, where there is one."""
+    write; ``cnn``, how the plain CNN beside it does, where there is one; ``no_layer_accuracy``, how
+    well a linear header does on the mean of what comes before the first layer, where headers are
+    refitted."""
 
     accuracy: float
     samples: int
@@ -61,6 +66,7 @@ class ReferenceScore:
     warning: str | None
     made: str | None = None
     cnn: CnnScore | None = None
+    no_layer_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class Match:
     """The variant that a cluster gets, and what it was chosen among (indices into the grid).
 
     ``limit`` is the cluster's smallest storage limit in parameters; ``modelled_energy_joule`` is
-    Eq. 10's largest over the devices, one value a variant.
+    Eq. 10's largest over the devices, one value a variant. Of texts, ``vocabulary`` is the most
+    words that one of the devices keeps, and ``parameters`` what variants weigh with so many.
     """
 
     edge: str
@@ -80,6 +87,8 @@ class Match:
     fitting: tuple[int, ...]
     front: tuple[int, ...]
     search_set: tuple[int, ...]
+    vocabulary: int | None = None
+    parameters: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -101,12 +101,13 @@ def messages(kinds: Mapping[str, Kind], sizes: Mapping[str, str]) -> str:
 
 def holds(kind: Kind) -> str:
     """What a message of this kind may hold, as its schema says."""
-    values = sorted(kind.values)
+    values = [f"`{name}`" for name in sorted(kind.values)]
+    values += [f"`{name}` (optional)" for name in sorted(kind.optional)]
     schemas = (kind.tensors or {}).items()
     tensors = [f"`{n}`" for n, schema in sorted(schemas) if not schema.optional]
     optional = [f"`{n}` (optional)" for n, schema in sorted(schemas) if schema.optional]
     weights = ["weights"] if kind.tensors is None else []
-    words = ", ".join([*weights, *tensors, *optional, *(f"`{value}`" for value in values)])
+    words = ", ".join([*weights, *tensors, *optional, *values])
     return words + (": **raw samples**" if kind.raw else "")
 
 

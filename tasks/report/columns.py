@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.data.dataset import ALL
+from tasks.links.records import Match
 
 Row = Mapping[str, Any]
 NOTHING = "-"
@@ -53,6 +54,16 @@ def given_up(device: Row) -> float:
     """The accuracy of the reference, told the device's classes, less the shipped model's, on the
     device's test split."""
     return float(device["accuracy_reference_own_classes"] - device["accuracy_refined"])
+
+
+def loss_chosen_by(variant: Row) -> float:
+    """The validation loss that a variant was chosen by: of a header fitted to it, where one was."""
+    return float(variant.get("refit_loss", variant["val_loss"]))
+
+
+def counted(match: Match, variants: Sequence[Row]) -> Sequence[int]:
+    """What each variant weighs for a cluster: of texts with its largest vocabulary."""
+    return match.parameters or [variant["parameters"] for variant in variants]
 
 
 def between(low: float, high: float) -> str:

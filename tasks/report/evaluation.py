@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from models.backbone.family import Backbone
 from models.backbone.features import FeatureExtractor, Headed, extract
+from models.backbone.size import backbone_parameters, parameter_count
 from models.backbone.size import flops as backbone_flops
-from models.backbone.size import parameter_count
 from models.backbone.slicing import slice_variant
 from models.backbone.training import evaluate, restricted_accuracy, scores
 from models.header.build import header_flops, slim
@@ -96,6 +96,7 @@ def score_variants(grid: Grid, public: Ref, info: DataInfo, machine: Machine) ->
                 "flops": variant.flops,
                 "val_loss": variant.val_loss,
                 "val_accuracy": variant.val_accuracy,
+                **_refitted(variant),
                 "test_loss": loss,
                 "test_accuracy": accuracy,
                 "bytes": BYTES_PER_PARAMETER * variant.parameters,
@@ -106,6 +107,12 @@ def score_variants(grid: Grid, public: Ref, info: DataInfo, machine: Machine) ->
             }
         )
     return rows
+
+
+def _refitted(variant: Variant) -> Row:
+    """How a header does that was fitted to the variant, where one was."""
+    own = {"refit_loss": variant.refit_loss, "refit_accuracy": variant.refit_accuracy}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 @retried("evaluate the headers of {search.edge}")
@@ -295,7 +302,7 @@ def _backbone_columns(vit: Backbone, match: Match) -> Row:
     return {
         "width": match.width,
         "depth": match.depth,
-        "backbone_parameters": parameter_count(vit) - parameter_count(vit.head),  # type: ignore[arg-type]
+        "backbone_parameters": backbone_parameters(vit.config.with_vocabulary(match.vocabulary)),
         "backbone_flops": backbone_flops(vit.config),
         "modelled_energy_joule": match.modelled_energy_joule[match.chosen],
     }

@@ -11,6 +11,7 @@ import numpy as np
 from models.header.build import HeaderConfig
 from tasks.links.records import Header, Match, Mixing
 from tasks.report.canvas import ACCENT, COOL, INK, MUTED, blank, name_points, scale, svg
+from tasks.report.columns import counted, loss_chosen_by
 from tasks.report.layers import END, INPUTS, graph_of, layered
 
 Row = Mapping[str, Any]
@@ -27,8 +28,8 @@ def front(match: Match, variants: Sequence[Row], header_budget: int) -> str:
 def draw_front(match: Match, variants: Sequence[Row], header_budget: int) -> Any:
     """The figure of :func:`front`; its legend, which also names the limits, is above it."""
     figure, axes = blank(5.4, 3.6)
-    x = np.array([v["parameters"] for v in variants]) / 1e3
-    y = np.array([v["val_loss"] for v in variants])
+    x = np.array(counted(match, variants)) / 1e3
+    y = np.array([loss_chosen_by(v) for v in variants])
     energy = np.array(match.modelled_energy_joule)
     fits, on_front = list(match.fitting), sorted(match.front, key=lambda i: x[i])
     rest = sorted(set(range(len(variants))) - set(fits))

@@ -10,6 +10,7 @@ from typing import Any
 
 from models.matching.rules import RULES
 from tasks.links.records import Match, Search
+from tasks.report.columns import counted, loss_chosen_by
 from tasks.settings.params import Matching
 
 Row = Mapping[str, Any]
@@ -35,7 +36,9 @@ def steps(
     """From the limits of a cluster's devices to what they ship."""
     limits, shipped = [d["storage_limit"] for d in devices], [d["params"] for d in devices]
     smallest = min(devices, key=lambda d: d["storage_limit"])
-    largest, chosen = variants[_largest(match, variants)], variants[match.chosen]
+    sizes, at = counted(match, variants), _largest(match, variants)
+    largest, chosen = variants[at], variants[match.chosen]
+    words = "" if match.vocabulary is None else f", with {match.vocabulary:,} words"
     header = search.headers[search.winner].parameters
     return [
         Step("limits of its devices", _span(limits), "as the fleet says"),
@@ -52,17 +55,17 @@ def steps(
         ),
         Step(
             f"largest variant that fits ({_named(largest)})",
-            f"{largest['parameters']:,}",
-            _largest_says(match, variants),
+            f"{sizes[at]:,}",
+            f"{_largest_says(match, variants)}{words}",
         ),
         Step(
             f"chosen variant ({_named(chosen)})",
-            f"{chosen['parameters']:,}",
+            f"{sizes[match.chosen]:,}",
             f"matching.method {recipe.method}",
         ),
         Step(
             "with the found header",
-            f"{chosen['parameters'] + header:,}",
+            f"{sizes[match.chosen] + header:,}",
             f"the search's winner has {header:,}; it may have {search.budget_parameters:,}",
         ),
         Step("as shipped", _span(shipped), "each device removes what it needs least"),
@@ -76,12 +79,14 @@ def choice(match: Match, variants: Sequence[Row], recipe: Matching) -> str:
     if at == match.chosen:
         return f"Rule {recipe.method}. {rule} It chose the largest that fits."
     largest, chosen, energy = variants[at], variants[match.chosen], match.modelled_energy_joule
-    times = largest["parameters"] / chosen["parameters"]
+    losses = [loss_chosen_by(variant) for variant in (largest, chosen)]
+    sizes = counted(match, variants)
+    times = sizes[at] / sizes[match.chosen]
     return (
         f"Rule {recipe.method}. {rule} The largest that fits ({_named(largest)}) has "
         f"{times:.1f} times the parameters and {energy[at]:.0f} J modelled where the chosen has "
-        f"{energy[match.chosen]:.0f} J, for a validation loss of {largest['val_loss']:.3f} where "
-        f"the chosen has {chosen['val_loss']:.3f}. What decides is matching.method, and matching."
+        f"{energy[match.chosen]:.0f} J, for a validation loss of {losses[0]:.3f} where "
+        f"the chosen has {losses[1]:.3f}. What decides is matching.method, and matching."
         f"performance_window: {recipe.performance_window:g} nats of loss count as the same."
     )
 
@@ -114,9 +119,8 @@ def half_unused(
 
 
 def _largest(match: Match, variants: Sequence[Row]) -> int:
-    return max(
-        match.fitting, key=lambda i: (variants[i]["parameters"], variants[i]["val_accuracy"])
-    )
+    sizes = counted(match, variants)
+    return max(match.fitting, key=lambda i: (sizes[i], variants[i]["val_accuracy"]))
 
 
 def _largest_says(match: Match, variants: Sequence[Row]) -> str:

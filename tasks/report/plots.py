@@ -17,6 +17,7 @@ def write_plots(
     """A row a variant, a row a device, and the devices' accuracies."""
     out.mkdir(parents=True, exist_ok=True)
     columns = ["width", "depth", "parameters", "flops", "val_loss", "val_accuracy", "test_accuracy"]
+    columns += [name for name in ("refit_loss", "refit_accuracy") if name in variants[0]]
     pd.DataFrame(variants)[columns].to_csv(out / "variants.csv", index=False)
     columns = ["device", "cluster", "params", "accuracy_received", "accuracy_refined"]
     pd.DataFrame(devices)[columns].to_csv(out / "devices.csv", index=False)

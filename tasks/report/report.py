@@ -13,7 +13,7 @@ from tasks.data.dataset import ALL
 from tasks.links.records import Match, Mixing, Search
 from tasks.report import figures, limits, overview
 from tasks.report.classes import class_rows, mistakes, together
-from tasks.report.columns import Column, between, points, shown
+from tasks.report.columns import Column, between, counted, points, shown
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write
 from tasks.settings.case import Case
@@ -104,8 +104,20 @@ def render(case: str | None, browse: str, page: Page) -> str:
         listed=CLASSES,
         pictured=PICTURED,
         links=overview.links(summary["link"]),
+        variants=refitted(page),
         clusters=clusters(page, [edge for edge, _ in groups]),
     )
+
+
+def refitted(page: Page) -> list[dict[str, Any]]:
+    """The variants that were chosen among, where headers were fitted to them, and which edges got
+    which; smallest first."""
+    rows = [
+        {**row, "edges": [m.edge for m in page.matches if m.chosen == at]}
+        for at, row in enumerate(page.variants)
+        if "refit_accuracy" in row
+    ]
+    return sorted(rows, key=lambda row: row["parameters"])
 
 
 def contexts(summary: Row) -> list[dict[str, Any]]:
@@ -158,7 +170,7 @@ def cluster(
         "steps": limits.steps(match, search, page.variants, devices, page.matching),
         "choice": limits.choice(match, page.variants, page.matching),
         "unused": limits.half_unused(
-            devices, match, page.variants[match.chosen]["parameters"], page.matching
+            devices, match, counted(match, page.variants)[match.chosen], page.matching
         ),
         "headers": [h for h in page.headers if h["edge"] == match.edge],
         "search_space": search.search_space,

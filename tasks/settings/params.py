@@ -193,14 +193,7 @@ class Backbone(Grid, Section):
     distillation: Distillation
     cnn: Schedule = NONE
     at_chance: Literal["stop", "warn"] = "stop"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.reference.name is None and max(self.depths) > self.reference.depth:
-            raise ValueError(
-                f"depths {list(self.depths)}: the reference has "
-                f"{counted(self.reference.depth, 'layer')}"
-            )
+    refit_samples: Count = 0
 
 
 @dataclass(frozen=True)
@@ -247,6 +240,11 @@ class Settings(Frozen):
         return SOURCES[self.data.source].flip if asked is None else asked
 
     @property
+    def texts(self) -> bool:
+        """Whether the samples are texts."""
+        return self.data.source in SOURCES and self.data.modality == "text"
+
+    @property
     def devices(self) -> tuple[Device, ...]:
         """All devices, in the fleet's order."""
         return tuple(device for cluster in self.fleet for device in cluster.devices)
@@ -263,6 +261,30 @@ class Settings(Frozen):
                 f"fleet: device id {max(ids)} needs partition.slots > {max(ids)} "
                 f"(it is {self.partition.slots}; raising it reshuffles every device's data)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _depths_are_the_reference_s(self) -> Settings:
+        deepest, reference = max(self.backbone.depths), self.backbone.reference
+        if self.texts or reference.name is not None or deepest <= reference.depth:
+            return self
+        raise ValueError(
+            f"backbone.depths {list(self.backbone.depths)}: the reference has "
+            f"{counted(reference.depth, 'layer')}"
+        )
+
+    @model_validator(mode="after")
+    def _texts_have_their_reference(self) -> Settings:
+        spec = self.backbone
+        if not self.texts:
+            if spec.distillation.parallel:
+                raise ValueError("backbone.distillation.parallel: it is of texts: false")
+            return self
+        for name in ("name", "checkpoint"):
+            if getattr(spec.reference, name) is not None:
+                raise ValueError(
+                    f"backbone.reference.{name}: data.encoder is the reference of texts: null"
+                )
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,8 @@ PICTURE = "accuracy-size-energy"
 METRICS = (
     "val_loss",
     "val_accuracy",
+    "refit_loss",
+    "refit_accuracy",
     "test_loss",
     "test_accuracy",
     "test_accuracy_own_classes",

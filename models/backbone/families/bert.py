@@ -47,6 +47,9 @@ class BertConfig(BackboneConfig):
             raise ValueError(f"these words hold the padding, {self.pad}, {len(rank)} times")
         return replace(self, vocabulary=len(words), pad=int(rank))
 
+    def with_vocabulary(self, rows: int | None) -> BertConfig:
+        return self if rows is None else replace(self, vocabulary=rows)
+
 
 class Attention(nn.Module):
     """Self-attention among the tokens of a text."""

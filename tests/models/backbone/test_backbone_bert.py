@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,52 @@ def test_a_cut_bert_is_transformers_pruned_one(folder: Path, bert: Bert) -> None
     assert torch.allclose(small.encode(ids)[mask], theirs[mask], atol=1e-5)
     views = elastic.forward(bert, ids, 0.5, range(2)).hidden[-1]
     assert torch.allclose(views[mask], theirs[mask], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dim", "layers", "heads", "neurons", "count"),
+    [(768, 12, 12, 3072, 109_482_240), (384, 12, 12, 1536, 33_360_000)],
+    ids=["bert-base", "MiniLM-L12"],
+)
+def test_encoders_of_other_sizes(
+    tmp_path: Path, dim: int, layers: int, heads: int, neurons: int, count: int
+) -> None:
+    """With weights that are drawn, as their configurations on the hub have them; ``count`` is the
+    whole model's, of which ours lacks the pooler, the second type and what 32 tokens do not
+    reach."""
+    folder = tiny_encoder(
+        tmp_path,
+        vocab_size=30_522,
+        hidden_size=dim,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=neurons,
+        max_position_embeddings=512,
+        initializer_range=0.02,
+    )
+    bert = adopt(loaded(folder), 32)  # which proves that outputs are the same
+    left_out = dim * dim + dim + 2 * dim + (512 - 32) * dim
+    assert backbone_parameters(bert.config) == count - left_out
+
+
+@pytest.mark.slow
+def test_the_real_encoder(tmp_path: Path) -> None:
+    """all-MiniLM-L6-v2, where ``ACME_TEST_ENCODER`` names its folder: padded texts, every width."""
+    place = os.environ.get("ACME_TEST_ENCODER")
+    if place is None:
+        pytest.skip("ACME_TEST_ENCODER names no folder")
+    bert = adopt(loaded(Path(place)), 32)
+    ids = texts_of(bert, 8)
+    mask = bert.mask(ids)
+    assert torch.allclose(
+        bert.encode(ids)[mask], transformers_answer(Path(place), ids, mask)[mask], atol=1e-5
+    )
+    assert backbone_parameters(bert.config) == 22_380_288
+    for width in (0.25, 0.5, 1.0):
+        small = slicing.slice_variant(bert, width, 4)
+        views = elastic.forward(bert, ids, width, range(4)).hidden[-1]
+        assert torch.allclose(small.encode(ids)[mask], views[mask], atol=1e-5)
 
 
 def test_other_outputs_are_no_proof(folder: Path, bert: Bert) -> None:

@@ -138,6 +138,30 @@ def test_eq09_distillation_loss_matches_the_literal_version() -> None:
     assert got.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_eq09_knows_no_padding() -> None:
+    """Of two texts, the second of two tokens: the errors of their five real tokens alone."""
+    stream = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=stream)
+
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    teacher = ElasticOutput(draw(2, 3, 4), (draw(2, 3, 4),), mask)
+    student = ElasticOutput(draw(2, 3, 4), (draw(2, 3, 4),), mask)
+    y, y_teacher = draw(2, 5), draw(2, 5)
+
+    def mse(a: torch.Tensor, b: torch.Tensor) -> float:
+        real = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+        return sum(float(((a[i, t] - b[i, t]) ** 2).sum()) for i, t in real) / (5 * 4)
+
+    expected = 0.7 * float(((y - y_teacher) ** 2).mean())
+    expected += 0.2 * mse(student.embeddings, teacher.embeddings)
+    expected += 0.3 * mse(student.hidden[0], teacher.hidden[0])
+    recipe = Distillation(0, 0, 1, 1e-3, 0.7, 0.2, 0.3, 0.0)
+    got = distillation_loss(student, y, teacher, y_teacher, recipe)
+    assert got.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_last_student_layer_stands_for_the_teacher_s_last() -> None:
     for total in range(1, 13):
         for depth in range(1, total + 1):

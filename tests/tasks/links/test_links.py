@@ -140,6 +140,37 @@ def test_a_newer_message_is_refused_and_an_older_one_is_read() -> None:
     assert receive(replace(message, sha256=old.sha256, bytes=len(json.dumps(values))))[1] == values
 
 
+def attributes(**further: Any) -> dict[str, Any]:
+    limits = {"storage_limit": 9, "gpu_capacity_watt": 1.0, "base_latency_s": 1.0}
+    return {"route": Route("device-01", "edge-0"), "values": {**limits, **further}}
+
+
+def test_an_optional_value_may_be_missing_but_not_wrong() -> None:
+    """As in a message of before it was known."""
+    for further in ({}, {"vocabulary": 12_000}):
+        sent = attributes(**further)
+        assert receive(send("device_attributes", **sent)) == ({}, sent["values"])
+    for wrong in (None, 0, 1.5, True, "12", (1 << 20) + 1):
+        with pytest.raises(LinkError, match="vocabulary"):
+            send("device_attributes", **attributes(vocabulary=wrong))
+    with pytest.raises(LinkError, match="declared"):
+        send("device_attributes", **attributes(words=3))
+
+
+def test_shared_samples_are_of_one_kind() -> None:
+    texts = torch.zeros(2, 5, dtype=torch.int32)
+    route, values = Route("device-01", "edge-0"), {"train_count": 1}
+    for raw in ({"images": IMAGES}, {"tokens": texts}):
+        assert send("shared_samples", route, {**raw, "labels": LABELS}, values).bytes > 0
+    for raw, why in (
+        ({}, "neither images nor tokens"),
+        ({"images": IMAGES, "tokens": texts}, "images and tokens"),
+        ({"tokens": texts[:1]}, "1 tokens, 2 labels"),
+    ):
+        with pytest.raises(LinkError, match=why):
+            send("shared_samples", route, {**raw, "labels": LABELS}, values)
+
+
 def test_a_damaged_or_missing_message_is_refused(tmp_path: Path) -> None:
     message = send("importance_set", **importance())
     Store.here().path(message.content).write_bytes(b"x")
