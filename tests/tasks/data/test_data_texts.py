@@ -178,7 +178,7 @@ def test_the_cloud_has_each_train_text_in_the_pivot_beside_it(dealt: Path) -> No
     train, parallel = cloud["train_tokens"], cloud["train_parallel"]
     assert train.shape == parallel.shape
     rows = manifest[(manifest["owner"] == "cloud") & (manifest["split"] == "train")]
-    english = (rows["context"] == "en").to_numpy()
+    english = (rows["context"] == "en").to_numpy(copy=True)
     assert 0 < english.sum() < len(rows)
     assert (train[english] == parallel[english]).all()
     assert (train[~english] != parallel[~english]).any(1).all()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 from tasks.run.errors import AcmeError, SettingsError
 from tasks.settings.fields import read_yaml, yaml_text
@@ -166,6 +167,25 @@ def test_new_settings_of_texts_can_be_run(here: Path) -> None:
     assert max(kept.values()) < whole.vocabulary
 
 
+def test_texts_that_are_nobody_s_are_dealt(here: Path) -> None:
+    """In several languages, all of them public; devices share some."""
+    folder = Path("dealt")
+    folder.mkdir()
+    listed = texts(("de", "en"), of_each=120).drop(columns="number")
+    listed.to_csv(folder / "manifest.csv", index=False)
+    put_encoder("dealt/encoder")
+    shipped = read_yaml(SHIPPED / "settings.yaml")
+    found = changes(replace(WISHES, data=folder, devices=3, clusters=2), shipped)
+    Path("params.yaml").write_text(yaml_text(merged(shipped, found)))
+    checked = check(Path("params.yaml"))
+    assert checked.unseen == ()
+    assert checked.settings.partition.samples_per_device >= 10
+    assert set(words_kept(checked.settings)) == {"device-00", "device-01", "device-02"}
+    listed.groupby(["context", "label"]).head(5).to_csv(folder / "manifest.csv", index=False)
+    with pytest.raises(AcmeError, match=r"--data: class games \(de\) has 4 distinct texts"):
+        changes(replace(WISHES, data=folder, devices=12), shipped)
+
+
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
@@ -185,7 +205,15 @@ def test_what_new_settings_of_texts_do_not_take_is_named(
 def test_a_machine_is_profiled_with_a_model_like_the_encoder(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profiling, "SECONDS", 0.0)
+    def measured(
+        variants: list[nn.Module], grid: list[tuple[float, int]], inputs: Tensor, counter: None
+    ) -> list[profiling.Measured]:
+        assert inputs.shape == (profiling.BATCH, 12)
+        assert all(module(inputs).shape[0] == profiling.BATCH for module in variants)
+        times = [0.01 * (1 + width * depth) for width, depth in grid]
+        return [profiling.Measured(*at, s, s, None) for at, s in zip(grid, times, strict=True)]
+
+    monkeypatch.setattr(profiling, "_measure", measured)
     settings = Settings.model_validate(text_params())
     found = profiling.profile(settings, watt=3.0)
     assert {(of.width, of.depth) for of in found.measured} == {(0.5, 1), (0.5, 2), (1, 1), (1, 2)}
