@@ -128,5 +128,4 @@ def text_params() -> dict[str, Any]:
     params["partition"] |= {"samples_per_device": 0, "slots": None}
     params["partition"] |= {"public_train": 120, "public_val": 40, "public_test": 40}
     params["backbone"]["cnn"]["epochs"] = 0
-    params["backbone"]["reference"]["depth"] = 12  # of texts, the reference is the encoder
     return params

@@ -285,6 +285,8 @@ class Settings(Frozen):
                 raise ValueError(
                     f"backbone.reference.{name}: data.encoder is the reference of texts: null"
                 )
+        if spec.training.flip:
+            raise ValueError("backbone.training.flip: texts are not mirrored: null")
         return self
 
     @model_validator(mode="after")

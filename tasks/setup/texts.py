@@ -100,9 +100,15 @@ def words_kept(settings: Settings) -> Mapping[str, int]:
     """How many words of the vocabulary each device will keep, by its name.
 
     Raises:
-        DataError, SettingsError: as :func:`tasks.data.partitioning.deal`.
+        DataError, SettingsError: as :func:`tasks.data.partitioning.deal`; or a teacher is to read
+            translations, of which there are none.
     """
-    raw = raw_of(settings, deal(settings))
+    dealt = deal(settings)
+    if settings.backbone.distillation.parallel and dealt.data.train_parallel is None:
+        raise SettingsError(
+            f"backbone.distillation.parallel: {settings.data.source} has no translations: set false"
+        )
+    raw = raw_of(settings, dealt)
     assert isinstance(raw, RawTexts)
     return {name: len(words) for name, words in raw.words.items()}
 

@@ -18,7 +18,7 @@ from tests.texts import write_texts
 
 pytestmark = pytest.mark.slow
 Run = Callable[..., None]
-STAGES = ("partition",)
+STAGES = ("partition", "backbone", "customize", "evaluate")
 
 
 def test_texts_of_a_csv_run_with_the_settings_that_init_writes(

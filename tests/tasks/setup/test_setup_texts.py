@@ -105,6 +105,21 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "no header": ({}, {"matching": {"header_budget": 99}}, "header_budget: 99 .* 4 classes"),
     "no encoder": ({}, {"data": {"encoder": None}}, r"lists texts: name an encoder \(data\.enc"),
+    "translations that are not there": (
+        {},
+        {"backbone": {"distillation": {"parallel": True}}},
+        "distillation.parallel: manifest has no translations: set false",
+    ),
+    "mirrored texts": (
+        {},
+        {"backbone": {"training": {"flip": True}}},
+        "backbone.training.flip: texts are not mirrored",
+    ),
+    "another reference": (
+        {},
+        {"backbone": {"reference": {"name": "vit_tiny_patch16_224"}}},
+        "backbone.reference.name: data.encoder is the reference",
+    ),
     "sensors": ({}, {"data": {"sensors": ["upright"]}}, "sensors: they see images, not texts"),
 }
 
