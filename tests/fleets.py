@@ -134,6 +134,7 @@ def _variant(width: float, depth: int) -> dict[str, Any]:
     return {
         "width": width,
         "depth": depth,
+        "zeta": 30_000.0 * width * depth,
         "parameters": parameters,
         "val_loss": 0.4 + 6_000 / parameters,
         "val_accuracy": 0.85 - 3_000 / parameters,

@@ -1,4 +1,4 @@
-"""Texts through the cloud's, the edges' and the devices' stages: an encoder is cut, headers are
+"""Texts through all stages: an encoder is cut, headers are
 searched over tokens, sizes count the words that devices keep."""
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, run: Callable[..., None]) -> 
         from tasks.data import pin
 
         pin.write_checksums(Path("data"), Path("data.sha256"))
-        run(root, "partition", "backbone", "customize")
+        run(root, "partition", "backbone", "customize", "evaluate")
         yield root
 
 
@@ -82,6 +82,18 @@ def test_sizes_count_the_words_that_devices_keep(root: Path) -> None:
         assert search.budget_parameters == found.limit - found.parameters[found.chosen]
         assert {h.kind for h in search.headers} == {"searched", "linear", "mean-pool", "cnn-add"}
         assert all(h.parameters <= search.budget_parameters for h in search.headers)
+
+
+def test_what_ships_is_within_each_device_s_limit_and_the_report_shows_variants(
+    root: Path,
+) -> None:
+    summary = read_json(Case(root).summary)
+    for device, limit in zip(summary["devices"], LIMITS, strict=True):
+        assert device["params"] <= limit == device["storage_limit"]
+    assert summary["reference"]["no_layer_accuracy"] is not None
+    page = Case(root).report.read_text()
+    assert "What variants know" in page
+    assert "without any layer, reaches" in page
 
 
 def test_devices_refine_what_they_received(root: Path) -> None:

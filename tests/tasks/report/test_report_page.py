@@ -129,6 +129,49 @@ def test_a_limit_that_is_half_unused_says_why(html: str) -> None:
     assert "matching.header_budget keeps 36,000 free for the header" in text
 
 
+def refitted(page: Page) -> Page:
+    """The same with headers fitted to variants, and sizes with the words that devices keep."""
+    rows = [
+        {**row, "refit_loss": row["val_loss"] / 2, "refit_accuracy": 0.4321 + at / 100}
+        for at, row in enumerate(page.variants)
+    ]
+    matches = [
+        replace(m, vocabulary=1234, parameters=tuple(v["parameters"] - 1000 for v in rows))
+        for m in page.matches
+    ]
+    reference = {**page.summary["reference"], "no_layer_accuracy": 0.3456}
+    summary = {**page.summary, "reference": reference}
+    return replace(page, variants=rows, matches=matches, summary=summary)
+
+
+def test_variants_are_shown_with_both_headers_where_headers_were_fitted(
+    small: Page, html: str
+) -> None:
+    """The table that chooses variants: accuracy with the reference's header and with their own,
+    what no layer at all reaches, and zeta beside the true count."""
+    assert 'id="variants"' not in html, "of images, nothing changes"
+    page = refitted(small)
+    text = Parsed(shown(page)).text
+    for at, (row, own) in enumerate(zip(small.variants, page.variants, strict=True)):
+        edges = ", ".join(m.edge for m in page.matches if m.chosen == at)
+        accuracies = f"{row['val_accuracy']:.3f} {own['refit_accuracy']:.3f}"
+        line = (
+            f"{row['width']} {row['depth']} {row['parameters']:,} {row['zeta']:,.0f} {accuracies}"
+        )
+        assert f"{line} {edges}".strip() in text
+    assert "without any layer, reaches 0.346" in text
+
+
+def test_limits_count_the_words_that_devices_keep(small: Page) -> None:
+    page = refitted(small)
+    text, match = Parsed(shown(page)).text, page.matches[0]
+    assert match.parameters is not None
+    assert f"{match.parameters[match.chosen]:,} matching.method" in text
+    assert "with 1,234 words" in text
+    loss = page.variants[match.chosen]["refit_loss"]
+    assert "It chose the largest that fits" in text or f"the chosen has {loss:.3f}" in text
+
+
 def test_each_device_s_classes_are_listed_worst_first(small: Page, html: str) -> None:
     text = Parsed(html).text
     for device in small.summary["devices"]:
