@@ -28,6 +28,7 @@ from tasks.settings.params import Settings, load
 from tasks.settings.sources import SOURCES
 from tasks.setup.defaults import Wishes, of_small, reference_config
 from tests.listing import write_listing
+from tests.texts import write_texts, write_tokenizer
 
 ROOT = Path(cli.__file__).parents[2]
 HEAD = "id,storage_limit,gpu_capacity_watt,base_latency_s\n"
@@ -271,6 +272,23 @@ def test_a_wheel_holds_all_code_and_the_shipped_settings(tmp_path: Path) -> None
         ["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert set(listed.stdout.split()) <= held
+
+
+def test_texts_of_a_manifest_are_asked_for_their_encoder(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.command.init.prove", lambda settings: None)  # of its weights
+    listed = write_texts(here / "data")
+    write_tokenizer(here / "tiny", listed["text"])
+    (here / "tiny/model.safetensors").write_bytes(b"weights")
+    done = ask(answers="manifest\ndata\ntiny\nnone\n2\n")
+    assert done.exit_code == 0, done.output
+    usual = "sentence-transformers/all-MiniLM-L6-v2"
+    assert f"An encoder: a folder, or a name on the hub [{usual}]" in done.output
+    settings = load(here / "params.yaml")
+    assert settings.data.encoder == "tiny"
+    assert [len(c.devices) for c in settings.fleet] == [2, 2]
+    assert (here / "data/encoder/model.safetensors").read_bytes() == b"weights"
 
 
 def test_package_descriptions_come_with_settings_of_their_own(here: Path) -> None:
