@@ -98,6 +98,7 @@ def _device(number: int, edge: str, classes: list[str], random: Random) -> dict[
         "depth": 5,
         "header": "searched-1",
         "params": 60_000 + number,
+        "words": 13_000 + number,
         "header_params_received": 15_000,
         "header_params_refined": 13_000,
         "round_kept": 2,

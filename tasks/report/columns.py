@@ -92,7 +92,7 @@ COLUMNS = (
     ),
     Column(
         "context",
-        "How the device's samples look: the circumstances in which they arise.",
+        "The circumstances in which the device's samples arise: how they look, or their language.",
         lambda d: None if d["context"] == ALL else d["context"],
         spare=10,
         optional=True,
@@ -182,6 +182,15 @@ COLUMNS = (
         spare=2,
     ),
     Column("params", "Parameters of backbone and header as shipped.", lambda d: d["params"], ","),
+    Column(
+        "words",
+        "Words and pieces that the device keeps of the encoder's vocabulary: a row of numbers each, "
+        "which are among params.",
+        lambda d: d["words"],
+        ",",
+        spare=6,
+        optional=True,
+    ),
     Column(
         "limit",
         "The most parameters that the device may have (4 bytes each).",

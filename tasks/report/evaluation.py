@@ -186,6 +186,7 @@ def score_device(
         "samples_sha256": samples.sha256,
         "classes": [info.classes[int(label)] for label in own_classes],
         "params": parameter_count(model),
+        **({} if words is None else {"words": len(words.numbers)}),
         "bytes": file.stat().st_size,
         "flops": rows[kept]["flops"],
         "latency_s": latency_s(model.to(place), example.to(place)),

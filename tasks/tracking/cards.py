@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.data.modality import DataInfo
+from tasks.data.modality import DataInfo, of_texts
 from tasks.links.records import Match
 from tasks.report.classes import mistakes
 from tasks.tracking.candidates import Lineage
@@ -78,6 +78,7 @@ def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo)
             f"{row['accuracy_received_own_classes']:.3f} |",
             f"| what it takes for what, most often | {_mistakes(row)} |",
             f"| parameters | {row['params']:,} of at most {row['storage_limit']:,} |",
+            *_words(row, info),
             f"| bytes on disk | {row['bytes']:,} |",
             f"| modelled energy (Eq. 1, backbone alone) | {row['modelled_energy_joule']:.0f} J |",
             f"| measured latency | {row['latency_s']:.4f} s ({lineage.measured_on}) |",
@@ -111,6 +112,14 @@ def backbone(
             "Comes from: " + _joined(links),
         ]
     )
+
+
+def _words(row: Row, info: DataInfo) -> list[str]:
+    """What a model keeps of the vocabulary of texts; no line of other data."""
+    if "words" not in row:
+        return []
+    kept, known = row["words"], of_texts(info).vocabulary
+    return [f"| words and pieces that it keeps | {kept:,} of {known:,}, among the parameters |"]
 
 
 def _mistakes(row: Row) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.data.modality import ImageInfo
+from tasks.data.modality import ImageInfo, TextInfo
 from tasks.tracking import cards
 from tasks.tracking.candidates import Lineage
 from tests.fleets import made_up
@@ -16,10 +16,24 @@ LINEAGE = Lineage("folder", "5f97", "78115b", "0", "batches of 32 on a CPU", "a 
 def test_a_device_s_card_says_what_it_takes_for_what() -> None:
     counts = {"shoe": {"shoe": 9, "boot": 4}, "boot": {"boot": 6}}
     row = {**made_up(1, 1).summary["devices"][0], "classes": ["shoe"], "confusion": counts}
+    del row["words"]
     card = cards.device(row, {}, LINEAGE, INFO)
     assert "| what it takes for what, most often | shoe for boot (4 of 13) |" in card
     assert f"| context | {row['context']} |" in card
     all_right = {**row, "confusion": {"boot": {"boot": 6}}}
     assert "| nothing on that split |" in cards.device(all_right, {}, LINEAGE, INFO)
+    assert "words" not in card
     made = replace(INFO, synthetic_contexts=True)
     assert f"| {row['context']} (synthetic" in cards.device(row, {}, LINEAGE, made)
+
+
+def test_a_card_of_texts_says_their_language_the_words_that_are_kept_and_what_it_takes() -> None:
+    info = TextInfo("manifest", ("games", "net"), 32, 30_522, 0, contexts=("de", "it"))
+    row = {**made_up(1, 1).summary["devices"][0], "classes": ["net"], "context": "it"}
+    card = cards.device(row, {}, LINEAGE, info)
+    assert "| context | it |" in card
+    assert "| words and pieces that it keeps | 13,000 of 30,522, among the parameters |" in card
+    assert "int64 numbers of tokens as tokenizer.json has them, (n, length), here `(n, 32)`" in card
+    used = cards.how_to_use("acme-device-00", "sqlite:///store.db", info)
+    assert "extra_files/tokenizer.json" in used
+    assert "pixels" not in used + card
