@@ -107,11 +107,11 @@ def require_own(device: str, own: OwnCount, noun: str) -> None:
     if free < needed:
         also = ", " + " and ".join(lacks) if lacks else ""
         of = " to train on" if told else ""
-        folder = f"in {OWN}/{device}/<class>/ of the data folder, or " if noun == "image" else ""
         raise DataError(
             f"{device} has {counted(free, f'distinct {noun}')} of its own{of} and is given "
             "none (partition.samples_per_device): it needs one to train on of each class"
-            f"{also}. {needed} {folder}as its rows of a manifest, would do"
+            f"{also}. {needed} in {OWN}/{device}/<class>/ of the data folder, or as its rows of a "
+            "manifest, would do"
         )
 
 

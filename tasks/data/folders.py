@@ -1,10 +1,11 @@
-"""Folders of image files: what in them is a class, a split or a device, and what is never looked
-at."""
+"""Folders of image files, or of texts: what in them is a class, a split or a device, and what is
+never looked at."""
 
 from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 
 from tasks.data.skipped import Skipped, names_of
@@ -13,6 +14,7 @@ from tasks.run.errors import DataError
 OWN = "devices"  # the folder of images that devices bring themselves; see tasks.data.own
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 SUFFIXES |= {".pbm", ".pgm", ".ppm", ".pnm"}
+TEXTS = {".txt"}
 SYSTEM = {"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini"}
 """What operating systems leave behind: as hidden as what begins with a dot."""
 
@@ -42,16 +44,15 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in SYSTEM
 
 
-def is_image(name: str) -> bool:
-    """Whether a file called so should be an image."""
-    return Path(name).suffix.lower() in SUFFIXES
+def is_image(name: str, suffixes: Collection[str] = SUFFIXES) -> bool:
+    """Whether a file called so should be an image, or what else has such ``suffixes``."""
+    return Path(name).suffix.lower() in suffixes
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The visible images directly in a folder."""
-    return sorted(
-        p for p in folder.iterdir() if is_image(p.name) and not is_hidden(p.name) and p.is_file()
-    )
+def images_in(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+    """The visible images, or what else has such ``suffixes``, directly in a folder."""
+    found = (p for p in folder.iterdir() if is_image(p.name, suffixes) and not is_hidden(p.name))
+    return sorted(path for path in found if path.is_file())
 
 
 def divides(folder: Path, name: str) -> bool:
@@ -73,8 +74,11 @@ def divides(folder: Path, name: str) -> bool:
     return True
 
 
-def files_below(folder: Path, some: bool = False) -> tuple[list[Path], list[Path]]:
-    """Every visible image below ``folder``, in hidden folders none; and the files of other kinds.
+def files_below(
+    folder: Path, some: bool = False, suffixes: Collection[str] = SUFFIXES
+) -> tuple[list[Path], list[Path]]:
+    """Every visible image below ``folder``, or what else has such ``suffixes``, in hidden folders
+    none; and the files of other kinds.
 
     Raises:
         DataError: ``some`` are needed and there is no image; or a folder is a link, see
@@ -88,10 +92,11 @@ def files_below(folder: Path, some: bool = False) -> tuple[list[Path], list[Path
             _require_no_link(Path(place, name))
         for path in (Path(place, name) for name in files if not is_hidden(name)):
             if path.is_file():
-                (images if is_image(path.name) else others).append(path)
+                (images if is_image(path.name, suffixes) else others).append(path)
     if some and not images:
         beside = f", but {Skipped(other=names_of(others)).words}" if others else ""
-        raise DataError(f"{folder}: no images (of {', '.join(sorted(SUFFIXES))}){beside}")
+        what = "texts" if suffixes == TEXTS else "images"
+        raise DataError(f"{folder}: no {what} (of {', '.join(sorted(suffixes))}){beside}")
     return sorted(images), sorted(others)
 
 

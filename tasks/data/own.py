@@ -1,5 +1,5 @@
-"""What a device brings itself: ``<data>/devices/<device>/<class>/*.png``, or the rows of a manifest
-that name the device.
+"""What a device brings itself: ``<data>/devices/<device>/<class>/*.png``, of texts ``*.txt`` there
+with a text a line, or the rows of a manifest that name the device.
 
 It belongs to that device alone, is pinned with the rest of the data, and is never shared. Which
 split a sample falls into depends on its content, unless a manifest says it, so that samples that
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.data import folders
-from tasks.data.dataset import Brought, Dataset, Owned, content_hashes
+from tasks.data.dataset import Brought, Dataset, Owned, content_hashes, texts_of
 from tasks.data.enough import require_own
 from tasks.data.pictures import read_images
 from tasks.data.plan import DevicePlan, Index, Plan
@@ -29,7 +29,8 @@ from tasks.settings.sources import Counts, OwnCount
 
 PREFIX = "own"
 Found = dict[int, tuple[dict[str, list[Path]], list[Path]]]
-"""The images of each class and the other files of each device that brings a folder, by its id."""
+"""The images, or texts, of each class and the other files of each device that brings a folder, by
+its id."""
 
 
 def brought_by(settings: Settings, data: Dataset) -> tuple[Brought, Skipped]:
@@ -43,20 +44,21 @@ def brought_by(settings: Settings, data: Dataset) -> tuple[Brought, Skipped]:
     if data.brought is not None:
         require_owners(settings, data.brought)
         return data.brought, Skipped()
-    if spec.modality != "image":  # of which there are no folders
-        return {}, Skipped()
     ids = {d.name: d.id for d in settings.devices}
+    if spec.modality == "text":
+        return load_texts(spec.folder, ids, data.classes)
     return load(spec.folder, ids, data.classes, spec.image_size, spec.channels)
 
 
 def counted_of(settings: Settings, counts: Counts) -> Mapping[int, OwnCount]:
-    """What each device brings, without reading a sample. Raises as :func:`brought_by`."""
+    """What each device brings, without reading an image. Raises as :func:`brought_by`."""
     if counts.devices is not None:
         require_owners(settings, counts.devices)
         return counts.devices
-    if settings.data.modality != "image":
-        return {}
     ids = {d.name: d.id for d in settings.devices}
+    if settings.data.modality == "text":
+        own, _ = load_texts(settings.data.folder, ids, counts.names)
+        return {at: OwnCount(len(o.labels), len(set(o.labels.tolist()))) for at, o in own.items()}
     return count(settings.data.folder, ids, counts.names)
 
 
@@ -103,6 +105,41 @@ def load(
     return brought, skipped
 
 
+def load_texts(
+    folder: Path, devices: Mapping[str, int], classes: Sequence[str]
+) -> tuple[Brought, Skipped]:
+    """What devices bring in folders, a text a line; and what of it was not read.
+
+    Args:
+        devices: ids of the fleet's devices by name.
+
+    Raises:
+        DataError: as :func:`find`, or a file is not UTF-8.
+    """
+    brought: dict[int, Owned] = {}
+    skipped = Skipped()
+    for device, (by_class, other) in find(folder, devices, classes, folders.TEXTS).items():
+        rows = [
+            (text, classes.index(name), f"{path}, line {number}")
+            for name, files in by_class.items()
+            for path in files
+            for number, text in _lines(path)
+        ]
+        texts, labels, places = zip(*rows, strict=True) if rows else ((), (), ())
+        brought[device] = Owned(texts_of(texts), np.array(labels, np.int64), places)
+        skipped += Skipped(other=names_of(other))
+    return brought, skipped
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a file that are not empty, with their numbers."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not a text file in UTF-8. Save it as such") from None
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
 def count(folder: Path, devices: Mapping[str, int], classes: Sequence[str]) -> dict[int, OwnCount]:
     """How many images devices bring in folders, by the names of the files alone. See
     :func:`find`."""
@@ -112,15 +149,21 @@ def count(folder: Path, devices: Mapping[str, int], classes: Sequence[str]) -> d
     }
 
 
-def find(folder: Path, devices: Mapping[str, int], classes: Sequence[str]) -> Found:
+def find(
+    folder: Path,
+    devices: Mapping[str, int],
+    classes: Sequence[str],
+    suffixes: Collection[str] = folders.SUFFIXES,
+) -> Found:
     """The folders of devices, where there are some.
 
     Args:
         devices: ids of the fleet's devices by name.
         classes: all that there are; none: they are not known yet.
+        suffixes: of the files to find.
 
     Raises:
-        DataError: a folder is of no device of the fleet or of no class, or has no images.
+        DataError: a folder is of no device of the fleet or of no class, or has no such files.
     """
     has = folders.divides(folder, folders.OWN)
     places = folders.subfolders(folder / folders.OWN) if has else {}
@@ -129,7 +172,7 @@ def find(folder: Path, devices: Mapping[str, int], classes: Sequence[str]) -> Fo
             raise DataError(
                 f"{place}: the fleet has no such device. Name the folder after one, or remove it"
             )
-    return {devices[name]: _files(place, classes) for name, place in places.items()}
+    return {devices[name]: _files(place, classes, suffixes) for name, place in places.items()}
 
 
 def source_name(device_id: int) -> str:
@@ -228,16 +271,19 @@ def _spared(split: Index, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.array([(kept == of).sum() > 1 for of in kept])
 
 
-def _files(place: Path, classes: Sequence[str]) -> tuple[dict[str, list[Path]], list[Path]]:
-    """A device's images of each class, and its other files."""
+def _files(
+    place: Path, classes: Sequence[str], suffixes: Collection[str]
+) -> tuple[dict[str, list[Path]], list[Path]]:
+    """A device's images, or texts, of each class, and its other files."""
     named = {class_folder(name): name for name in classes}
     by_class: dict[str, list[Path]] = {}
-    other = folders.images_in(place)
+    other = folders.images_in(place, suffixes)
     for name, folder in folders.subfolders(place).items():
         if named and name not in named:
             raise DataError(f"{folder}: no class of that name; there are: {', '.join(named)}")
-        by_class[named.get(name, name)], more = folders.files_below(folder, some=True)
+        by_class[named.get(name, name)], more = folders.files_below(folder, True, suffixes)
         other += more
     if not by_class:
-        raise DataError(f"{place}: no images. Put them in folders named after their classes")
+        what = "texts" if suffixes == folders.TEXTS else "images"
+        raise DataError(f"{place}: no {what}. Put them in folders named after their classes")
     return by_class, other

@@ -184,8 +184,8 @@ COLUMNS = (
     Column("params", "Parameters of backbone and header as shipped.", lambda d: d["params"], ","),
     Column(
         "words",
-        "Words and pieces that the device keeps of the encoder's vocabulary: a row of numbers each, "
-        "which are among params.",
+        "Words and pieces that the device keeps of the encoder's vocabulary; each has a row of "
+        "numbers, which are among params.",
         lambda d: d["words"],
         ",",
         spare=6,

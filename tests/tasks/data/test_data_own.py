@@ -16,6 +16,7 @@ from tasks.data.plan import DevicePlan, Plan
 from tasks.run.errors import DataError
 from tests.tiny import bring
 
+DEVICE = DevicePlan(1, "device-01", "north", 0)
 PLAN = Plan("C2", 0.5, 10, 10, 10, 100, 0.6, 0.2, 0.2, 0.4, 4, 10)
 
 
@@ -29,6 +30,32 @@ def test_a_folder_of_an_unknown_device_or_class_is_named(pinned: Path, tmp_path:
     bring(root, "device-01", "3", "three", 1)
     with pytest.raises(DataError, match=r"three: no class of that name"):
         own.load(root / "data", {"device-01": 1}, list("0123456789"), 8, 1)
+
+
+def test_texts_of_a_device_are_a_line_each(tmp_path: Path) -> None:
+    place = tmp_path / "devices/device-01"
+    (place / "games").mkdir(parents=True)
+    (place / "games/chess.txt").write_text("Schach\n\n  Dame und Brett \r\n", "utf-8")
+    (place / "games/notes.md").write_text("none of it")
+    (place / "net").mkdir()
+    (place / "net/mail.txt").write_text("\ufeffPost", "utf-8")
+    brought, skipped = own.load_texts(tmp_path, {"device-01": 1}, ("net", "games"))
+    assert brought[1].samples.tolist() == ["Schach", "Dame und Brett", "Post"]
+    assert brought[1].labels.tolist() == [1, 1, 0]
+    assert brought[1].files[1] == f"{place}/games/chess.txt, line 3"
+    assert "notes.md" in skipped.words
+    rows = own_rows(
+        as_source("own01", brought[1], set()), DEVICE, PLAN, pd.DataFrame({"label": [0]})
+    )
+    assert sorted(pd.concat(rows)["label"]) == [0, 1, 1]
+    (place / "net/mail.txt").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(DataError, match=r"mail\.txt: not a text file in UTF-8"):
+        own.load_texts(tmp_path, {"device-01": 1}, ("net", "games"))
+    (place / "net/mail.txt").unlink()
+    with pytest.raises(DataError, match=r"net: no texts \(of \.txt\)"):
+        own.load_texts(tmp_path, {"device-01": 1}, ("net", "games"))
+    with pytest.raises(DataError, match="the fleet has no such device"):
+        own.load_texts(tmp_path, {"device-02": 2}, ("net", "games"))
 
 
 def test_own_images_never_change_the_split_of_those_before() -> None:
