@@ -11,8 +11,7 @@ import pytest
 
 from tasks.settings.fields import yaml_text
 from tests.encoders import tiny_encoder
-from tests.texts import LANGUAGES, texts, write_texts
-from tests.tiny import tiny_params
+from tests.texts import LANGUAGES, text_params, texts, write_texts
 
 LENGTH = 12
 
@@ -20,13 +19,11 @@ LENGTH = 12
 def tiny_text_params() -> dict[str, Any]:
     """The tiny settings of texts: 2 edges of 2 devices, a German and an Italian one each, which
     bring their own texts; the cloud has English and German."""
-    params = tiny_params()
-    params["data"] |= {"source": "manifest", "encoder": "encoder", "length": LENGTH}
+    params = text_params()
+    params["data"] |= {"encoder": "encoder", "length": LENGTH}
     params["partition"] |= {"public_train": 240, "public_val": 60, "public_test": 60}
-    params["partition"] |= {"samples_per_device": 0}
     params["backbone"]["training"] |= {"layers": 0, "epochs": 20, "lr": 1.0e-2}
     params["backbone"]["refit_samples"] = 100
-    params["backbone"]["cnn"]["epochs"] = 0
     params["backbone"] |= {"widths": [0.5, 1.0], "depths": [2, 3]}
     params["edge"]["fixed"] = ["mlp", "mean-pool"]
     for cluster in params["fleet"]:

@@ -127,7 +127,8 @@ def as_tensors(
 
 
 def read_split(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
-    """Standardised images and int64 labels of one owner's ``train`` or ``val`` split.
+    """One owner's ``train`` or ``val`` split: what backbones take (images standardised) and int64
+    labels.
 
     Raises:
         ArtifactError: the file is missing or damaged, or has no such split.

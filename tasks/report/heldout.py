@@ -11,7 +11,7 @@ from tasks.run.store import Ref, read_tensors
 
 
 def test_split(samples: Ref, info: DataInfo) -> tuple[Tensor, Tensor]:
-    """Standardised images ``(n, channels, height, width)`` and int64 labels that an owner held out.
+    """What an owner held out, as backbones take it (images standardised); int64 labels.
 
     Raises:
         ArtifactError: the file is missing or damaged, or has no such split.
