@@ -130,8 +130,8 @@ def doubt(accuracy: float, labels: Tensor, classes: int) -> str | None:
         f"of {classes} classes gives {chance_accuracy(labels):.3f} (one-sided binomial test at "
         f"{LEVEL:.0%}). What is cut from it can hardly be better. Try: more public data "
         "(partition.public_train), weights that are trained already (backbone.reference.name with "
-        "pretrained, or checkpoint; of texts another data.encoder), more epochs (backbone.training.epochs), or more samples to "
-        "tell it by (partition.public_val)"
+        "pretrained, or checkpoint; of texts another data.encoder), more epochs "
+        "(backbone.training.epochs), or more samples to tell it by (partition.public_val)"
     )
 
 

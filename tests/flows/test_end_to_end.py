@@ -171,7 +171,7 @@ def test_the_report_needs_no_network(finished: Path) -> None:
     page = (finished / "artifacts/report.html").read_text()
     assert not re.search(r"(src|href)\s*=\s*[\"']https?:", page)
     assert "url(http" not in page
-    assert page.count("<svg") == 2 + 3 * 2
+    assert page.count("<svg") == 3 + 3 * 2
     for device in range(4):
         assert f"device-0{device}" in page
 
