@@ -125,7 +125,8 @@ LISTS: dict[str, Bad] = {
     ),
     "an empty manifest": listed("mine/manifest.csv: no column path", ""),
     "a manifest of one's own form": listed(
-        "mine/manifest.csv: unknown column 'file'; there are: path, label, context, device, split",
+        "mine/manifest.csv: unknown column 'file'; there are: path, text, label, context, device, "
+        "split",
         "file,class\na/0.png,a\n",
     ),
     "a misspelt device": listed(

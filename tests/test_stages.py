@@ -47,7 +47,7 @@ def test_every_setting_is_somebody_s_parameter() -> None:
 
 
 READERS = {
-    "partition": ["tasks/data/partitioning.py", "tasks/data/plan.py"],
+    "partition": ["tasks/data/dealing.py", "tasks/data/partitioning.py", "tasks/data/plan.py"],
     "backbone": ["flows/backbone.py", "flows/job.py"],
     "customize": ["flows/customize.py", "flows/job.py"],
     "evaluate": ["flows/evaluate.py", "flows/ceiling.py", "flows/job.py"],

@@ -10,7 +10,7 @@ from typing import Any
 from models.backbone.families.bert import BertConfig
 from models.backbone.families.refused import RefusedError
 from tasks.data import encoder
-from tasks.data.partitioning import deal, raw_of
+from tasks.data.dealing import deal, raw_of
 from tasks.data.texts import RawTexts
 from tasks.data.tokens import CONFIG, tokenizer_in
 from tasks.data.words import Words, always, words_of
@@ -100,7 +100,7 @@ def words_kept(settings: Settings) -> Mapping[str, int]:
     """How many words of the vocabulary each device will keep, by its name.
 
     Raises:
-        DataError, SettingsError: as :func:`tasks.data.partitioning.deal`; or a teacher is to read
+        DataError, SettingsError: as :func:`tasks.data.dealing.deal`; or a teacher is to read
             translations, of which there are none.
     """
     dealt = deal(settings)

@@ -17,7 +17,7 @@ from flows.experiments import bench, refining
 from flows.experiments.bench import Bench
 from flows.experiments.by_name import flow_of
 from models.backbone import distillation, training
-from tasks.data import partitioning
+from tasks.data import dealing, partitioning
 from tasks.experiments import results
 from tasks.experiments.grid import cells as grid
 from tasks.experiments.registry import EXPERIMENTS
@@ -153,10 +153,10 @@ def test_a_test_sample_in_validation_stops_the_evaluation(
                 manifest.loc[victim, column] = stolen[column]
         return manifest
 
-    honest = partitioning.partition
+    honest = dealing.partition
     settings = load(pinned / "params.yaml")
     monkeypatch.chdir(pinned)
-    monkeypatch.setattr(partitioning, "partition", leaking)
+    monkeypatch.setattr(dealing, "partition", leaking)
     with pytest.raises(ValidationError, match=r"sample|content"):
         partitioning.divide(settings, "content", tmp_path / "out", tmp_path / "report")
     assert not list((tmp_path / "out").rglob("*.safetensors")), "nothing may be trained on it"
