@@ -57,9 +57,8 @@ def read_world(folder: Path, devices: Iterable[str]) -> World:
         ArtifactError: a file is missing or damaged.
     """
     info, owners = read_info(folder), (CLOUD, *sorted(devices))
-    words = read_written_json(folder, WORDS_FILE) if isinstance(info, TextInfo) else {}
     samples = {name: samples_ref(name, folder) for name in owners}
-    return World(info, samples, words={n: int(k) for n, k in words.items()})
+    return World(info, samples, words=read_words(folder, info))
 
 
 def with_spare(world: World, folder: Path) -> World:
@@ -81,6 +80,12 @@ def with_spare(world: World, folder: Path) -> World:
 def read_info(folder: Path) -> DataInfo:
     """The public facts that the partition stage wrote."""
     return from_json(read_written_json(folder, "data.json"), str(folder / "data.json"))
+
+
+def read_words(folder: Path, info: DataInfo) -> dict[str, int]:
+    """How many words each device keeps, by name; none where the data are no texts."""
+    words = read_written_json(folder, WORDS_FILE) if isinstance(info, TextInfo) else {}
+    return {name: int(count) for name, count in words.items()}
 
 
 def read_content_id(folder: Path) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.backbone.config import config_from, on_meta
 from models.backbone.family import Backbone
+from models.backbone.size import backbone_parameters
 from models.backbone.slicing import trimmed
 from models.customized import customized, standalone
 from models.header.build import HeaderConfig, restore, slim
@@ -91,6 +92,16 @@ def load_registered(file: Path, info: DataInfo) -> nn.Module:
         return load_shipped(file)
     with _understood(file):
         return standalone(load_backbone(file), info.prepare())
+
+
+def unshipped(file: Path, rows: int | None) -> int:
+    """Parameters of a cluster's backbone that none of its devices ships: rows of words beyond the
+    most, ``rows``, that one keeps. 0 of a device's model, or where nothing is told."""
+    _, values = read_tensors(file)
+    if rows is None or "backbone" in values:
+        return 0
+    config = config_from(values)
+    return backbone_parameters(config) - backbone_parameters(config.with_vocabulary(rows))
 
 
 def inputs_of(file: Path, raw: Tensor, info: DataInfo, whole: Ref | None) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 
 from models.backbone.training import scores
 from tasks.data.modality import DataInfo
-from tasks.data.samples import read_info, samples_ref, tokenizer_ref
-from tasks.delivery.shipped import inputs_of, load_registered
+from tasks.data.samples import read_info, read_words, samples_ref, tokenizer_ref
+from tasks.delivery.shipped import inputs_of, load_registered, unshipped
 from tasks.run.cached import retried
 from tasks.run.errors import ArtifactError, RegistryError
 from tasks.run.store import Ref, read_tensors
@@ -49,11 +49,12 @@ class Standing:
 @dataclass(frozen=True)
 class Judged:
     """What models are compared on: an owner's samples, and of texts the tokenizer by which they are
-    numbered."""
+    numbered, and the most ``words`` that a device of a cluster keeps of its backbone."""
 
     samples: Ref
     info: DataInfo
     tokenizer: Ref | None
+    words: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,20 @@ class Decision:
 
 @dataclass(frozen=True)
 class Owner:
-    """Whom a registered model is for: a device, or a cluster with the cloud's validation data."""
+    """Whom a registered model is for: a device, or a cluster (of ``devices``, by name) with the
+    cloud's validation data."""
 
     model: str
     samples: str
     storage_limit: int
+    devices: tuple[str, ...] = ()
 
 
 def owners(case: Case, settings: Settings) -> Iterator[Owner]:
     """Every model of the fleet, backbones first."""
     for cluster in settings.fleet:
-        yield Owner(backbone_model(case, cluster.edge), "cloud", cluster.storage_limit)
+        names = tuple(device.name for device in cluster.devices)
+        yield Owner(backbone_model(case, cluster.edge), "cloud", cluster.storage_limit, names)
     for cluster in settings.fleet:
         yield from (owner_of(case, device) for device in cluster.devices)
 
@@ -118,10 +122,13 @@ def promote(case: Case, owner: Owner, force: bool = False) -> Decision | None:
     if challenger is None:
         return None
     champion = registry.find(owner.model, CHAMPION)
+    info = read_info(case.partition)
+    words = read_words(case.partition, info)
     data = Judged(
         samples_ref(owner.samples, case.partition),
-        read_info(case.partition),
+        info,
         tokenizer_ref(case.partition),
+        max((words[name] for name in owner.devices if name in words), default=None),
     )
     try:
         ours = _standing(challenger, data)
@@ -154,9 +161,10 @@ def _standing(version: Version, data: Judged) -> Standing:
         try:
             module = load_registered(file, data.info)
             inputs = inputs_of(file, raw, data.info, data.tokenizer)
+            spared = unshipped(file, data.words)
         except ArtifactError as error:
             raise RegistryError(f"{version.name} version {version.number}: {error}") from None
     with torch.no_grad():
         logits = torch.cat([module(part) for part in inputs.split(BATCH)])
-    size = sum(p.numel() for p in module.parameters())
+    size = sum(p.numel() for p in module.parameters()) - spared
     return Standing(version.number, size, scores(logits, labels)[1])

@@ -22,7 +22,8 @@ from tasks.servers.services import environment, free_port, mlflow_command
 from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import load
-from tasks.tracking.registry import Registry, device_model
+from tasks.tracking.promotion import owners
+from tasks.tracking.registry import CHAMPION, Registry, device_model
 from tests.conftest import promote_all, run_stages
 from tests.texts import TOPICS, sentence
 from tests.tiny import ROOT
@@ -58,6 +59,9 @@ def test_what_ships_is_the_trimmed_model_and_within_its_limit(project: Path) -> 
         config = json.loads((folder / "config.json").read_text())
         assert config["backbone"]["vocabulary"] == device["words"] < known
         assert device["params"] <= device["storage_limit"]
+    registry = Registry(project)
+    for owner in owners(Case.here(), load(PARAMS)):
+        assert registry.find(owner.model, CHAMPION) is not None, "a cluster's backbone fits too"
         assert (folder / "tokenizer.json").exists()
 
 

@@ -12,12 +12,13 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from models.backbone.config import build
 from models.backbone.size import parameter_count
 from tasks.delivery import formats
 from tasks.delivery.export import Source, export
-from tasks.delivery.shipped import example_of, inputs_of, load_shipped
+from tasks.delivery.shipped import example_of, inputs_of, load_shipped, unshipped
 from tasks.run.errors import ArtifactError
-from tasks.run.store import put, read_tensors
+from tasks.run.store import encode, put, read_tensors
 from tasks.settings.fleet import Device
 from tests.shipped_texts import LENGTH, ShippedTexts, shipped_texts
 
@@ -53,6 +54,15 @@ def test_it_has_the_rows_of_its_words_alone_and_answers_as_the_whole_one(
     assert saved == 16 * (shipped.info.vocabulary - len(words)) > 0
     assert int(inputs.max()) < len(words) <= int(raw.max())
     assert example_of(shipped.file, shipped.info).shape == (2, LENGTH)
+
+
+def test_a_clusters_backbone_weighs_what_of_it_ships(shipped: ShippedTexts, tmp_path: Path) -> None:
+    vit = build(shipped.model[1].vit.config.with_vocabulary(shipped.info.vocabulary))
+    whole = tmp_path / "backbone.safetensors"
+    whole.write_bytes(encode(vit.state_dict(), vit.config.to_dict()))
+    rows = shipped.info.vocabulary - 7
+    assert unshipped(whole, rows) == 7 * vit.config.dim
+    assert unshipped(whole, None) == unshipped(shipped.file, rows) == 0
 
 
 def test_its_tokenizer_makes_the_inputs_of_the_texts_themselves(shipped: ShippedTexts) -> None:
