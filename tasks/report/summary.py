@@ -104,16 +104,20 @@ def spread(devices: Sequence[Row]) -> dict[str, float]:
     return result
 
 
+WAY = 0.01
+"""The least gap to a ceiling of which a share is told: of a smaller one it is noise by noise."""
+
+
 def ceiling(devices: Sequence[Row]) -> dict[str, float]:
     """What these devices' models would reach with more samples, and the ``gap_closed``: which share
     of the way there, from the received model told their classes, refining went (none is named where
-    there is no way to go)."""
+    the way is no :data:`WAY`)."""
     if not devices:
         return {}
     refined, told = (mean(device[name] for device in devices) for name in GAINED)
     found = _mean(CEILING, [device[CEILING] for device in devices])
     way = found[f"{CEILING}_mean"] - told
-    return found | ({"gap_closed": (refined - told) / way} if way > 0 else {})
+    return found | ({"gap_closed": (refined - told) / way} if way >= WAY else {})
 
 
 def totals(devices: Sequence[Row], reference: Row) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from models.statistics import interval, wilson
 from tasks.report.classes import class_rows, mistakes, together
 from tasks.report.columns import COLUMNS, points
 from tasks.report.limits import choice, half_unused, steps
-from tasks.report.summary import by_context, spread
+from tasks.report.summary import by_context, ceiling, spread
 from tests.fleets import MATCHING, made_up
 
 
@@ -125,3 +125,11 @@ def test_the_rule_that_chose_is_named_with_what_it_gave_away() -> None:
     assert words.startswith("Rule pareto. Eq. 13")
     assert "The largest that fits (width 0.25, depth 5) has 2.2 times the parameters" in words
     assert choice(page.matches[0], page.variants, MATCHING).endswith("the largest that fits.")
+
+
+def test_no_share_is_told_of_a_gap_that_is_none() -> None:
+    names = ("accuracy_refined", "accuracy_received_own_classes", "accuracy_ceiling")
+    wide = dict(zip(names, (0.7, 0.6, 0.8), strict=True))
+    assert ceiling([wide])["gap_closed"] == pytest.approx(0.5)
+    none = dict(zip(names, (0.6, 0.64, 0.64 + 1e-9), strict=True))  # as float32 leaves it
+    assert "gap_closed" not in ceiling([none])
