@@ -28,7 +28,8 @@ def of_edge(job: Job, edge: str, backbone: Ref, received: Sequence[State]) -> Ro
     ]
     if not learners or not recipe.ceiling_steps:
         return None
-    steps = LocalSteps(recipe.ceiling_steps, recipe.part(LocalTraining), recipe.joint)
+    training = recipe.part(LocalTraining)
+    steps = LocalSteps(recipe.ceiling_steps, training, recipe.joint, recipe.answers)
     circle = Circle(edge, backbone, learners)
     return run_step(score_ceilings, circle, job.world.info, steps, settings.seed, job.machine)
 

@@ -67,8 +67,10 @@ def customize_cluster(job: Job, cluster: Cluster, cut: Ref) -> Customized:
 
 def owned(job: Job, cluster: Cluster) -> list[Own]:
     """What the devices of a cluster have before anything is sent down."""
-    samples = job.world.samples
-    return [Own(cluster.edge, d.name, d.id, samples[d.name]) for d in cluster.devices]
+    samples, answers = job.world.samples, job.settings.refinement.answers
+    return [
+        Own(cluster.edge, d.name, d.id, samples[d.name], answers=answers) for d in cluster.devices
+    ]
 
 
 @dataclass(frozen=True)

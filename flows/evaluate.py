@@ -15,6 +15,7 @@ from prefect.context import get_run_context
 from flows.ceiling import of_edge, of_fleet
 from flows.job import Job
 from flows.shown import show_table
+from models.backbone.elastic import Grid
 from models.refinement.recovery import recovery
 from tasks.data.samples import read_content_id, read_contexts, tokenizer_ref, with_spare
 from tasks.data.skipped import read_skipped
@@ -155,12 +156,14 @@ def contexts(facts: dict[str, Any], mixings: Sequence[Mixing]) -> dict[str, Any]
 
 def score_variants(case: Case, job: Job, matches: list[Match]) -> list[dict[str, Any]]:
     """A row a variant of the grid."""
-    strategy = job.settings.backbone.depth_strategy
-    grid = evaluation.Grid(
-        read_elastic(case.backbone), strategy, read_variants(case.backbone), matches
+    cloud = evaluation.Cloud(
+        read_elastic(case.backbone),
+        job.settings.backbone.part(Grid),
+        read_variants(case.backbone),
+        matches,
     )
     world = job.world
-    return run_step(evaluation.score_variants, grid, world.cloud, world.info, job.machine)
+    return run_step(evaluation.score_variants, cloud, world.cloud, world.info, job.machine)
 
 
 def score_headers(
@@ -205,6 +208,7 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
                         backbone,
                         header,
                         of_device,
+                        settings.refinement.answers,
                         tokenizer,
                     ),
                     world.samples[device.name],

@@ -185,7 +185,16 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
     with rewriting(left) as new:
         row = run_step(
             evaluation.score_device,
-            evaluation.Outcome(device, context, matches[at], backbone, header, rounds, tokenizer),
+            evaluation.Outcome(
+                device,
+                context,
+                matches[at],
+                backbone,
+                header,
+                rounds,
+                settings.refinement.answers,
+                tokenizer,
+            ),
             samples,
             info,
             settings.matching.energy,
@@ -215,7 +224,8 @@ def refined_rounds(
     """The device's rounds on its data as they are now, and the messages that this took."""
     edge, recipe, name = cluster.edge, job.settings.refinement, device.name
     kept = kept_for(read_kept(case.customize), device, cluster, recipe)
-    own = Own(edge, name, device.id, job.world.samples[name], model=kept.model)
+    samples = job.world.samples[name]
+    own = Own(edge, name, device.id, samples, model=kept.model, answers=recipe.answers)
     carrier = LocalCarrier(job, [own])
     link = Link(edge, carrier)
     key = Key(kept.model.sha256)

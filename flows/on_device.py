@@ -98,7 +98,7 @@ def _sketch(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 def _train(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
     recipe, turn = carrier.job.settings.refinement, carrier.turn(asks[0])
-    steps = LocalSteps(recipe.steps, carrier.training, recipe.joint)
+    steps = LocalSteps(recipe.steps, carrier.training, recipe.joint, recipe.answers)
     return _together(
         [(own,) for own in carrier.of(asks)],
         lambda owned: (train, (list(*owned), turn, steps, carrier.job.machine)),
@@ -107,7 +107,8 @@ def _train(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 def _prune(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
     recipe, machine = carrier.job.settings.refinement, carrier.job.machine
-    turn, steps = carrier.turn(asks[0]), LocalSteps(recipe.tuning_steps, carrier.training)
+    turn = carrier.turn(asks[0])
+    steps = LocalSteps(recipe.tuning_steps, carrier.training, answers=recipe.answers)
     amount = recipe.part(Pruning)
     return _together(
         [(own, ask.body) for own, ask in zip(carrier.of(asks), asks, strict=True)],

@@ -3,7 +3,7 @@ no number lies in none of them, and what lies in one can be computed with."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
@@ -23,6 +23,9 @@ PositiveFloat = Annotated[float, Gt(0), Le(1e9)]
 Weight = Annotated[float, Ge(0), Le(1e6)]
 Rate = Annotated[float, Gt(0), Le(1)]
 """Of learning: AdamW moves each weight by about so much in a step."""
+
+Answerable = Literal["own", "all"]
+"""Which classes a device's model answers: those of its own train samples, or all that there are."""
 
 
 def twice(values: tuple[object, ...]) -> str:

@@ -104,7 +104,7 @@ from models.header.config import HeaderConfig
 from models.refinement.recipe import LocalTraining, Pruning
 from models.refinement.training import LocalSteps
 from tasks.data.modality import ImageInfo
-from tasks.delivery.shipped import load_shipped, ship
+from tasks.delivery.shipped import Made, load_shipped, ship
 from tasks.device import features, rounds
 from tasks.device.own import Own
 from tasks.links.link import Route, receive, send
@@ -137,10 +137,11 @@ back = send("mixed_importance", Route("north", "device-00", 1, said.run), receiv
 state = pruned.own.adopted[2]
 assert 0 < state.neurons < state.neurons_received
 
-shipped, file = ship(Path("model"), build(config, seed=1), state, info)
+shipped, file = ship(Path("model"), Made(build(config, seed=1), state, torch.tensor([0, 2])), info)
 with torch.no_grad():
     logits = load_shipped(file)(info.example(2))
     assert logits.shape == (2, 3) and torch.equal(logits, shipped(info.example(2)))
+    assert logits.softmax(1)[:, 1].max() == 0
 """
 
 

@@ -110,10 +110,12 @@ def of_cluster(b: Base, cluster: Cluster) -> tuple[Mixing, list[Row]]:
     received = [states[0] for states in done.rounds]
     ceiling = of_edge(b.job, cluster.edge, done.coarse.backbone, received)
     learned = ceiling["devices"] if ceiling else {}
+    ships = {"own": "accuracy_own_classes", "all": "accuracy"}[b.settings.refinement.answers]
     rows = [
         {
             "cluster": cluster.edge,
             **row,
+            "accuracy": row[ships],
             **learned.get(row["device"], {}),
             **costs(row["device"], own[row["device"]], messages, info),
         }

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
+from models.answers import SILENT, answered, restricted, silent
 from models.backbone.training import device_of, scores
 from models.header.build import neurons, prunable_layers
 from models.header.split import Split
 from models.progress import OnStep, ignore
+from models.ranges import Answerable
 from models.refinement.importance import layer_names, neuron_importance, normalised
 from models.refinement.recipe import LocalTraining
 from models.training import endless
@@ -29,12 +31,14 @@ DeviceData = Split
 
 @dataclass(frozen=True)
 class LocalSteps:
-    """How many steps a device takes, by which optimizer, and how a neuron's importance is made of
-    its parameters' (``group`` or ``sum``: :func:`neuron_importance`)."""
+    """How many steps a device takes, by which optimizer, how a neuron's importance is made of its
+    parameters' (``group`` or ``sum``: :func:`neuron_importance`), and which classes its model is
+    to answer: it learns to tell these apart."""
 
     count: int
     training: LocalTraining
     joint: str = "group"
+    answers: Answerable = "all"
 
     def optimizer(self, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
         """AdamW over named parameters, which may be stacked."""
@@ -103,21 +107,27 @@ def _batched(
     parameters, buffers = stack_module_state(list(headers))
 
     def loss_of(
-        weights: dict[str, Tensor], others: dict[str, Tensor], x: tuple[Tensor, ...], y: Tensor
+        weights: dict[str, Tensor],
+        others: dict[str, Tensor],
+        x: tuple[Tensor, ...],
+        y: Tensor,
+        silent: Tensor,
     ) -> Tensor:
-        return F.cross_entropy(functional_call(template, (weights, others), x), y)
+        logits = functional_call(template, (weights, others), x)
+        return F.cross_entropy(logits.masked_fill(silent, SILENT), y)
 
     gradients_of = vmap(grad_and_value(loss_of))
     # AdamW works element by element, so one optimizer on stacked leaves is one for each device
     optimizer = steps.optimizer(parameters)
     total = torch.zeros(len(headers), _count(headers[0]), device=place)
+    unanswered = _unanswered(template, data, steps.answers).to(place)
     for step in range(steps.count):
         batches = [d.at(next(source)) for d, source in zip(data, sources, strict=True)]
         each = zip(*(batch.inputs for batch in batches), strict=True)
         x = tuple(torch.stack(parts).to(place) for parts in each)
         y = torch.stack([batch.labels for batch in batches]).to(place)
         values = {name: p.detach() for name, p in parameters.items()}
-        gradients, losses = gradients_of(values, buffers, x, y)
+        gradients, losses = gradients_of(values, buffers, x, y, unanswered)
         if layers:
             total += neuron_importance(values, gradients, layers, steps.joint)
         for name, parameter in parameters.items():
@@ -140,12 +150,12 @@ def _one_by_one(
     sets = []
     for header, own, source in zip(headers, data, sources, strict=True):
         layers, place = layer_names(header), device_of(header)
-        parameters = dict(header.named_parameters())
+        parameters, told = dict(header.named_parameters()), answered(steps.answers, own.labels)
         optimizer = steps.optimizer(parameters)
         total = torch.zeros(_count(header), device=place)
         for _ in range(steps.count):
             batch = own.at(next(source)).to(place)
-            loss = F.cross_entropy(header(*batch.inputs), batch.labels)
+            loss = F.cross_entropy(restricted(header(*batch.inputs), told), batch.labels)
             gradients = _gradients(loss, parameters)
             values = {name: p.detach() for name, p in parameters.items()}
             if layers:
@@ -167,16 +177,29 @@ def _gradients(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tens
     return dict(zip(parameters, found, strict=True))
 
 
+@torch.no_grad()
+def _unanswered(header: nn.Module, data: Sequence[DeviceData], answers: Answerable) -> Tensor:
+    """``(devices, classes)``: true at those that a device's model does not answer."""
+    classes = header(*data[0].at(slice(1)).to(device_of(header)).inputs).shape[1]
+    told = [answered(answers, own.labels) for own in data]
+    return torch.stack(
+        [silent(torch.arange(classes) if which is None else which, classes) for which in told]
+    )
+
+
 def _count(header: nn.Module) -> int:
     return sum(neurons(header).values())
 
 
 @torch.no_grad()
 def evaluate_devices(
-    headers: Sequence[nn.Module], data: Sequence[DeviceData]
+    headers: Sequence[nn.Module],
+    data: Sequence[DeviceData],
+    classes: Sequence[Tensor | None] | None = None,
 ) -> list[tuple[float, float]]:
-    """Each header's mean cross-entropy and accuracy on its own device's data."""
+    """Each header's mean cross-entropy and accuracy on its own device's data; with ``classes`` it
+    answers only those (None: all)."""
     return [
-        scores(header(*own.to(device_of(header)).inputs).cpu(), own.labels)
-        for header, own in zip(headers, data, strict=True)
+        scores(restricted(header(*own.to(device_of(header)).inputs).cpu(), told), own.labels)
+        for header, own, told in zip(headers, data, classes or [None] * len(data), strict=True)
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
+from models.answers import Restricted, silent
 from models.backbone.config import config_from, on_meta
 from models.backbone.family import Backbone
 from models.backbone.size import backbone_parameters
@@ -32,8 +35,18 @@ from tasks.run.modules import load_backbone
 from tasks.run.store import Ref, encode, read_tensors
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a device's model is made of: its cluster's backbone, its header, and the classes that it
+    answers (None: all)."""
+
+    backbone: Backbone
+    state: State
+    answers: Tensor | None
+
+
 def ship(
-    folder: Path, vit: Backbone, state: State, info: DataInfo, words: Words | None = None
+    folder: Path, made: Made, info: DataInfo, words: Words | None = None
 ) -> tuple[nn.Module, Path]:
     """A device's model without its removed neurons, and its safetensors file in ``folder`` with
     the configuration that rebuilds it.
@@ -42,16 +55,20 @@ def ship(
         words: of a model of texts, all that it keeps of the backbone's; their tokenizer lies beside
             it then.
     """
-    tensors, values = read_tensors(state.header)
-    config = HeaderConfig.from_dict(values)
+    tensors, values = read_tensors(made.state.header)
+    config, answers = HeaderConfig.from_dict(values), torch.arange(len(info.classes))
     header = slim(restore(config, tensors), config)
-    vit = vit if words is None else trimmed(vit, words.numbers)
+    if made.answers is not None:
+        header = Restricted(header, silent(made.answers, len(answers)))
+        answers = made.answers
+    vit = made.backbone if words is None else trimmed(made.backbone, words.numbers)
     backbone = vit.config.to_dict()
     model = customized(vit, header, info.prepare())
     description = {
         "backbone": backbone,
         "header": config.to_dict(),
         "classes": list(info.classes),
+        "answers": [info.classes[at] for at in answers.tolist()],
         "input": info.takes,
     }
     if words is not None:
@@ -73,8 +90,7 @@ def load_shipped(file: Path) -> nn.Module:
     tensors, values = read_tensors(file)
     with _understood(file):
         vit = on_meta(config_from(values["backbone"])).to_empty(device="cpu")
-        header_state = {k[2:]: v for k, v in tensors.items() if k.startswith("2.")}
-        header = restore(HeaderConfig.from_dict(values["header"]), header_state)
+        header = _header(HeaderConfig.from_dict(values["header"]), tensors)
         model = customized(vit, header, _prepare(tensors))
         model.load_state_dict(tensors)
     return model
@@ -121,6 +137,17 @@ def example_of(file: Path, info: DataInfo, count: int = 2) -> Tensor:
     if own is None:
         return info.example(count)
     return texts_as_inputs([info.classes[at % len(info.classes)] for at in range(count)], own)
+
+
+def _header(config: HeaderConfig, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The last part of a model with these tensors; one that answers some classes only says which
+    not."""
+    own = {k.removeprefix("2."): v for k, v in tensors.items() if k.startswith("2.")}
+    unanswered = own.pop("silent", None)
+    if unanswered is None:
+        return restore(config, own)
+    inner = {k.removeprefix("header."): v for k, v in own.items()}
+    return Restricted(restore(config, inner), unanswered)
 
 
 def _prepare(tensors: dict[str, Tensor]) -> nn.Module:

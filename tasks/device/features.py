@@ -55,7 +55,7 @@ def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
         tensors |= Split.of(extract(vit, images, 256), labels).named(f"{split}_")
     features = put_tensors("features", tensors)
     config = HeaderConfig.from_dict(values["config"]["header"])
-    first = scored(own.device, 0, restore(config, _part(state, "header")), config, features)
+    first = scored(own, 0, restore(config, _part(state, "header")), config, features)
     own = replace(own, model=model, features=features, state=first)
     return Answer(own, (metrics(own),))
 

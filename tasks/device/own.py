@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.ranges import Answerable
 from tasks.links.link import Message, Route
 from tasks.links.records import State
 from tasks.run.store import Ref
@@ -13,7 +14,7 @@ from tasks.run.store import Ref
 @dataclass(frozen=True)
 class Own:
     """A device: its data, the model that it received, their features under that model's backbone,
-    and its header after the last round."""
+    and its header after the last round; which classes its model is to answer."""
 
     edge: str
     device: str
@@ -22,6 +23,7 @@ class Own:
     model: Message | None = None
     features: Ref | None = None
     state: State | None = None
+    answers: Answerable = "all"
 
     @property
     def data(self) -> Ref:

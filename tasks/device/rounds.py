@@ -54,7 +54,7 @@ def train(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machine) -> l
     headers = [header for header, _ in loaded]
     sets = _fit("training", headers, owns, turn, steps, machine)
     for own, (header, config), importance in zip(owns, loaded, sets, strict=True):
-        state = scored(own.device, turn.round, header, config, own.adopted[1])
+        state = scored(own, turn.round, header, config, own.adopted[1])
         state = replace(state, importance=put_tensors("importance", {"importance": importance}))
         body = exchange.prepare(DeviceState(header, importance))
         sent = (send(exchange.up.kind, own.up(turn.round), body),) if exchange.up else ()
@@ -78,7 +78,7 @@ def prune(
     _fit("tuning", headers, owns, replace(turn, seed=turn.seed + TUNING), steps, machine)
     answers = []
     for own, (header, config), before in zip(owns, loaded, pruned, strict=True):
-        state = scored(own.device, turn.round, header, config, own.adopted[1])
+        state = scored(own, turn.round, header, config, own.adopted[1])
         after = replace(own, state=replace(state, pruned=before))
         answers.append(Answer(after, (metrics(after),)))
     return answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from models.answers import answered
 from models.header.build import slim, state_of
 from models.header.config import HeaderConfig
 from models.refinement import pruning
@@ -14,15 +15,14 @@ from tasks.links.records import State
 from tasks.run.store import Ref, put_tensors, read_tensors
 
 
-def scored(
-    device: str, round: int, header: nn.Module, config: HeaderConfig, features: Ref
-) -> State:
-    """A header after a round, with its scores on the device's val split."""
-    [(loss, accuracy)] = evaluate_devices([header], [split_of(features, "val")])
+def scored(own: Own, round: int, header: nn.Module, config: HeaderConfig, features: Ref) -> State:
+    """A header after a round, with its scores on the device's val split, as it will be used."""
+    told = answered(own.answers, split_of(features, "train").labels)
+    [(loss, accuracy)] = evaluate_devices([header], [split_of(features, "val")], [told])
     alive = pruning.alive_of(header)
     shipped = slim(header, config)
     return State(
-        device=device,
+        device=own.device,
         round=round,
         header=put_tensors("header", state_of(header), config.to_dict()),
         parameters=sum(p.numel() for p in shipped.parameters()),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.answers import answered
 from models.backbone.family import Backbone
 from models.backbone.features import extract
 from models.header.split import Split
@@ -73,7 +74,8 @@ def score_ceilings(
         seeds = [seed + of.id for of in circle.learners]
         fit_devices(headers, data, steps, seeds, on_step=on_step)
     tests = [_features(vit, test_split(of.samples, info)) for of in circle.learners]
-    scores = evaluate_devices([header.eval() for header in headers], tests)
+    told = [answered(steps.answers, labels) for _, labels in own]
+    scores = evaluate_devices([header.eval() for header in headers], tests, told)
     found = {
         of.name: {"accuracy_ceiling": accuracy, "ceiling_samples": len(m.labels)}
         for of, m, (_, accuracy) in zip(circle.learners, more, scores, strict=True)

@@ -15,21 +15,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.answers import answered, restricted
+from models.backbone.elastic import Grid
 from models.backbone.family import Backbone
-from models.backbone.features import FeatureExtractor, Headed, extract
+from models.backbone.features import FeatureExtractor, extract
+from models.backbone.scoring import score_grid
 from models.backbone.size import backbone_parameters, parameter_count
 from models.backbone.size import flops as backbone_flops
 from models.backbone.slicing import slice_variant
-from models.backbone.training import evaluate, restricted_accuracy, scores
+from models.backbone.training import restricted_accuracy, scores
 from models.header.build import header_flops, slim
 from models.header.split import Split
 from models.matching.energy import DeviceProfile, modelled_energy_joule, modelled_latency_s
 from models.matching.recipe import EnergyConstants
+from models.ranges import Answerable
 from models.refinement.rounds import best_round
 from models.statistics import confusion
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_split
-from tasks.delivery.shipped import ship
+from tasks.delivery.shipped import Made, ship
 from tasks.delivery.tokenizer import words_kept
 from tasks.links.records import Match, Search, State, Variant
 from tasks.report.heldout import test_split
@@ -52,12 +56,12 @@ def latency_s(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> float:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The cloud's outcome: the elastic backbone, what was cut of it by which strategy, and what
+class Cloud:
+    """The cloud's outcome: the elastic backbone, all that can be cut of it, the variants, and what
     every cluster was matched with."""
 
     elastic: Ref
-    strategy: str
+    grid: Grid
     variants: Sequence[Variant]
     matches: Sequence[Match]
 
@@ -65,8 +69,8 @@ class Grid:
 @dataclass(frozen=True)
 class Outcome:
     """A device's outcome: the context of its samples, what its cluster was matched with, the
-    backbone and header that it received, and its state after every round; of texts, the tokenizer
-    by which they are numbered."""
+    backbone and header that it received, its state after every round, and which classes its model
+    answers; of texts, the tokenizer by which they are numbered."""
 
     device: Device
     context: str
@@ -74,19 +78,19 @@ class Outcome:
     backbone: Ref
     header: str
     rounds: Sequence[State]
+    answers: Answerable
     tokenizer: Ref | None = None
 
 
 @retried("evaluate the variants")
-def score_variants(grid: Grid, public: Ref, info: DataInfo, machine: Machine) -> list[Row]:
+def score_variants(cloud: Cloud, public: Ref, info: DataInfo, machine: Machine) -> list[Row]:
     """Every variant on the public test split, with its measured latency, as a table row."""
-    place = machine.prepare()
-    vit = load_backbone(grid.elastic)
+    place, strategy = machine.prepare(), cloud.grid.depth_strategy
+    vit = load_backbone(cloud.elastic).to(place)
     images, labels = test_split(public, info)
-    rows = []
-    for index, variant in enumerate(grid.variants):
-        small = slice_variant(vit, variant.width, variant.depth, grid.strategy).to(place)
-        loss, accuracy = evaluate(small, images, labels)
+    on_test, rows = score_grid(vit, (images, labels), cloud.grid), []
+    for index, (variant, found) in enumerate(zip(cloud.variants, on_test, strict=True)):
+        small = slice_variant(vit, variant.width, variant.depth, strategy).to(place)
         rows.append(
             {
                 "width": variant.width,
@@ -97,12 +101,12 @@ def score_variants(grid: Grid, public: Ref, info: DataInfo, machine: Machine) ->
                 "val_loss": variant.val_loss,
                 "val_accuracy": variant.val_accuracy,
                 **_refitted(variant),
-                "test_loss": loss,
-                "test_accuracy": accuracy,
+                "test_loss": found.loss,
+                "test_accuracy": found.accuracy,
                 "bytes": BYTES_PER_PARAMETER * variant.parameters,
                 "latency_s": latency_s(small, images[:LATENCY_BATCH].to(place)),
                 "modelled_energy_joule": {
-                    m.edge: m.modelled_energy_joule[index] for m in grid.matches
+                    m.edge: m.modelled_energy_joule[index] for m in cloud.matches
                 },
             }
         )
@@ -125,12 +129,13 @@ def score_headers(
     images, labels = test_split(public, info)
     data = Split.of(extract(vit, images), labels)
     fixed = _backbone_columns(vit, match)
+    extractor, timed = FeatureExtractor(vit), data.at(slice(LATENCY_BATCH)).to(place).inputs
+    of_backbone_s = latency_s(extractor, images[:LATENCY_BATCH].to(place))
     rows = []
     for index, header in enumerate(search.headers):
         module = load_header(header.state)[0].eval()
         with torch.no_grad():
             loss, accuracy = scores(module(*data.inputs), labels)
-        model = Headed(FeatureExtractor(vit), module).to(place)
         rows.append(
             {
                 **fixed,
@@ -146,7 +151,7 @@ def score_headers(
                 "val_accuracy": header.val_accuracy,
                 "test_loss": loss,
                 "test_accuracy": accuracy,
-                "latency_s": latency_s(model, images[:LATENCY_BATCH].to(place)),
+                "latency_s": of_backbone_s + latency_s(module.to(place), timed),
             }
         )
     return rows
@@ -175,14 +180,16 @@ def score_device(
     rows = [
         _round_row(state, t == kept, flops, data, own_classes) for t, state in enumerate(rounds)
     ]
+    told = answered(outcome.answers, own_classes)
     header = load_header(rounds[kept].header)[0].eval()
     words = words_kept(samples, outcome.tokenizer)
-    model, file = ship(folder, load_backbone(outcome.backbone), rounds[kept], info, words)
+    made = Made(load_backbone(outcome.backbone), rounds[kept], told)
+    model, file = ship(folder, made, info, words)
     example = info.example(LATENCY_BATCH, None if words is None else words.numbers)
     return {
         **_got(outcome, kept),
         **_modelled(outcome, constants, vit.config.positions),
-        **_accuracies(rounds, rows, kept),
+        **_accuracies(rounds, rows, kept, outcome.answers),
         "samples_sha256": samples.sha256,
         "classes": [info.classes[int(label)] for label in own_classes],
         "params": parameter_count(model),
@@ -191,7 +198,8 @@ def score_device(
         "flops": rows[kept]["flops"],
         "latency_s": latency_s(model.to(place), example.to(place)),
         "test_samples": len(labels),
-        "confusion": _confusion(header, data, info.classes),
+        "answers": outcome.answers,
+        "confusion": _confusion(header, data, told, info.classes),
         "rounds": rows,
     }
 
@@ -222,15 +230,19 @@ def _modelled(outcome: Outcome, constants: EnergyConstants, positions: int) -> R
     }
 
 
-def _accuracies(rounds: Sequence[State], rows: Sequence[Row], kept: int) -> Row:
-    """Before the rounds and in the one that was kept, on val and test data."""
+def _accuracies(
+    rounds: Sequence[State], rows: Sequence[Row], kept: int, answers: Answerable
+) -> Row:
+    """Before the rounds and in the one that was kept, on val and test data; what was kept, as it
+    ships."""
+    told = rows[kept]["test_accuracy_own_classes"]
     return {
         "val_accuracy_received": rounds[0].val_accuracy,
         "val_accuracy_refined": rounds[kept].val_accuracy,
         "accuracy_received": rows[0]["test_accuracy"],
         "accuracy_received_own_classes": rows[0]["test_accuracy_own_classes"],
-        "accuracy_refined": rows[kept]["test_accuracy"],
-        "accuracy_refined_own_classes": rows[kept]["test_accuracy_own_classes"],
+        "accuracy_refined": told if answers == "own" else rows[kept]["test_accuracy"],
+        "accuracy_refined_own_classes": told,
     }
 
 
@@ -284,9 +296,11 @@ def _round_row(
 
 
 @torch.no_grad()
-def _confusion(header: nn.Module, data: Split, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+def _confusion(
+    header: nn.Module, data: Split, told: Tensor | None, classes: Sequence[str]
+) -> dict[str, dict[str, int]]:
     """By class how often which class was answered; what never occurred is left out."""
-    answers = header(*data.inputs).argmax(1)
+    answers = restricted(header(*data.inputs), told).argmax(1)
     counts = confusion(data.labels.numpy(), answers.numpy())
     return {
         classes[label]: {classes[answer]: n for answer, n in row.items()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from timeit import Timer
 
-import torch
 from torch import Tensor
+
+WARM_UP = 2
 
 
 def seconds_a_call(
@@ -15,19 +17,17 @@ def seconds_a_call(
     repeats: int,
     at_least_s: float = 0.0,
 ) -> list[float]:
-    """Measured seconds of single calls of ``model(example)`` (several arguments as a tuple), each
-    after two that warm up, on as many threads as torch uses now; a GPU is waited for. At least
+    """Measured seconds of single calls of ``model(example)`` (several arguments as a tuple), after
+    two that warm up, on as many threads as torch uses now; a GPU is waited for. At least
     ``repeats`` of them, and as many as take ``at_least_s`` together."""
     # it looks for a compiler of CUDA when it is imported, and complains where there is no GPU
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    from torch.utils.benchmark import Timer
+    from torch.utils.benchmark import timer
 
-    timer = Timer(
-        "model(*inputs)",
-        globals={"model": model, "inputs": example if isinstance(example, tuple) else (example,)},
-        num_threads=torch.get_num_threads(),
-    )
+    inputs = example if isinstance(example, tuple) else (example,)
+    clock = Timer(lambda: model(*inputs), timer=timer)
+    clock.timeit(WARM_UP)
     found: list[float] = []
     while len(found) < repeats or sum(found) < at_least_s:
-        found.append(timer.timeit(1).median)
+        found.append(clock.timeit(1))
     return found

@@ -16,7 +16,7 @@ from models.backbone.families.stem import Stem
 from models.backbone.training import Schedule, Training
 from models.header.recipe import HeaderSearch, JointTraining
 from models.matching.recipe import Choice, EnergyConstants
-from models.ranges import Count, Few, Fraction, Part, Positive, Size, twice
+from models.ranges import Answerable, Count, Few, Fraction, Part, Positive, Size, twice
 from models.refinement.recipe import Likeness, LocalTraining, Pruning
 from tasks.run.errors import SettingsError
 from tasks.run.words import counted
@@ -217,6 +217,7 @@ class Refinement(Likeness, LocalTraining, Pruning, Section):
     sketch_samples: Annotated[int, Field(ge=2, le=10_000)]
     quorum: Fraction
     exchange: str = "importance"
+    answers: Answerable = "own"
     ceiling_steps: Count = 400
     deadline_s: Annotated[float, Field(gt=0, le=1e7)] | None = None
 

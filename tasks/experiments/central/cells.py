@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.answers import answered
 from models.backbone.family import Backbone
 from models.backbone.features import extract
 from models.backbone.size import backbone_parameters
@@ -149,7 +150,8 @@ def tune_centrally(
     }
     received = [load_header(coarse.header)[0].eval() for _ in devices]
     tuned = tuned_alone(received, data["train"], recipe, seed)
-    before, after = (evaluate_devices(h, data["val"]) for h in (received, tuned))
+    told = [answered(recipe.answers, own.labels) for own in data["train"]]
+    before, after = (evaluate_devices(h, data["val"], told) for h in (received, tuned))
     kept = [
         t if b[1] <= a[1] else r for r, t, b, a in zip(received, tuned, before, after, strict=True)
     ]

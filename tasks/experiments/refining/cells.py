@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -136,8 +136,8 @@ def received(cluster: Cluster, header: Ref, samples: int, machine: Machine) -> l
     for number, (device, ref) in enumerate(zip(cluster.devices, cluster.features, strict=True)):
         model = send("customized_model", Route(EDGE, device), tensors, configs)
         features = _own_part(ref, samples)
-        first = scored(device, 0, restore(config, state), config, features)
-        own = Own(EDGE, device, number, None, model, features, first)
+        own = Own(EDGE, device, number, None, model, features)
+        own = replace(own, state=scored(own, 0, restore(config, state), config, features))
         answers.append(Answer(own, (metrics(own),)))
     return answers
 

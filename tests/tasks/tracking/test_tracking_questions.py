@@ -15,7 +15,7 @@ from models.header.build import build_header, state_of
 from models.header.config import HeaderConfig
 from models.header.recipe import HeaderSearch
 from tasks.data.modality import ImageInfo
-from tasks.delivery.shipped import load_shipped, ship
+from tasks.delivery.shipped import Made, load_shipped, ship
 from tasks.links.records import State
 from tasks.run.store import put_tensors
 from tasks.settings.params import load
@@ -45,7 +45,7 @@ def shipped(root: Path) -> Path:
     config = HeaderConfig.linear(CONFIG, recipe)
     header = put_tensors("header", state_of(build_header(config)), config.to_dict())
     state = State("device-00", 0, header, 1, 1, 1, 0.0, 0.0)
-    _, file = ship(root / "device-00", build(CONFIG, seed=0), state, INFO)
+    _, file = ship(root / "device-00", Made(build(CONFIG, seed=0), state, None), INFO)
     return file
 
 
