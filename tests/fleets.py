@@ -110,6 +110,7 @@ def _device(number: int, edge: str, classes: list[str], random: Random) -> dict[
         "latency_s": 0.0031,
         "accuracy_received": refined - 0.1,
         "accuracy_received_own_classes": refined + 0.01,
+        "answers": "own",
         "accuracy_refined": refined,
         "accuracy_refined_own_classes": refined,
         "accuracy_reference": refined - 0.05,

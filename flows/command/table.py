@@ -207,11 +207,11 @@ def against_reference(summary: Mapping[str, Any]) -> list[str]:
     low, high = (fleet.get(f"given_up_own_classes_mean_{end}") for end in ("low", "high"))
     sure = f" ({points(low)} to {points(high)})" if low is not None else ""
     both = told - fleet["accuracy_refined_own_classes_mean"]
+    alike = f", {points(both)} where what ships is told them too" if both != told - refined else ""
     untold = fleet["accuracy_reference_mean"]
     return [
         f"Given up: {points(told - refined)} points{sure} against the reference told each device's "
-        f"classes ({told:.3f}), {points(both)} where what ships is told them too (less than 0: "
-        f"better). Not on like terms: {points(untold - refined)} against the reference not told "
-        f"({untold:.3f}); what ships has learned them from the device's data.",
+        f"classes ({told:.3f}){alike} (less than 0: better). Not on like terms: "
+        f"{points(untold - refined)} against the reference not told ({untold:.3f}).",
         f"Saved: the fleet takes {saved} of giving everyone the reference.",
     ]

@@ -130,6 +130,7 @@ def _manifest(
         "input": {"what": source.info.takes, "shape": ["n", *source.info.shape], **beside},
         "output": {"what": "logits", "shape": ["n", len(config["classes"])]},
         "classes": config["classes"],
+        "answers": config.get("answers", config["classes"]),
         "limits": _limits(source.device),
         "how_to_load": FORMATS[name].how_to_load,
         "measured_here": measured,

@@ -114,7 +114,8 @@ COLUMNS = (
     ),
     Column(
         "refined",
-        "Accuracy of what ships. It may answer all classes; its rounds showed it the device's.",
+        "Accuracy of what ships, as it ships: it answers the device's classes alone, unless "
+        "refinement.answers says all.",
         lambda d: d["accuracy_refined"],
         ".3f",
     ),

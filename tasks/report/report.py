@@ -38,7 +38,7 @@ ACCURACIES = (
         "accuracy_reference_own_classes_mean",
     ),
     (
-        "the same, neither told (not on like terms)",
+        "the same, the reference not told (not on like terms)",
         "accuracy_refined_mean",
         "accuracy_reference_mean",
     ),

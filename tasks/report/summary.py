@@ -32,9 +32,9 @@ GIVEN_UP = {
     "given_up_all_classes": ("accuracy_reference", "accuracy_refined"),
 }
 """What a device gives up: the first less the second. On like terms are those in which both know
-the device's classes: what ships learned them in its rounds, the reference must be told. In the
-first what ships answers as it ships, in the second it too may answer only these classes. In the
-last the reference does not know them."""
+the device's classes: what ships knows them, the reference must be told. In the first what ships
+answers as it ships, in the second it too may answer only these classes, whatever it was told. In
+the last the reference does not know them."""
 
 
 def summarise(

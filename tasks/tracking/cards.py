@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tasks.data.modality import DataInfo, of_texts
@@ -85,7 +85,7 @@ def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo)
             f"| intended data | {lineage.source}, as this device sees it |",
             f"| context | {row['context']}{MADE if info.synthetic_contexts else ''} |",
             f"| classes that the device has | {', '.join(row['classes'])} |",
-            f"| classes that it may answer | {', '.join(info.classes)} |",
+            f"| classes that it answers | {', '.join(_answers(row, info))} |",
             f"| input | {_input(info)} |",
             f"| reference that it is cut from | {lineage.reference or 'not said'} |",
             f"| data hash, git commit | `{lineage.data_id}`, `{lineage.git_commit}` |",
@@ -120,6 +120,10 @@ def _words(row: Row, info: DataInfo) -> list[str]:
         return []
     kept, known = row["words"], of_texts(info).vocabulary
     return [f"| words and pieces that it keeps | {kept:,} of {known:,}, among the parameters |"]
+
+
+def _answers(row: Row, info: DataInfo) -> Iterable[str]:
+    return row["classes"] if row["answers"] == "own" else info.classes
 
 
 def _mistakes(row: Row) -> str:

@@ -55,7 +55,7 @@ REPORT = {
     ),
     "words": (
         "what the reference reaches on the same data, told each device's classes",
-        "the same, neither told (not on like terms)",
+        "the same, the reference not told (not on like terms)",
         "what refining gains over that",
         "what there would be without ACME: a plain CNN of",
         "which nobody got, beside its own",

@@ -15,6 +15,7 @@ from torch import nn
 from models.header.build import build_header, neurons, slim
 from models.header.config import HeaderConfig
 from models.header.space import Block
+from models.ranges import Answerable
 from models.refinement.importance import layer_names, neuron_importance
 from models.refinement.pruning import alive_of, apply_masks
 from models.refinement.recipe import LocalTraining
@@ -71,14 +72,16 @@ def _headers(config: HeaderConfig, count: int, masked: bool) -> list[nn.Module]:
     return headers
 
 
-@pytest.mark.parametrize("joint", ["group", "sum"])
+@pytest.mark.parametrize(("joint", "answers"), [("group", "all"), ("sum", "all"), ("group", "own")])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_batched_is_one_by_one(name: str, masked: bool, joint: str):
+def test_batched_is_one_by_one(name: str, masked: bool, joint: str, answers: Answerable):
     data, results = _data([5, 20, 33]), []
+    data[1].labels.clamp_(max=1)  # a device without the last class
     for batched in (True, False):
         headers = _headers(CONFIGS[name], 3, masked)
-        sets = fit_devices(headers, data, LocalSteps(12, RECIPE, joint), [4, 5, 6], batched=batched)
+        steps = LocalSteps(12, RECIPE, joint, answers)
+        sets = fit_devices(headers, data, steps, [4, 5, 6], batched=batched)
         results.append((headers, sets))
     (together, sets), (alone, expected) = results
     torch.testing.assert_close(sets, expected, atol=1e-5, rtol=0)
@@ -113,6 +116,30 @@ def test_one_by_one_is_adamw_written_out_with_the_mean_importance_before_each_st
     torch.testing.assert_close(sets[0], total / total.sum(), atol=1e-5, rtol=1e-4)
     for x, y in zip(header.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(x, y, atol=1e-5, rtol=0)
+
+
+def test_what_answers_its_own_classes_learns_nothing_of_the_others():
+    config, [own] = CONFIGS["linear"], _data([16])
+    own.labels.clamp_(max=1)
+    for answers, moved in (("own", False), ("all", True)):
+        [header] = _headers(config, 1, masked=False)
+        before = {n: p.detach().clone() for n, p in header.named_parameters()}
+        steps = LocalSteps(5, LocalTraining(8, 5e-3, 0.0), answers=answers)
+        fit_devices([header], [own], steps, [0])
+        for name, parameter in header.named_parameters():
+            assert not torch.equal(parameter[0], before[name][0])
+            assert torch.equal(parameter[2], before[name][2]) is not moved, name
+
+
+def test_what_answers_its_own_classes_is_scored_so():
+    headers, [one, two] = _headers(CONFIGS["mixer"], 2, masked=False), _data([40, 40])
+    told = [torch.tensor([0, 2]), None]
+    found = evaluate_devices(headers, [one, two], told)
+    logits = headers[0](one.features).detach()
+    logits[:, 1] = -1e4
+    right = (logits.argmax(1) == one.labels).float().mean().item()
+    assert found[0] == pytest.approx((F.cross_entropy(logits, one.labels).item(), right))
+    assert found[1] == evaluate_devices(headers[1:], [two])[0]
 
 
 @pytest.mark.parametrize("batched", [True, False])
