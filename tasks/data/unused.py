@@ -19,7 +19,8 @@ def unused(
     train: Source, manifest: pd.DataFrame, contexts: Contexts, count: int, seed: int
 ) -> Mapping[int, Index]:
     """For each context that devices have, at most ``count`` positions of the train split that no
-    row of the manifest names, by seed. What sensors make is drawn for each context anew."""
+    row of the manifest names, by seed: as many of each class, as long as there are some, since what
+    devices are tested on is dealt by class. What sensors make is drawn for each context anew."""
     taken = manifest.loc[manifest["sample_id"].str.startswith(f"{train.split}-"), "sample_id"]
     free = np.setdiff1d(train.usable, taken.str.rpartition("-")[2].astype(np.int64))
     found = {}
@@ -28,7 +29,9 @@ def unused(
         natural = train.contexts is not None and not contexts.made
         mine = free[train.contexts[free] == context] if natural else free  # type: ignore[index]
         stream = np.random.default_rng([seed, UNUSED, context])
-        found[context] = stream.permutation(mine)[:count]
+        drawn = stream.permutation(mine)
+        turn = pd.Series(drawn).groupby(train.labels[drawn]).cumcount()  # of its class
+        found[context] = drawn[np.argsort(turn, kind="stable")][:count]
     return found
 
 

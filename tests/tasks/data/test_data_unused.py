@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tasks.data.contexts import Contexts
@@ -48,6 +49,17 @@ def test_a_device_that_lives_in_a_public_context_has_more_to_learn_from_too() ->
     plan = replace(PLAN, contexts=MADE)
     frame = partition(TRAIN, TEST, [device(0)], plan, 0)
     assert list(unused(TRAIN, frame, MADE, 10, 0)) == [0]
+
+
+def test_classes_are_as_even_as_what_is_left_allows() -> None:
+    labels = np.where(TRAIN.labels < 5, 0, TRAIN.labels)  # half of all samples are of one class
+    rare = np.flatnonzero(labels == 9)[20:]
+    train = replace(TRAIN, labels=labels, usable=np.setdiff1d(TRAIN.usable, rare))
+    given = {"tier": "device", "context": "upright", "sample_id": f"train-{rare[0]:06d}"}
+    frame = pd.DataFrame([given])
+    [index] = unused(train, frame, MADE, 320, 0).values()
+    counts = dict(zip(*np.unique(labels[index], return_counts=True), strict=True))
+    assert counts == {0: 60, 5: 60, 6: 60, 7: 60, 8: 60, 9: 20}
 
 
 def test_what_appears_twice_is_given_out_once() -> None:
