@@ -190,6 +190,7 @@ READ_BY: dict[str, set[str]] = {
     "refinement.lr": {"train", "prune"},
     "refinement.weight_decay": {"train", "prune"},
     "refinement.sketch_samples": {"sketch"},
+    "refinement.answers": {"share", "train", "prune"},  # share: of what a device is, it is first
     "refinement.exchange": {"compare", "train", "prune"},  # without one there is no sketch
     "refinement.deadline_s": set(),
     "refinement.ceiling_steps": set(),  # of the report, which nothing is cached of
@@ -236,6 +237,7 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "edge.operations": ["conv1", "identity"],
     "edge.fixed": ["mlp"],
     "refinement.method": "average",
+    "refinement.answers": "all",
     "refinement.exchange": "none",
     "refinement.deadline_s": 1000.0,
     "refinement.joint": "sum",
