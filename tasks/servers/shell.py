@@ -43,8 +43,10 @@ def run_acme(words: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 def below_this() -> dict[str, str]:
-    """The variable that puts another process's flow runs below the present one, if there is one."""
-    return {PARENT: str(flow_run.id)} if flow_run.id else {}
+    """The variable that puts another process's flow runs below the present one, if there is one
+    and its server is not this process's own: no other knows the run then."""
+    shared = bool(PREFECT_API_URL.value())
+    return {PARENT: str(flow_run.id)} if flow_run.id and shared else {}
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
