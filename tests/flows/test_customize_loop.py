@@ -66,8 +66,9 @@ def of(recipe: Settings) -> tuple[Link, Circle]:
     owns, adopted = [], {}
     for number, name, data in zip(IDS, NAMES, DATA, strict=True):
         features = kept(*data)
-        first = scored(name, 0, build_header(CONFIG, seed=1), CONFIG, features)
-        owns.append(Own("north", name, number, None, model, features, first))
+        own = Own("north", name, number, None, model, features)
+        first = scored(own, 0, build_header(CONFIG, seed=1), CONFIG, features)
+        owns.append(replace(own, state=first))
         adopted[name] = (metrics(owns[-1]),)
     job = Job(recipe, World(SHIPPED_INFO, {}), Machine("cpu", 1))
     circle = Circle(NAMES, Mixing("north", NAMES, WEIGHTS, WEIGHTS), model, Answers.read(adopted))
