@@ -1,0 +1,79 @@
+"""What a device changed of its header, as small as it travels, and what is made of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.refinement.exchange import Body, TensorSchema
+from models.refinement.similarity import Matrix
+
+LEVELS = 127  # of 8 bits, on each side of 0
+CHANCE = 3.0  # standard deviations that two random directions' agreement may be off 0
+
+SCHEMA = {
+    "differences": TensorSchema(torch.int8, 1, 1 << 24, low=-LEVELS, high=LEVELS),
+    "scales": TensorSchema(torch.float32, 1, 1 << 12, low=0, high=1e3),
+    "sizes": TensorSchema(torch.int32, 1, 1 << 12, low=1, high=1 << 24),
+}
+"""How differences travel."""
+
+
+def packed(difference: Sequence[Tensor], left: Tensor | None = None) -> tuple[Body, Tensor]:
+    """A header's difference to what was received, one tensor a parameter, in 8 bits a value and a
+    scale a tensor, and what that rounding left out ``(values,)``.
+
+    Args:
+        left: what was left out the last time; it is added now, so that over the rounds what was
+            sent stays within half a scale of what was meant.
+    """
+    sizes = [part.numel() for part in difference]
+    meant = torch.cat([part.detach().flatten().float() for part in difference])
+    meant = meant if left is None else meant + left
+    scales = torch.stack([part.abs().max() / LEVELS for part in meant.split(sizes)])
+    steps = meant / scales.where(scales > 0, torch.ones(())).repeat_interleave(torch.tensor(sizes))
+    body = {
+        "differences": steps.round().clamp(-LEVELS, LEVELS).to(torch.int8),
+        "scales": scales,
+        "sizes": torch.tensor(sizes, dtype=torch.int32),
+    }
+    return body, meant - unpacked(body)
+
+
+def unpacked(body: Body) -> Tensor:
+    """The difference that was sent ``(values,)``, in the parameters' order, as
+    ``torch.nn.utils.vector_to_parameters`` takes it."""
+    return body["differences"] * body["scales"].repeat_interleave(body["sizes"])
+
+
+def check(body: Body, sizes: Sequence[int]) -> str | None:
+    """Why a received difference cannot be added to a header whose parameters have ``sizes``
+    values each, or None if it can."""
+    if body["sizes"].tolist() != list(sizes) or len(body["scales"]) != len(sizes):
+        return f"is of {len(body['sizes'])} other tensors than the header's {len(sizes)}"
+    if len(body["differences"]) != sum(sizes):
+        return f"has {len(body['differences']):,} values, expected {sum(sizes):,}"
+    return None
+
+
+def mixed(bodies: Sequence[Body], weights: Matrix) -> Tensor:
+    """What each device gets ``(devices, values)``: the sum of all differences, by its weights
+    ``(devices, devices)``; none of them can bend it far.
+
+    A difference longer than the (lower) median of all is shortened to that: as long as most are
+    honest, none counts as more than an honest one, whatever it claims. And a device's weight for a
+    peer goes to itself where the peer's difference does not point where its own does, by more than
+    chance: an inverted one would undo what the device learned, one of zeros or of constants would
+    stand in its way. A device that changed nothing has no direction and listens by its weights.
+    """
+    found = torch.stack([unpacked(body) for body in bodies])
+    lengths = found.norm(dim=1)
+    units = found / lengths.where(lengths > 0, torch.ones(()))[:, None]
+    own = torch.eye(len(found), dtype=torch.bool)
+    opposed = (units @ units.T <= CHANCE / math.sqrt(found.shape[1])) & (lengths > 0)[:, None]
+    dropped = torch.from_numpy(weights).float().masked_fill(own | ~opposed, 0)
+    kept = torch.from_numpy(weights).float() - dropped + dropped.sum(1).diag()
+    return kept @ (units * lengths.clamp(max=lengths.median())[:, None])
