@@ -12,9 +12,14 @@ SILENT = -1e4
 half precision too."""
 
 
-def answered(answerable: Answerable, labels: Tensor) -> Tensor | None:
-    """The classes, in order, that a device with such ``labels`` has answered; None: all of them."""
-    return labels.unique() if answerable == "own" else None
+def answered(answerable: Answerable, labels: Tensor, wanted: Tensor | None = None) -> Tensor | None:
+    """The classes, in order, that a device with such ``labels``, which wants those classes beside
+    them (None: no others), has answered; None: all of them."""
+    if answerable == "all":
+        return None
+    if answerable == "own" or wanted is None:
+        return labels.unique()
+    return torch.cat([labels, wanted]).unique()
 
 
 def restricted(logits: Tensor, classes: Tensor | None) -> Tensor:

@@ -24,8 +24,9 @@ Weight = Annotated[float, Ge(0), Le(1e6)]
 Rate = Annotated[float, Gt(0), Le(1)]
 """Of learning: AdamW moves each weight by about so much in a step."""
 
-Answerable = Literal["own", "all"]
-"""Which classes a device's model answers: those of its own train samples, or all that there are."""
+Answerable = Literal["own", "wanted", "all"]
+"""Which classes a device's model answers: those of its own train samples; these and those that it
+wants, of which it has none; or all that there are."""
 
 
 def twice(values: tuple[object, ...]) -> str:

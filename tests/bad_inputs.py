@@ -118,6 +118,22 @@ SETTINGS: dict[str, Bad] = {
         "leaves 60 + 0 + 40|give each split one", partition__val_fraction=0.001
     ),
     "no test split": check("nothing for the test split", partition__train_fraction=0.9),
+    "fewer unseen classes than none": check(
+        "partition.unseen_classes|greater than or equal to 0", partition__unseen_classes=-1
+    ),
+    "more unseen classes than classes": check(
+        "partition.unseen_classes: 11, but of 10 classes|give 8 at most",
+        partition__unseen_classes=11,
+    ),
+    "unseen classes of nothing": check(
+        "unseen_classes 1: with samples_per_device 0|in the fleet (wanted)",
+        partition__unseen_classes=1,
+        partition__samples_per_device=0,
+    ),
+    "a class wanted twice": check(
+        "wanted|a stands there more than once",
+        fleet__0__devices__0__wanted=["a", "a"],
+    ),
     "more parts than there are images": check(
         "class 0 has 6,000 distinct images|20,001 would do|slots: null",
         partition__slots=10_000,

@@ -121,6 +121,10 @@ def _device(number: int, edge: str, classes: list[str], random: Random) -> dict[
         "ceiling_samples": 900 + 10 * (number % 2),
         "test_samples": samples,
         "confusion": confusion,
+        "wanted": [name for name in classes if name not in own][:1],
+        "wanted_test_samples": 20,
+        "accuracy_received_wanted": 0.4,
+        "accuracy_refined_wanted": 0.6,
     }
 
 

@@ -191,6 +191,8 @@ def check(params: Path) -> None:
     print(f"{params}: {edges}, {devices}, all settings valid")
     for words in found.unseen:
         print(f"Not checked: {words}")
+    for words in found.notes:
+        print(words)
 
 
 @cli.command()

@@ -72,7 +72,7 @@ def _asked(given: Mapping[str, Any], quiet: bool) -> Wishes:
     ask("data", "Its folder", Path("data"), click.Path(path_type=Path))
     if whole_of(wishes["source"]) is not None:
         return Wishes(**wishes | {"model": None if wishes["model"] == "none" else wishes["model"]})
-    found = listed_in(wishes["source"], wishes["data"])
+    found = listed_in(wishes["source"], wishes["data"], wishes["fleet"])
     if found and found.kind == "text":
         ask("model", "An encoder: a folder, or a name on the hub", MINILM)
     else:

@@ -15,6 +15,7 @@ from rich.table import Table
 from tasks.report.columns import SPARE, points, table
 from tasks.run.errors import ArtifactError
 from tasks.run.files import read_json, redo
+from tasks.run.words import counted
 from tasks.run.written import read_written_json
 from tasks.settings.case import Case
 
@@ -116,6 +117,7 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
         f"received and told each device's classes {accuracy('accuracy_received_own_classes')}, "
         f"refined {accuracy('accuracy_refined')}.",
         *what_there_was(summary),
+        *to_be_met(summary),
         *seen_apart(summary),
         *against_reference(summary),
         *without_acme(summary),
@@ -151,6 +153,22 @@ def what_there_was(summary: Mapping[str, Any]) -> list[str]:
         f"{gained}{share} {fleet['accuracy_ceiling_mean']:.3f}, the same header tuned on {more} "
         "more samples of the device's context and classes, which nobody got "
         f"({ceiling['seconds']:.0f} s)."
+    ]
+
+
+def to_be_met(summary: Mapping[str, Any]) -> list[str]:
+    """How well devices do on classes that they want and have no samples of; nothing where no device
+    wants any."""
+    devices = [device for device in summary["devices"] if "accuracy_refined_wanted" in device]
+    if not devices:
+        return []
+    fleet = summary["fleet"]
+    count = sum(device["wanted_test_samples"] for device in devices)
+    return [
+        f"Of classes that {counted(len(devices), 'device')} will meet and had no samples of to "
+        f"learn from ({count:,} test samples), accuracy: received and told them "
+        f"{fleet['accuracy_received_wanted_mean']:.3f}, refined "
+        f"{fleet['accuracy_refined_wanted_mean']:.3f}."
     ]
 
 

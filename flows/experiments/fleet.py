@@ -106,16 +106,15 @@ def of_cluster(b: Base, cluster: Cluster) -> tuple[Mixing, list[Row]]:
     messages = [*fitted.messages, *done.messages]
     own = {device.name: data.samples[device.name] for device in cluster.devices}
     headers = central.kept_headers(done.rounds)
-    scored = run_step(central.score_devices, done.coarse, headers, own, info, b.machine)
+    answers = b.settings.refinement.answers
+    scored = run_step(central.score_devices, done.coarse, headers, own, info, b.machine, answers)
     received = [states[0] for states in done.rounds]
     ceiling = of_edge(b.job, cluster.edge, done.coarse.backbone, received)
     learned = ceiling["devices"] if ceiling else {}
-    ships = {"own": "accuracy_own_classes", "all": "accuracy"}[b.settings.refinement.answers]
     rows = [
         {
             "cluster": cluster.edge,
             **row,
-            "accuracy": row[ships],
             **learned.get(row["device"], {}),
             **costs(row["device"], own[row["device"]], messages, info),
         }

@@ -222,6 +222,7 @@ def scores(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return F.cross_entropy(logits, labels).item(), accuracy
 
 
-def restricted_accuracy(logits: Tensor, labels: Tensor, classes: Tensor) -> float:
-    """Accuracy when only the given classes may be answered: what knowing them gives for free."""
+def restricted_accuracy(logits: Tensor, labels: Tensor, classes: Tensor | None) -> float:
+    """Accuracy when only the given classes may be answered (None: all): what knowing them gives for
+    free."""
     return scores(restricted(logits, classes), labels)[1]

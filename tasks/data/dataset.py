@@ -38,6 +38,12 @@ class Owned:
     splits: Labels | None = None
     context: int | None = None
 
+    def learned(self, names: Sequence[str]) -> frozenset[str]:
+        """Of the classes with such ``names``, those of the samples that are not told to be tested
+        on."""
+        labels = self.labels if self.splits is None else self.labels[self.splits != 2]
+        return frozenset(names[label] for label in labels)
+
 
 Brought = Mapping[int, Owned]
 """What devices bring themselves, by their ids."""
@@ -79,7 +85,8 @@ class Wanted:
     (colour) channels; ``seed`` and ``test_fraction`` are for one that has no test split.
     ``context_folders``: whether class folders lie below a folder a context. ``manifest``: the name
     of the file that lists the samples, of a source that has one, and ``kind`` what these must be
-    (``image``, ``text``); None: either."""
+    (``image``, ``text``); None: either. ``met``: ids of devices and names of classes that they
+    want, of which they may bring samples to test on alone."""
 
     image_size: int
     channels: int
@@ -88,6 +95,7 @@ class Wanted:
     context_folders: bool = False
     manifest: str = "manifest.csv"
     kind: str | None = None
+    met: frozenset[tuple[int, str]] = frozenset()
 
 
 def content_hashes(samples: Iterable[Any]) -> NDArray[np.str_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from tasks.data.raw import Arrays, Divided, Raw, RawImages
 from tasks.data.rows import Source
 from tasks.data.skipped import Skipped
 from tasks.data.texts import RawTexts
+from tasks.data.unseen import require_wanted
 from tasks.run.log import LOG
 from tasks.settings.params import Settings
 
@@ -58,8 +59,10 @@ def deal(settings: Settings, tell: bool = False) -> Dealt:
     source = _sources(data)
     train, test = (_usable(of, len(data.classes), contexts.dealt) for of in source)
     plan = plan_of(settings, contexts, train)
+    learned = {device: o.learned(data.classes) for device, o in brought.items()}
+    require_wanted(settings, plan, data.classes, learned)
     require_enough(settings, plan, data.classes, (train, test))
-    manifest = _manifest(settings, plan, source, brought)
+    manifest = _manifest(settings, plan, source, brought, data.classes)
     return Dealt(data, brought, skipped, contexts, plan, source, manifest)
 
 
@@ -71,11 +74,15 @@ def raw_of(settings: Settings, dealt: Dealt) -> Raw:
 
 
 def _manifest(
-    settings: Settings, plan: Plan, source: tuple[Source, Source], brought: Brought
+    settings: Settings,
+    plan: Plan,
+    source: tuple[Source, Source],
+    brought: Brought,
+    names: Sequence[str],
 ) -> pd.DataFrame:
     train, test = source
     known = {*train.sha256, *test.sha256}
-    devices = devices_of(settings, plan.contexts)
+    devices = devices_of(settings, plan.contexts, names)
     brings = own.sources_of(brought, known)
     own_sources = {d.name: brings[d.id] for d in devices if d.id in brings}
     return partition(train, test, devices, plan, settings.seed, own_sources)

@@ -16,6 +16,7 @@ from tasks.data.plan import (
     needs,
     part_sizes,
 )
+from tasks.data.unseen import unseen_cells
 from tasks.run.errors import DataError
 from tasks.run.words import counted
 from tasks.settings.params import Settings
@@ -28,7 +29,7 @@ Stock = tuple[Sequence[int], Sequence[int]]
 def require_enough(settings: Settings, plan: Plan, names: Sequence[str], counts: Stock) -> None:
     """Raises DataError if the data are too few for the public sets and the fleet, with how many
     would do. ``names`` are the classes'."""
-    fleet = sorted(devices_of(settings, plan.contexts), key=lambda d: d.id)
+    fleet = devices_of(settings, plan.contexts)
     short = shortage(fleet, plan, settings.seed, names, counts)
     if short:
         raise DataError(short)
@@ -88,6 +89,15 @@ def shortage(
             f"{_and_others(len(unknown) - 1)}: the cloud's contexts are "
             f"{', '.join(plan.contexts.names[i] for i in plan.contexts.public)} "
             "(partition.public_contexts), where one would do"
+        )
+    unseen = unseen_cells(fleet, need, plan, seed)
+    unmet = np.flatnonzero(unseen.any(0) & (test < need.test))
+    if len(unmet):
+        return (
+            f"class {_called(unmet[0], names, plan)} has "
+            f"{counted(int(test[unmet[0]]), f'distinct {plan.noun}')} to test on"
+            f"{_and_others(len(unmet) - 1)}, and partition.unseen_classes has devices meet it: "
+            f"{need.test[unmet[0]]:,} would do{remedy}. Or: partition.unseen_classes: 0"
         )
     untested = _untested(fleet, plan, need, np.minimum(test, need.test))
     if untested is None:

@@ -57,6 +57,7 @@ class Listed:
         folder, name: the data's, and the manifest's in it.
         columns: those that there are.
         other: files beside the samples that it does not list.
+        met: devices and classes that they want, of which they may have rows to test on alone.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Listed:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     other: tuple[Path, ...]
+    met: Collection[tuple[int, str]] = ()
 
     @property
     def kind(self) -> str:
@@ -103,8 +105,11 @@ class Listed:
         refuse(self.folder / self.name, [row.number for row in rows], words)
 
 
-def read_listed(folder: Path, name: str) -> Listed:
+def read_listed(folder: Path, name: str, met: Collection[tuple[int, str]] = ()) -> Listed:
     """What a manifest lists, all of it as it must be and there.
+
+    Args:
+        met: see :class:`Listed`.
 
     Raises:
         DataError: it is not; names the rows.
@@ -132,7 +137,7 @@ def read_listed(folder: Path, name: str) -> Listed:
     def order(row: Row) -> tuple[str, str, PurePosixPath | str]:
         return row.context, row.label, PurePosixPath(row.sample) if images else row.sample
 
-    found = Listed(folder, name, columns, tuple(sorted(rows, key=order)), tuple(other))
+    found = Listed(folder, name, columns, tuple(sorted(rows, key=order)), tuple(other), met)
     _require_owners(found)
     return found
 
@@ -297,6 +302,7 @@ def _require_owners(listed: Listed) -> None:
             named = ", ".join(seen)
             listed.refuse(rows, f"{DEVICE}{device:02d} has several contexts ({named}); give it one")
         learned = {row.label for row in rows if row.split in (None, "train")}
+        learned |= {label for wants, label in listed.met if wants == device}
         if untaught := [row for row in rows if row.label not in learned]:
             label = untaught[0].label[:LONGEST]
             words = f"{DEVICE}{device:02d} has no train row of label {label!r}"

@@ -58,7 +58,7 @@ def counted_of(settings: Settings, counts: Counts) -> Mapping[int, OwnCount]:
     ids = {d.name: d.id for d in settings.devices}
     if settings.data.modality == "text":
         own, _ = load_texts(settings.data.folder, ids, counts.names)
-        return {at: OwnCount(len(o.labels), len(set(o.labels.tolist()))) for at, o in own.items()}
+        return {at: OwnCount(len(o.labels), o.learned(counts.names)) for at, o in own.items()}
     return count(settings.data.folder, ids, counts.names)
 
 
@@ -144,7 +144,7 @@ def count(folder: Path, devices: Mapping[str, int], classes: Sequence[str]) -> d
     """How many images devices bring in folders, by the names of the files alone. See
     :func:`find`."""
     return {
-        device: OwnCount(sum(map(len, of.values())), len(of))
+        device: OwnCount(sum(map(len, of.values())), frozenset(of))
         for device, (of, _) in find(folder, devices, classes).items()
     }
 
@@ -222,8 +222,9 @@ def own_rows(
     is in the one that its content says; where some are, those of train are cut so into train and
     the splits that no sample is told to be in.
 
-    A class that it has of nowhere else is trained on, and where nothing was dealt no split stays
-    empty: of the samples that can be spared, the one nearest to it by content goes there.
+    A class that it has of nowhere else is trained on, unless it wants it, and where nothing was
+    dealt no split stays empty: of the samples that can be spared, the one nearest to it by content
+    goes there.
 
     Raises:
         DataError: it has too little to train, choose and test, or nothing of a class to train on.
@@ -236,7 +237,9 @@ def own_rows(
     lacks = [at for at in (1, 2) if not (told == at).any()]
     if not len(dealt):
         val, tested = ((told == at).sum() for at in (1, 2))
-        brought = OwnCount(len(labels), len(set(labels.tolist())), int(val), int(tested))
+        met = (told == 2) & np.isin(labels, [*device.wanted])
+        classes = frozenset(str(label) for label in labels[~met])
+        brought = OwnCount(len(labels), classes, int(val), int(tested))
         require_own(device.name, brought, plan.noun)
     if source is None:
         return []
@@ -246,7 +249,7 @@ def own_rows(
     ends = np.cumsum(sizes) / sizes.sum()
     split = told.copy()
     split[free] = np.array([0, *lacks])[np.searchsorted(ends[:-1], place[free], side="right")]
-    for label in set(labels.tolist()) - set(dealt["label"]):
+    for label in set(labels.tolist()) - set(dealt["label"]) - device.wanted:
         if len(mine := np.flatnonzero((labels == label) & free)):
             split[mine[np.argmin(place[mine])]] = 0
         elif not ((labels == label) & (split == 0)).any():

@@ -9,6 +9,8 @@ may be a part for each device that has the class instead (no ``slots``).
 A part holds only so much of a class. Where a device should have more, it gets what there is, and
 its train, val and test of that class shrink alike, so that their class shares stay the same; but of
 each it gets one while there is one, and the public sets leave it (:class:`tasks.data.plan.Needs`).
+Of a class that a device is only to meet (:mod:`tasks.data.unseen`) it gets the test samples alone;
+all else is as it would be.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from tasks.data.own import own_rows
 from tasks.data.plan import DEVICE, DevicePlan, Index, Needs, Plan, needs, part_sizes
 from tasks.data.rows import COLUMNS, SPLITS, Source, places, rows_of
 from tasks.data.sharing import shared_rows
+from tasks.data.unseen import unseen_cells
 from tasks.run.errors import DataError, SettingsError
 from tasks.run.words import counted
 
@@ -53,10 +56,10 @@ def partition(
     _check(devices, plan.slots)
     devices = sorted(devices, key=lambda d: d.id)
     need = needs(devices, plan, seed)
-    counts = (plan.public_train + plan.public_val, plan.public_test)
+    sizes = (plan.public_train + plan.public_val, plan.public_test)
     (public_train, rest_train), (public_test, rest_test) = (
         _public(source, count, least, plan, seed)
-        for source, count, least in zip((train, test), counts, (need.train, need.test), strict=True)
+        for source, count, least in zip((train, test), sizes, (need.train, need.test), strict=True)
     )
     rows = [
         rows_of(train, public_train[: plan.public_train], "cloud", "cloud", "train"),
@@ -68,8 +71,10 @@ def partition(
         _parts(source, rest, takers, plan, seed)
         for source, rest in ((train, rest_train), (test, rest_test))
     ]
-    for device, wanted in zip(devices, need.wanted, strict=True):
-        dealt = _device_rows((train, test), pools, device, plan, wanted, seed)
+    unseen = unseen_cells(devices, need, plan, seed)
+    for device, wanted, met in zip(devices, need.wanted, unseen, strict=True):
+        counts = _counts(pools, device, wanted, met)
+        dealt = _device_rows((train, test), pools, device, plan, counts, seed)
         brought = own.get(device.name) if own else None
         rows += dealt + own_rows(brought, device, plan, dealt[0])
     frame = pd.concat(rows, ignore_index=True)
@@ -160,19 +165,35 @@ def _parts(source: Source, rest: Index, takers: list[list[int]], plan: Plan, see
     return parts
 
 
+def _part(pool: Parts, device: DevicePlan, cell: int) -> Index:
+    return pool.get((device.id, cell), np.array([], np.int64))
+
+
+def _counts(
+    pools: list[Parts], device: DevicePlan, wanted: Index, unseen: NDArray[np.bool_]
+) -> Index:
+    """What a device gets of each cell in train, val and test ``(3, cells)``."""
+    counts = np.zeros_like(wanted)
+    for cell in map(int, np.flatnonzero(wanted.any(0))):
+        stock, stock_test = (len(_part(pool, device, cell)) for pool in pools)
+        counts[:, cell] = of_part(stock, stock_test, wanted[:, cell])
+    counts[:2, unseen] = 0
+    return counts
+
+
 def _device_rows(
     sources: tuple[Source, Source],
     pools: list[Parts],
     device: DevicePlan,
     plan: Plan,
-    wanted: Index,
+    counts: Index,
     seed: int,
 ) -> list[pd.DataFrame]:
     train, test = sources
     picked: dict[str, list[Index]] = {name: [np.array([], np.int64)] for name in SPLITS}
-    for cell in map(int, np.flatnonzero(wanted.any(0))):
-        own, own_test = (pool.get((device.id, cell), np.array([], np.int64)) for pool in pools)
-        n_train, n_val, n_test = of_part(len(own), len(own_test), wanted[:, cell])
+    for cell in map(int, np.flatnonzero(counts.any(0))):
+        own, own_test = (_part(pool, device, cell) for pool in pools)
+        n_train, n_val, n_test = counts[:, cell]
         picked["train"].append(own[:n_train])
         picked["val"].append(own[n_train : n_train + n_val])
         picked["test"].append(own_test[:n_test])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from tasks.data.partition import of_part
 from tasks.data.plan import Plan, devices_of, needs
 from tasks.data.raw import Arrays, Raw, taken
 from tasks.data.rows import Source, position
-from tasks.data.samples import CLOUD, SPLITS, UNUSED, as_tensors, samples_name, unused_name
+from tasks.data.samples import CLOUD, SPLITS, UNUSED, WANTED, as_tensors, samples_name, unused_name
 from tasks.data.skipped import write_skipped
+from tasks.data.unseen import dealt_classes, fewer, wanted_labels
 from tasks.data.unused import rows_of, unused
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write, write_json
+from tasks.run.log import LOG
 from tasks.run.store import encode
 from tasks.run.written import rewriting, write_sums
 from tasks.settings.case import Case
@@ -51,16 +54,23 @@ def divide(settings: Settings, content: str, out: Path, report: Path) -> dict[st
     dealt = deal(settings, tell=True)
     contexts, manifest = dealt.contexts, dealt.manifest
     samples, labels = arrays_of(dealt.data, dealt.brought)
+    classes = dealt_classes(settings, dealt.plan)
+    wanted = wanted_labels(settings, classes.unseen, dealt.data.classes)
+    if words := fewer(settings, classes.unseen):
+        print(words, file=sys.stderr)
+        LOG.warning("%s", words)
     rules = validation.Rules(
         min_per_class=_least_per_class(settings, dealt.plan, dealt.source, manifest),
         seed=settings.seed,
-        classes=_classes(settings, dealt.plan),
+        classes=classes.learned,
         contexts=_allowed(settings, contexts),
+        wanted=wanted,
+        unseen=classes.unseen,
     )
     validation.validate(manifest, lambda ids: _hashes(samples, ids), report, rules)
     raw = raw_of(settings, dealt)
     with rewriting(out) as new:
-        _write_samples(raw, labels, manifest, new)
+        _write_samples(raw, labels, manifest, wanted, new)
         _write_unused(raw, labels, _left(settings, dealt.source[0], manifest, contexts), new)
         _write_manifest(manifest, new / "manifest.parquet")
         write_json(new / "data.json", to_json(raw.info))
@@ -85,16 +95,6 @@ def _of_whom(settings: Settings, contexts: Contexts) -> dict[str, Any]:
     devices = {name: context for name, [context] in allowed.items()}
     facts = {"names": contexts.names, "public": public, "devices": devices}
     return {**facts, "synthetic": contexts.made}
-
-
-def _classes(settings: Settings, plan: Plan) -> dict[str, list[int]]:
-    """The classes that each device must have: those of which it should get a train sample."""
-    devices = devices_of(settings, plan.contexts)
-    wanted = needs(devices, plan, settings.seed).wanted
-    return {
-        device.name: (np.flatnonzero(of_device[0]) % plan.classes).tolist()
-        for device, of_device in zip(devices, wanted, strict=True)
-    }
 
 
 def _least_per_class(
@@ -126,8 +126,14 @@ def _hashes(samples: Arrays, ids: list[str]) -> list[str]:
     return content_hashes(samples[split][index] for split, index in map(position, ids)).tolist()
 
 
-def _write_samples(raw: Raw, labels: Arrays, manifest: pd.DataFrame, out: Path) -> None:
-    """The samples of each owner."""
+def _write_samples(
+    raw: Raw,
+    labels: Arrays,
+    manifest: pd.DataFrame,
+    wanted: Mapping[str, Sequence[int]],
+    out: Path,
+) -> None:
+    """The samples of each owner, and the classes that it wants."""
     owned = manifest[manifest["tier"] != "edge"]
     for owner, rows in owned.groupby("owner", sort=True):
         of_split = {s: rows[rows["split"] == s] for s in SPLITS}
@@ -144,6 +150,8 @@ def _write_samples(raw: Raw, labels: Arrays, manifest: pd.DataFrame, out: Path) 
                 ids = shared.loc[shared["split"] == split, "sample_id"]
                 places = [where[i] for i in ids]
                 tensors[f"shared_{split}"] = torch.tensor(places, dtype=torch.int64)
+        if classes := wanted.get(str(owner)):
+            tensors[WANTED] = torch.tensor(classes, dtype=torch.int64)
         atomic_write(out / samples_name(str(owner)), encode(tensors))
 
 

@@ -28,6 +28,7 @@ class DevicePlan:
     edge: str
     group: int
     context: int = 0  # a position in the contexts' names
+    wanted: frozenset[int] = frozenset()  # labels that its fleet declares
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Plan:
     What is dealt apart is a class of a *context*, a **cell**: number ``context * classes + class``.
     Where sensors make the contexts, or there is one, cells are the classes. A context may lack
     classes: of cells that are ``absent``, a device of that context is dealt nothing. ``noun`` is
-    what a sample is called.
+    what a sample is called. Of ``unseen_classes`` a device gets test samples alone
+    (:mod:`tasks.data.unseen`).
     """
 
     heterogeneity: str
@@ -66,6 +68,7 @@ class Plan:
     contexts: Contexts = ONE
     absent: frozenset[int] = field(default_factory=frozenset)
     noun: str = "image"
+    unseen_classes: int = 0
 
     @property
     def cells(self) -> int:
@@ -99,17 +102,28 @@ class Plan:
         return np.array(there, np.int64)
 
 
-def devices_of(settings: Settings, contexts: Contexts) -> list[DevicePlan]:
-    """What the partition needs to know of the fleet.
+def devices_of(
+    settings: Settings, contexts: Contexts, names: Sequence[str] = ()
+) -> list[DevicePlan]:
+    """What the partition needs to know of the fleet's devices, in the order of their ids; which
+    classes they want, where the classes' ``names`` are given.
 
     Raises:
         SettingsError: a device's context is none of these.
     """
-    return [
-        DevicePlan(d.id, d.name, cluster.edge, d.group, contexts.of(d))
+    found = [
+        DevicePlan(
+            d.id,
+            d.name,
+            cluster.edge,
+            d.group,
+            contexts.of(d),
+            frozenset(at for at, name in enumerate(names) if name in d.wanted),
+        )
         for cluster in settings.fleet
         for d in cluster.devices
     ]
+    return sorted(found, key=lambda device: device.id)
 
 
 NOT_DIVIDED = ("public_contexts", "ceiling_samples")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tasks.data.modality import DataInfo, TextInfo, from_json
@@ -25,6 +26,23 @@ WORDS = "words"
 PARALLEL = "train_parallel"
 """What the cloud's file calls its train texts in the language that others are translations of."""
 WORDS_FILE = "words.json"
+WANTED = "wanted"
+"""What the file of a device, where it has some, calls the classes that it wants: those that it will
+meet and has no samples of to learn from."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A device's classes, sorted: its ``own``, of its train split, and those that it is to answer
+    beside them, ``wanted`` (none: None)."""
+
+    own: Tensor
+    wanted: Tensor | None = None
+
+    @property
+    def all(self) -> Tensor:
+        """What one is told who is told a device's classes."""
+        return self.own if self.wanted is None else torch.cat([self.own, self.wanted]).unique()
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,10 @@ class World:
     def devices(self) -> dict[str, Ref]:
         """By name, in the order of their ids."""
         return {k: v for k, v in self.samples.items() if k != CLOUD}
+
+    def classes(self, device: str) -> Classes:
+        """A device's, without a look at its test split."""
+        return classes_of(self.samples[device])
 
 
 def read_world(folder: Path, devices: Iterable[str]) -> World:
@@ -142,6 +164,12 @@ def read_split(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Tensor]:
     if split in (TEST, UNUSED):
         raise ValueError(f"the {split} split is read by tasks.report.heldout alone")
     return pixels_and_labels(ref, split, info)
+
+
+def classes_of(ref: Ref) -> Classes:
+    """The classes of a device's samples, without a look at its test split."""
+    tensors, _ = read_tensors(ref)
+    return Classes(tensors["train_labels"].long().unique(), tensors.get(WANTED))
 
 
 def pixels_and_labels(ref: Ref, split: str, info: DataInfo) -> tuple[Tensor, Tensor]:

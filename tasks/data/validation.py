@@ -35,6 +35,8 @@ class Rules:
             a device's classes are those of its rows.
         contexts: those that the samples of the cloud and of each device (by name) may have;
             without it, any.
+        wanted: the labels of which each device (by name) may have test samples alone.
+        unseen: those of them that its test split must have.
     """
 
     shared_range: tuple[float, float] = SHARED_RANGE
@@ -42,6 +44,8 @@ class Rules:
     seed: int = 0
     classes: Mapping[str, Collection[int]] = field(default_factory=dict)
     contexts: Mapping[str, Collection[str]] = field(default_factory=dict)
+    wanted: Mapping[str, Collection[int]] = field(default_factory=dict)
+    unseen: Mapping[str, Collection[int]] = field(default_factory=dict)
 
 
 def validate(
@@ -107,7 +111,11 @@ def with_checks(
     several = frame["context"].groupby(whose).transform("nunique") > 1
     frame["own_context"] &= (frame["tier"] == "cloud") | ~several
     least = np.where(brought, 1, rules.min_per_class)  # a device brings what it has
-    frame["enough"] = ~device | (_train_of_class(frame) >= least)
+    pairs = zip(whose, frame["label"], strict=True)
+    wanted = np.array([label in rules.wanted.get(o, ()) for o, label in pairs], bool)
+    frame["met_alone"] = ~wanted | (frame["split"] == "test")
+    frame["meets"] = ~device | frame["owner"].map(_meets(frame, rules.unseen)).astype(bool)
+    frame["enough"] = ~device | wanted | (_train_of_class(frame) >= least)
     frame["has_splits"] = ~device | (frame.groupby("owner")["split"].transform("nunique") == 3)
     frame["share_declared"] = _share_declared(frame, rules.shared_range)
     known = frame[frame["sample_id"].str.fullmatch(SAMPLE_ID, na=False)]
@@ -155,6 +163,12 @@ def _is_train_of_sharer(frame: pd.DataFrame) -> pd.Series:
 def _train_of_class(frame: pd.DataFrame) -> pd.Series:
     """Per row, how many train samples of its class its owner has."""
     return (frame["split"] == "train").groupby([frame["owner"], frame["label"]]).transform("sum")
+
+
+def _meets(frame: pd.DataFrame, unseen: Mapping[str, Collection[int]]) -> dict[str, bool]:
+    """Per owner, whether it is tested on the classes that it is to meet."""
+    tested = frame[frame["split"] == "test"].groupby("owner")["label"].unique()
+    return {o: {*unseen.get(o, ())} <= {*tested.get(o, ())} for o in frame["owner"].unique()}
 
 
 def _share_declared(frame: pd.DataFrame, limits: tuple[float, float]) -> pd.Series:

@@ -14,7 +14,7 @@ from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.split import Split
 from tasks.data.modality import DataInfo
-from tasks.data.samples import read_split
+from tasks.data.samples import classes_of, read_split
 from tasks.device.own import Answer, Own
 from tasks.device.scores import metrics, scored
 from tasks.links.link import Message, Route, receive, send
@@ -50,9 +50,10 @@ def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
     backbone = config_from(values["config"]["backbone"])
     vit = restore_backbone(backbone, _part(state, "backbone")).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
+    wanted = {"train": classes_of(own.data).wanted}
     for split in ("train", "val"):
         images, labels = read_split(own.data, split, info)
-        tensors |= Split.of(extract(vit, images, 256), labels).named(f"{split}_")
+        tensors |= Split.of(extract(vit, images, 256), labels, wanted.get(split)).named(f"{split}_")
     features = put_tensors("features", tensors)
     config = HeaderConfig.from_dict(values["config"]["header"])
     first = scored(own, 0, restore(config, _part(state, "header")), config, features)

@@ -17,7 +17,8 @@ from tasks.run.store import Ref, put_tensors, read_tensors
 
 def scored(own: Own, round: int, header: nn.Module, config: HeaderConfig, features: Ref) -> State:
     """A header after a round, with its scores on the device's val split, as it will be used."""
-    told = answered(own.answers, split_of(features, "train").labels)
+    train = split_of(features, "train")
+    told = answered(own.answers, train.labels, train.wanted)
     [(loss, accuracy)] = evaluate_devices([header], [split_of(features, "val")], [told])
     alive = pruning.alive_of(header)
     shipped = slim(header, config)

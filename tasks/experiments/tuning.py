@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.answers import answered
 from models.backbone.training import device_of, restricted_accuracy, scores
+from models.ranges import Answerable
 from models.refinement.recipe import LocalTraining
 from models.refinement.training import DeviceData, LocalSteps, fit_devices
 from tasks.device.rounds import TUNING
@@ -37,13 +39,16 @@ def mean_accuracy(
     headers: Sequence[nn.Module],
     test: Sequence[DeviceData],
     own: Sequence[DeviceData] | None = None,
+    answers: Answerable = "wanted",
 ) -> float:
-    """Mean over devices; with ``own`` each may answer the classes of its train split alone."""
+    """Mean over devices; with ``own``, their train splits, each ``answers`` these classes alone and
+    those that it wants, or as is said."""
     found = []
     for i, (header, data) in enumerate(zip(headers, test, strict=True)):
         logits = header(*data.to(device_of(header)).inputs).cpu()
         if own is None:
             found.append(scores(logits, data.labels)[1])
         else:
-            found.append(restricted_accuracy(logits, data.labels, own[i].labels.unique()))
+            told = answered(answers, own[i].labels, own[i].wanted)
+            found.append(restricted_accuracy(logits, data.labels, told))
     return float(np.mean(found))

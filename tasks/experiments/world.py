@@ -14,7 +14,7 @@ from models.header.split import Split
 from tasks.data import pin, sources
 from tasks.data.modality import DataInfo
 from tasks.data.partitioning import divide
-from tasks.data.samples import World, read_split, read_world, with_spare
+from tasks.data.samples import World, classes_of, read_split, read_world, with_spare
 from tasks.report.heldout import test_split
 from tasks.run.cached import KEY, cached
 from tasks.run.compute import Machine
@@ -67,8 +67,10 @@ def embed(name: str, backbone: Ref, samples: Ref, info: DataInfo, machine: Machi
     """Features and labels of all splits of one owner, in half precision."""
     vit = load_backbone(backbone).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
+    wanted = {"train": classes_of(samples).wanted}
     splits = {split: read_split(samples, split, info) for split in ("train", "val")}
     splits["test"] = test_split(samples, info)
     for split, (images, labels) in splits.items():
-        tensors |= Split.of(extract(vit, images), labels).compact.named(f"{split}_")
+        found = Split.of(extract(vit, images), labels, wanted.get(split))
+        tensors |= found.compact.named(f"{split}_")
     return put_tensors("features", tensors)

@@ -17,7 +17,7 @@ from models.backbone.features import extract
 from models.header.split import Split
 from models.refinement.training import LocalSteps, evaluate_devices, fit_devices
 from tasks.data.modality import DataInfo
-from tasks.data.samples import read_split
+from tasks.data.samples import classes_of, read_split
 from tasks.report.heldout import test_split, unused_split
 from tasks.run.cached import retried
 from tasks.run.compute import Machine
@@ -52,7 +52,8 @@ class Circle:
 def score_ceilings(
     circle: Circle, info: DataInfo, steps: LocalSteps, seed: int, machine: Machine
 ) -> Row:
-    """Headers tuned on the devices' train splits and the unused samples of their classes together.
+    """Headers tuned on the devices' train splits and the unused samples of their classes together,
+    those that they want among them.
 
     Returns:
         ``steps`` and ``seconds`` that it took, and by device ``accuracy_ceiling`` on its test split
@@ -63,18 +64,21 @@ def score_ceilings(
     spare = {
         of.unused.sha256: _features(vit, unused_split(of.unused, info)) for of in circle.learners
     }
-    own = [read_split(of.samples, "train", info) for of in circle.learners]
+    classes = [classes_of(of.samples) for of in circle.learners]
     more = [
-        _of_classes(spare[of.unused.sha256], labels.unique())
-        for of, (_, labels) in zip(circle.learners, own, strict=True)
+        _of_classes(spare[of.unused.sha256], own.all)
+        for of, own in zip(circle.learners, classes, strict=True)
     ]
-    data = [_features(vit, split).join(m) for split, m in zip(own, more, strict=True)]
+    data = [
+        _features(vit, read_split(of.samples, "train", info)).join(m)
+        for of, m in zip(circle.learners, more, strict=True)
+    ]
     headers = [load_header(of.header)[0].to(place) for of in circle.learners]
     with progress(f"{circle.edge}: what its devices could learn") as on_step:
         seeds = [seed + of.id for of in circle.learners]
         fit_devices(headers, data, steps, seeds, on_step=on_step)
     tests = [_features(vit, test_split(of.samples, info)) for of in circle.learners]
-    told = [answered(steps.answers, labels) for _, labels in own]
+    told = [answered(steps.answers, own.own, own.wanted) for own in classes]
     scores = evaluate_devices([header.eval() for header in headers], tests, told)
     found = {
         of.name: {"accuracy_ceiling": accuracy, "ceiling_samples": len(m.labels)}

@@ -120,6 +120,32 @@ COLUMNS = (
         ".3f",
     ),
     Column(
+        "wanted",
+        "Classes that the device will meet and has no samples of to learn from; they are among its "
+        "classes, and in its test split.",
+        lambda d: ", ".join(d["wanted"]),
+        where="report",
+        optional=True,
+    ),
+    Column(
+        "received, wanted",
+        "Of the test samples of the wanted classes alone: the accuracy of the received model, told "
+        "the device's classes.",
+        lambda d: d["accuracy_received_wanted"],
+        ".3f",
+        where="report",
+        optional=True,
+    ),
+    Column(
+        "refined, wanted",
+        "Accuracy of what ships on the test samples of classes alone that the device will meet and "
+        "has no samples of to learn from.",
+        lambda d: d["accuracy_refined_wanted"],
+        ".3f",
+        spare=12,
+        optional=True,
+    ),
+    Column(
         "ceiling",
         "Accuracy of the received header tuned on many more samples of the device's context and "
         "classes, which nobody else got: what there was to gain.",

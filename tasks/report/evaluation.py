@@ -32,7 +32,7 @@ from models.ranges import Answerable
 from models.refinement.rounds import best_round
 from models.statistics import confusion
 from tasks.data.modality import DataInfo
-from tasks.data.samples import read_split
+from tasks.data.samples import Classes, classes_of
 from tasks.delivery.shipped import Made, ship
 from tasks.delivery.tokenizer import words_kept
 from tasks.links.records import Match, Search, State, Variant
@@ -47,6 +47,7 @@ from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 LATENCY_BATCH, LATENCY_REPEATS = 32, 9
 
 Row = dict[str, Any]
+Confusion = dict[str, dict[str, int]]
 
 
 @torch.no_grad()
@@ -174,24 +175,26 @@ def score_device(
     place, rounds = machine.prepare(), outcome.rounds
     vit = load_backbone(outcome.backbone).to(place)
     images, labels = test_split(samples, info)
-    own_classes = read_split(samples, "train", info)[1].unique()
+    classes = classes_of(samples)
     data = Split.of(extract(vit, images), labels)
     kept, flops = best_round(rounds), backbone_flops(vit.config)
-    rows = [
-        _round_row(state, t == kept, flops, data, own_classes) for t, state in enumerate(rounds)
-    ]
-    told = answered(outcome.answers, own_classes)
+    rows = [_round_row(state, t == kept, flops, data, classes) for t, state in enumerate(rounds)]
+    told = answered(outcome.answers, classes.own, classes.wanted)
     header = load_header(rounds[kept].header)[0].eval()
     words = words_kept(samples, outcome.tokenizer)
     made = Made(load_backbone(outcome.backbone), rounds[kept], told)
     model, file = ship(folder, made, info, words)
+    answers = restricted(_logits(header, data), told)
+    counts = _confusion(answers, labels, info.classes)
     example = info.example(LATENCY_BATCH, None if words is None else words.numbers)
     return {
         **_got(outcome, kept),
         **_modelled(outcome, constants, vit.config.positions),
-        **_accuracies(rounds, rows, kept, outcome.answers),
+        **_accuracies(rounds, rows, kept),
+        "accuracy_refined": scores(answers, labels)[1],
+        **_wanted(rows, counts, _named(classes.wanted, info)),
         "samples_sha256": samples.sha256,
-        "classes": [info.classes[int(label)] for label in own_classes],
+        "classes": _named(classes.own, info),
         "params": parameter_count(model),
         **({} if words is None else {"words": len(words.numbers)}),
         "bytes": file.stat().st_size,
@@ -199,7 +202,7 @@ def score_device(
         "latency_s": latency_s(model.to(place), example.to(place)),
         "test_samples": len(labels),
         "answers": outcome.answers,
-        "confusion": _confusion(header, data, told, info.classes),
+        "confusion": counts,
         "rounds": rows,
     }
 
@@ -230,19 +233,33 @@ def _modelled(outcome: Outcome, constants: EnergyConstants, positions: int) -> R
     }
 
 
-def _accuracies(
-    rounds: Sequence[State], rows: Sequence[Row], kept: int, answers: Answerable
-) -> Row:
-    """Before the rounds and in the one that was kept, on val and test data; what was kept, as it
-    ships."""
-    told = rows[kept]["test_accuracy_own_classes"]
+def _accuracies(rounds: Sequence[State], rows: Sequence[Row], kept: int) -> Row:
+    """Before the rounds and in the one that was kept, on val and test data."""
     return {
         "val_accuracy_received": rounds[0].val_accuracy,
         "val_accuracy_refined": rounds[kept].val_accuracy,
         "accuracy_received": rows[0]["test_accuracy"],
         "accuracy_received_own_classes": rows[0]["test_accuracy_own_classes"],
-        "accuracy_refined": told if answers == "own" else rows[kept]["test_accuracy"],
-        "accuracy_refined_own_classes": told,
+        "accuracy_refined_own_classes": rows[kept]["test_accuracy_own_classes"],
+    }
+
+
+def _wanted(rows: Sequence[Row], confusion: Confusion, wanted: Sequence[str]) -> Row:
+    """Of a device that wants classes of which it has no sample, these; and where its test split has
+    some, how many, and the accuracy on them: of what it received, told its classes, and of what
+    ships, as it ships."""
+    if not wanted:
+        return {}
+    met = [confusion[name] for name in wanted if name in confusion]
+    if not met:
+        return {"wanted": list(wanted)}
+    count = sum(sum(answers.values()) for answers in met)
+    right = sum(confusion[name].get(name, 0) for name in wanted if name in confusion)
+    return {
+        "wanted": list(wanted),
+        "wanted_test_samples": count,
+        "accuracy_received_wanted": rows[0]["test_accuracy_wanted"],
+        "accuracy_refined_wanted": right / count,
     }
 
 
@@ -269,12 +286,10 @@ def _round_row(
     kept: bool,
     flops: int,
     data: Split,
-    own_classes: Tensor,
+    classes: Classes,
 ) -> Row:
     header, shape = load_header(state.header)
-    header.eval()
-    with torch.no_grad():
-        logits = header(*data.inputs)
+    logits = _logits(header.eval(), data)
     loss, accuracy = scores(logits, data.labels)
     small = slim(header, shape)
     of_header = header_flops(small, shape)
@@ -290,18 +305,35 @@ def _round_row(
         "val_accuracy": state.val_accuracy,
         "test_loss": loss,
         "test_accuracy": accuracy,
-        "test_accuracy_own_classes": restricted_accuracy(logits, data.labels, own_classes),
+        "test_accuracy_own_classes": restricted_accuracy(logits, data.labels, classes.all),
+        **_of_wanted(logits, data.labels, classes),
         "latency_s": latency_s(small, data.at(slice(LATENCY_BATCH)).inputs),
     }
 
 
+def _of_wanted(logits: Tensor, labels: Tensor, classes: Classes) -> Row:
+    """The accuracy on samples of classes that the device wants alone, told all its classes."""
+    if classes.wanted is None:
+        return {}
+    met = torch.isin(labels, classes.wanted)
+    if not met.any():
+        return {}
+    return {"test_accuracy_wanted": restricted_accuracy(logits[met], labels[met], classes.all)}
+
+
+def _named(labels: Tensor | None, info: DataInfo) -> list[str]:
+    return [] if labels is None else [info.classes[int(label)] for label in labels]
+
+
 @torch.no_grad()
-def _confusion(
-    header: nn.Module, data: Split, told: Tensor | None, classes: Sequence[str]
-) -> dict[str, dict[str, int]]:
+def _logits(header: nn.Module, data: Split) -> Tensor:
+    logits: Tensor = header(*data.inputs)
+    return logits
+
+
+def _confusion(answers: Tensor, labels: Tensor, classes: Sequence[str]) -> Confusion:
     """By class how often which class was answered; what never occurred is left out."""
-    answers = restricted(header(*data.inputs), told).argmax(1)
-    counts = confusion(data.labels.numpy(), answers.numpy())
+    counts = confusion(labels.numpy(), answers.argmax(1).numpy())
     return {
         classes[label]: {classes[answer]: n for answer, n in row.items()}
         for label, row in counts.items()

@@ -14,7 +14,7 @@ from models.backbone.size import parameter_count
 from models.backbone.training import logits_of, restricted_accuracy, scores
 from models.matching.energy import modelled_energy_joule
 from models.matching.recipe import EnergyConstants
-from tasks.data.samples import World, read_split
+from tasks.data.samples import World
 from tasks.report.evaluation import LATENCY_BATCH, latency_s, profile_of
 from tasks.report.heldout import test_split
 from tasks.run.cached import retried
@@ -81,10 +81,9 @@ def score_cnn(cnn: Ref, world: World, devices: Sequence[Device], machine: Machin
 
 def _accuracies(model: nn.Module, world: World, device: Device) -> tuple[float, float]:
     """On a device's own test split: as it is, and told the device's classes."""
-    samples, info = world.samples[device.name], world.info
-    images, labels = test_split(samples, info)
-    own_classes, logits = read_split(samples, "train", info)[1].unique(), logits_of(model, images)
-    return scores(logits, labels)[1], restricted_accuracy(logits, labels, own_classes)
+    images, labels = test_split(world.samples[device.name], world.info)
+    told, logits = world.classes(device.name).all, logits_of(model, images)
+    return scores(logits, labels)[1], restricted_accuracy(logits, labels, told)
 
 
 def _on_device(vit: Backbone, world: World, device: Device, constants: EnergyConstants) -> Row:

@@ -22,6 +22,8 @@ ACCURACIES = (
     "accuracy_reference_own_classes",
 )
 """Of a device, on its own test split."""
+WANTED = ("accuracy_received_wanted", "accuracy_refined_wanted")
+"""Of those that want classes of which they have no sample, on their test samples of these."""
 CEILING = "accuracy_ceiling"
 """Of those of whose context there were more samples than anybody got."""
 GAINED = ("accuracy_refined", "accuracy_received_own_classes")
@@ -87,7 +89,8 @@ def certainty(device: Row) -> dict[str, float]:
 def spread(devices: Sequence[Row]) -> dict[str, float]:
     """Mean, worst and standard deviation over the devices of each accuracy on test splits, the 95 %
     interval of each mean (Student's t over the devices; of one device there is none), and of what
-    was given up (:data:`GIVEN_UP`, device by device)."""
+    was given up (:data:`GIVEN_UP`, device by device); where some want classes, means of what these
+    reach on them (:data:`WANTED`)."""
     result: dict[str, float] = {}
     for name in ACCURACIES:
         values = [device[name] for device in devices]
@@ -98,6 +101,9 @@ def spread(devices: Sequence[Row]) -> dict[str, float]:
     refined, told = GAINED
     result |= _mean("gained_over_own_classes", [d[refined] - d[told] for d in devices])
     result |= ceiling([device for device in devices if CEILING in device])
+    for name in WANTED:
+        if values := [device[name] for device in devices if name in device]:
+            result |= _mean(name, values)
     result["pruned_devices"] = sum(
         d["header_params_refined"] < d["header_params_received"] for d in devices
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, model_validator
 
-from models.ranges import Count, PositiveFloat
+from models.ranges import Count, PositiveFloat, twice
 from tasks.links.ends import DEVICE, NAME, tier_of
 from tasks.settings.fields import Frozen
 
@@ -31,14 +31,30 @@ def parameters_from(limit: Any) -> Any:
     return BYTES.validate_python(f"{Decimal(number):f} {unit}") // BYTES_PER_PARAMETER
 
 
+def names_from(cell: Any) -> Any:
+    """Names of classes: a list as it is, or with a semicolon between them, as in a cell of CSV."""
+    return [name.strip() for name in cell.split(";")] if isinstance(cell, str) else cell
+
+
+def once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises ValueError if a name is empty or stands there twice."""
+    if not all(names):
+        raise ValueError("give the names of classes, with a semicolon between them")
+    if again := twice(names):
+        raise ValueError(f"{again} stands there more than once")
+    return names
+
+
 class Device(Frozen):
     """One device: C_n in parameters, G_n in watt, L_n in seconds per epoch. Devices of the same
     ``group`` hold the same classes where the data are split by class, and have the same context
-    where they name none."""
+    where they name none. Classes that it has no samples of to learn from and will meet are
+    ``wanted``."""
 
     id: Count
     group: Count = 0
     context: Annotated[str, Field(min_length=1)] | None = None
+    wanted: Annotated[tuple[str, ...], BeforeValidator(names_from), AfterValidator(once)] = ()
     storage_limit: Annotated[int, Field(ge=1, le=10**12), BeforeValidator(parameters_from)]
     gpu_capacity_watt: PositiveFloat
     base_latency_s: PositiveFloat

@@ -79,7 +79,7 @@ def read_fleet(path: Path, count: int | None = None) -> list[Row]:
         raise SettingsError(f"{path}: some devices name an edge and some do not: name all or none")
     found: dict[str, list[Row]] = {}
     for edge, device in zip(edges, devices, strict=True):
-        found.setdefault(str(edge), []).append(device.model_dump(exclude_none=True))
+        found.setdefault(str(edge), []).append(_row(device))
     return [{"edge": edge, "devices": members} for edge, members in found.items()]
 
 
@@ -116,8 +116,14 @@ def _clustered(path: Path, devices: Sequence[Device], count: Any) -> list[Row]:
         raise SettingsError(f"{path}: {error}") from None
     found: list[list[Row]] = [[] for _ in range(max(labels) + 1)]
     for device, label in zip(ordered, labels, strict=True):
-        found[label].append(device.model_dump(exclude_none=True))
+        found[label].append(_row(device))
     return [{"edge": f"edge-{i}", "devices": members} for i, members in enumerate(found)]
+
+
+def _row(device: Device) -> Row:
+    """What a device says of itself."""
+    values = device.model_dump(mode="json", exclude_none=True)
+    return {name: value for name, value in values.items() if value != []}
 
 
 def _device(path: Path, line: int, row: Row) -> Device:

@@ -99,6 +99,7 @@ class Partition(Frozen):
     slots: Annotated[int, Field(ge=1, le=100_000)] | None
     public_contexts: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     ceiling_samples: Annotated[int, Field(ge=0, le=2000)] = 2000
+    unseen_classes: Count = 0
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -113,6 +114,11 @@ class Partition(Frozen):
             raise ValueError(
                 f"samples_per_device {self.samples_per_device}: 10 or more, or 0 for devices that "
                 "live on their own (docs/fleet.md, docs/manifest.md)"
+            )
+        if self.unseen_classes and not self.samples_per_device:
+            raise ValueError(
+                f"unseen_classes {self.unseen_classes}: with samples_per_device 0 none are dealt: "
+                "give 0, and name the classes that a device wants in the fleet (wanted)"
             )
         if self.train_fraction + self.val_fraction >= 1:
             raise ValueError("train_fraction + val_fraction leave nothing for the test split")
@@ -217,7 +223,7 @@ class Refinement(Likeness, LocalTraining, Pruning, Section):
     sketch_samples: Annotated[int, Field(ge=2, le=10_000)]
     quorum: Fraction
     exchange: str = "importance"
-    answers: Answerable = "own"
+    answers: Answerable = "wanted"
     ceiling_steps: Count = 400
     deadline_s: Annotated[float, Field(gt=0, le=1e7)] | None = None
 

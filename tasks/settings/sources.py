@@ -12,17 +12,23 @@ class OwnCount:
 
     Attributes:
         samples: how many, of all splits.
-        classes: of how many classes.
+        learned: the classes that it has, less those that it wants and has samples of to be tested
+            on alone: their names, or any words that tell them apart.
         val, tested: how many of them are told to be of these splits. One that none is told to be
             of is cut off from the others.
         context: the position of its context, where its samples tell it.
     """
 
     samples: int
-    classes: int
+    learned: frozenset[str]
     val: int = 0
     tested: int = 0
     context: int | None = None
+
+    @property
+    def classes(self) -> int:
+        """Of how many classes it learns."""
+        return len(self.learned)
 
 
 @dataclass(frozen=True)

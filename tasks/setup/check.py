@@ -22,6 +22,7 @@ from tasks.data.encoder import FOLDER
 from tasks.data.enough import require_enough, require_own
 from tasks.data.plan import plan_of
 from tasks.data.skipped import Skipped
+from tasks.data.unseen import dealt_classes, fewer, require_wanted
 from tasks.run.engine import submitted
 from tasks.run.errors import SettingsError
 from tasks.run.files import read_bytes
@@ -35,10 +36,12 @@ from tasks.setup import texts
 
 @dataclass(frozen=True)
 class Checked:
-    """Settings that can be run, and what could not be looked at yet, in words."""
+    """Settings that can be run, what could not be looked at yet, and what is to be known of them,
+    in words."""
 
     settings: Settings
     unseen: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check(params: Path) -> Checked:
@@ -50,7 +53,7 @@ def check(params: Path) -> Checked:
         DataError: what lies in the data's folder is not the data set, or too little for the fleet.
     """
     settings = checked(params)
-    return Checked(settings, look(settings, params))
+    return Checked(settings, look(settings, params), notes(settings))
 
 
 def look(settings: Settings, params: Path) -> tuple[str, ...]:
@@ -77,6 +80,17 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
     return tuple(unseen)
 
 
+def notes(settings: Settings) -> tuple[str, ...]:
+    """What may be otherwise than one expects of valid settings, in words."""
+    counts = count(settings) if settings.partition.unseen_classes else None
+    if counts is None:
+        return ()
+    contexts = contexts_of(settings, counts.contexts, counts.public_contexts)
+    plan = plan_of(settings, contexts, counts.train)
+    words = fewer(settings, dealt_classes(settings, plan).unseen)
+    return (words,) if words else ()
+
+
 def unknown_model(settings: Settings) -> str:
     """A reference that cannot be looked at yet, in words."""
     if settings.data.modality == "text":
@@ -95,10 +109,12 @@ def require_data(settings: Settings, counts: Counts) -> list[str]:
     told = {device: found.context for device, found in brought.items()}
     contexts = contexts_of(settings, counts.contexts, counts.public_contexts, told)
     plan = plan_of(settings, contexts, counts.train)
+    learned = {device: found.learned for device, found in brought.items()}
+    require_wanted(settings, plan, counts.names, learned)
     require_enough(settings, plan, counts.classes, (counts.train, counts.test))
     if not settings.partition.samples_per_device:
         for device in settings.devices:
-            found = brought.get(device.id, OwnCount(0, 0))
+            found = brought.get(device.id, OwnCount(0, frozenset()))
             require_own(device.name, found, settings.data.modality)
     files = SOURCES[settings.data.source].brought and settings.data.modality == "image"
     return [by_name(counts, brought)] if files else []

@@ -207,19 +207,29 @@ def found_in(wishes: Wishes, test_fraction: float) -> Found | None:
         return None
     sources.fetch(wishes.source, wishes.data)
     name = manifest_in(wishes.data) if wishes.source == "manifest" else None
-    wanted = Wanted(0, 0, wishes.seed, test_fraction, manifest=name or USUAL[0])
+    met = met_in(wishes.fleet)
+    wanted = Wanted(0, 0, wishes.seed, test_fraction, manifest=name or USUAL[0], met=met)
     counts = sources.count(wishes.source, wishes.data, wanted)
     assert counts is not None  # the folder is there
-    listed = read_listed(wishes.data, wanted.manifest) if wishes.source == "manifest" else None
+    listed = read_listed(wishes.data, wanted.manifest, met) if wishes.source == "manifest" else None
     if listed and listed.kind == "text":
         return Found(counts, (), name, [row.sample for row in listed.rows])
     return Found(counts, sources.images(wishes.source, wishes.data, wanted), name)
 
 
-def listed_in(source: str, folder: Path) -> Listed | None:
+def met_in(fleet: Path | None) -> frozenset[tuple[int, str]]:
+    """The devices and classes that a fleet's file says they want. Raises SettingsError as
+    :func:`read_fleet`."""
+    devices = [d for c in read_fleet(fleet) for d in c["devices"]] if fleet else []
+    return frozenset(
+        (device["id"], name) for device in devices for name in device.get("wanted", ())
+    )
+
+
+def listed_in(source: str, folder: Path, fleet: Path | None = None) -> Listed | None:
     """What a manifest lists, if the source is one and it is there."""
     name = manifest_in(folder) if source == "manifest" else None
-    return read_listed(folder, name) if name else None
+    return read_listed(folder, name, met_in(fleet)) if name else None
 
 
 def manifest_in(folder: Path) -> str | None:

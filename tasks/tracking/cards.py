@@ -84,7 +84,8 @@ def device(row: Row, links: Mapping[str, str], lineage: Lineage, info: DataInfo)
             f"| measured latency | {row['latency_s']:.4f} s ({lineage.measured_on}) |",
             f"| intended data | {lineage.source}, as this device sees it |",
             f"| context | {row['context']}{MADE if info.synthetic_contexts else ''} |",
-            f"| classes that the device has | {', '.join(row['classes'])} |",
+            f"| classes that the device has samples of | {', '.join(row['classes'])} |",
+            *_wanted(row),
             f"| classes that it answers | {', '.join(_answers(row, info))} |",
             f"| input | {_input(info)} |",
             f"| reference that it is cut from | {lineage.reference or 'not said'} |",
@@ -122,8 +123,31 @@ def _words(row: Row, info: DataInfo) -> list[str]:
     return [f"| words and pieces that it keeps | {kept:,} of {known:,}, among the parameters |"]
 
 
+def _wanted(row: Row) -> list[str]:
+    """The classes that a device only expects, and of which peers it knows them where that is said;
+    no lines where it expects none."""
+    if not row.get("wanted"):
+        return []
+    peers = row.get("known_from", {})
+    expected = [
+        f"{name} (from {', '.join(peers[name])})" if peers.get(name) else name
+        for name in row["wanted"]
+    ]
+    lines = [f"| classes that it only expects, without a sample of them | {', '.join(expected)} |"]
+    if "accuracy_refined_wanted" in row:
+        lines += [
+            f"| accuracy on these alone, {row['wanted_test_samples']} test samples | "
+            f"{row['accuracy_refined_wanted']:.3f} |",
+            f"| the same, received | {row['accuracy_received_wanted']:.3f} |",
+        ]
+    return lines
+
+
 def _answers(row: Row, info: DataInfo) -> Iterable[str]:
-    return row["classes"] if row["answers"] == "own" else info.classes
+    if row["answers"] == "all":
+        return info.classes
+    expected = row.get("wanted", ()) if row["answers"] == "wanted" else ()
+    return [name for name in info.classes if name in {*row["classes"], *expected}]
 
 
 def _mistakes(row: Row) -> str:

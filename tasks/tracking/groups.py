@@ -28,6 +28,7 @@ METRICS = (
     "test_loss",
     "test_accuracy",
     "test_accuracy_own_classes",
+    "test_accuracy_wanted",
     "modelled_energy_joule",
     "flops",
     "header_flops",

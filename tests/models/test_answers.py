@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from torch import nn
 
 from models.answers import Restricted, answered, restricted, silent
 from models.backbone.training import restricted_accuracy
+from models.ranges import Answerable
 
 
 @given(st.integers(0, 10_000), st.sets(st.integers(0, 5), min_size=1))
@@ -32,10 +34,24 @@ def test_who_answers_all_answers_as_before() -> None:
     assert answered("all", torch.tensor([2, 0])) is None
 
 
-def test_own_classes_are_those_of_its_labels() -> None:
-    told = answered("own", torch.tensor([3, 1, 3]))
+@pytest.mark.parametrize(
+    ("answers", "wanted", "classes"),
+    [
+        ("own", None, [1, 3]),
+        ("own", [2, 5], [1, 3]),
+        ("wanted", None, [1, 3]),
+        ("wanted", [], [1, 3]),
+        ("wanted", [5, 2, 3], [1, 2, 3, 5]),
+    ],
+)
+def test_own_classes_are_those_of_its_labels_and_wanted_ones_come_to_them(
+    answers: Answerable, wanted: list[int] | None, classes: list[int]
+) -> None:
+    more = None if wanted is None else torch.tensor(wanted, dtype=torch.int64)
+    told = answered(answers, torch.tensor([3, 1, 3]), more)
     assert told is not None
-    assert told.tolist() == [1, 3]
+    assert told.tolist() == classes
+    assert answered("all", torch.tensor([3, 1, 3]), more) is None
 
 
 def test_a_header_that_ships_is_the_header_restricted() -> None:

@@ -34,6 +34,7 @@ def wanted_of(settings: Settings) -> Wanted:
         spec.context_folders,
         spec.manifest,
         spec.modality,
+        frozenset((device.id, name) for device in settings.devices for name in device.wanted),
     )
 
 

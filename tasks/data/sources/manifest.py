@@ -59,7 +59,7 @@ def count(folder: Path, wanted: Wanted) -> Counts:
     else:
         of_test = np.bincount(cells[test], minlength=len(totals))
     _require_both(listed, totals - of_test, of_test)
-    devices = {device: _own_count(listed, rows) for device, rows in listed.devices.items()}
+    devices = {device: _own_count(listed, device, rows) for device, rows in listed.devices.items()}
     return _counts(listed, totals - of_test, of_test, devices)
 
 
@@ -95,7 +95,7 @@ def read(folder: Path, wanted: Wanted) -> Dataset:
 
 def _listed(folder: Path, wanted: Wanted) -> Listed:
     """What the manifest lists. Raises DataError if its samples are of another kind than wanted."""
-    listed = read_listed(folder, wanted.manifest)
+    listed = read_listed(folder, wanted.manifest, wanted.met)
     if wanted.kind in (None, listed.kind):
         return listed
     if listed.kind == "text":
@@ -164,7 +164,9 @@ def _counted(listed: Listed, data: Dataset) -> Counts:
         told = np.zeros_like(labels) if of.told is None else of.told[of.usable]
         val, for_test = (int((told == at).sum()) for at in (1, 2))
         context = _context(listed, listed.devices[device])
-        devices[device] = OwnCount(len(labels), len({*labels.tolist()}), val, for_test, context)
+        named = (listed.classes[label] for label in labels)
+        learned = _learned(listed, device, zip(named, told == 2, strict=True))
+        devices[device] = OwnCount(len(labels), learned, val, for_test, context)
     return _counts(listed, train, test, devices)
 
 
@@ -193,10 +195,18 @@ def _owned(listed: Listed, rows: Sequence[Row], wanted: Wanted) -> tuple[Owned, 
     return Owned(samples, labels, files, splits, _context(listed, rows)), skipped
 
 
-def _own_count(listed: Listed, rows: Sequence[Row]) -> OwnCount:
+def _own_count(listed: Listed, device: int, rows: Sequence[Row]) -> OwnCount:
     val, tested = (sum(row.split == split for row in rows) for split in SPLITS[1:])
-    classes = len({row.label for row in rows})
-    return OwnCount(len(rows), classes, val, tested, _context(listed, rows))
+    learned = _learned(listed, device, ((row.label, row.split == SPLITS[2]) for row in rows))
+    return OwnCount(len(rows), learned, val, tested, _context(listed, rows))
+
+
+def _learned(listed: Listed, device: int, samples: Iterable[tuple[str, bool]]) -> frozenset[str]:
+    """The classes of samples, each with whether it is told to be tested on, less those that the
+    device is to meet there."""
+    return frozenset(
+        label for label, tested in samples if not (tested and (device, label) in listed.met)
+    )
 
 
 def _context(listed: Listed, rows: Sequence[Row]) -> int | None:

@@ -18,10 +18,11 @@ from models.baselines.central import JointSearch, Part
 from models.header.config import HeaderConfig
 from models.header.space import Space
 from models.header.split import Split
+from models.ranges import Answerable
 from models.refinement.rounds import best_round
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks.data.modality import DataInfo
-from tasks.data.samples import as_tensors, read_split
+from tasks.data.samples import as_tensors, classes_of, read_split
 from tasks.experiments.central.kinds import KINDS, UPLOAD
 from tasks.experiments.tuning import mean_accuracy, tuned_alone
 from tasks.links.ends import CLOUD
@@ -145,12 +146,12 @@ def tune_centrally(
     kept where it is not worse on the device's validation samples."""
     vit = load_backbone(coarse.backbone).to(machine.prepare())
     data = {
-        split: [_features(vit, read_split(ref, split, info)) for ref in devices.values()]
+        split: [_features(vit, ref, split, info) for ref in devices.values()]
         for split in TRAINED_ON
     }
     received = [load_header(coarse.header)[0].eval() for _ in devices]
     tuned = tuned_alone(received, data["train"], recipe, seed)
-    told = [answered(recipe.answers, own.labels) for own in data["train"]]
+    told = [answered(recipe.answers, own.labels, own.wanted) for own in data["train"]]
     before, after = (evaluate_devices(h, data["val"], told) for h in (received, tuned))
     kept = [
         t if b[1] <= a[1] else r for r, t, b, a in zip(received, tuned, before, after, strict=True)
@@ -169,22 +170,21 @@ def score_devices(
     devices: Mapping[str, Ref],
     info: DataInfo,
     machine: Machine,
+    answers: Answerable = "all",
 ) -> list[Row]:
-    """Test accuracy of every device's header, and what it received restricted to its classes."""
+    """Test accuracy of every device's header, which ``answers`` what it is to, and what it received
+    restricted to its classes."""
     vit = load_backbone(coarse.backbone).to(machine.prepare())
     received, rows = load_header(coarse.header)[0].eval(), []
     for name, ref in devices.items():
-        own, test = (
-            _features(vit, read_split(ref, "train", info)),
-            _features(vit, test_split(ref, info)),
-        )
+        own, test = _features(vit, ref, "train", info), _tested(vit, ref, info)
         header = load_header(headers[name])[0].eval()
         rows.append(
             {
                 "device": name,
                 "received": mean_accuracy([received], [test]),
                 "received_own_classes": mean_accuracy([received], [test], [own]),
-                "accuracy": mean_accuracy([header], [test]),
+                "accuracy": mean_accuracy([header], [test], [own], answers),
                 "accuracy_own_classes": mean_accuracy([header], [test], [own]),
             }
         )
@@ -196,6 +196,11 @@ def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:
     return {states[0].device: states[best_round(states)].header for states in rounds}
 
 
-def _features(vit: Backbone, split: tuple[Tensor, Tensor]) -> DeviceData:
-    images, labels = split
+def _features(vit: Backbone, samples: Ref, split: str, info: DataInfo) -> DeviceData:
+    images, labels = read_split(samples, split, info)
+    return DeviceData.of(extract(vit, images), labels, classes_of(samples).wanted)
+
+
+def _tested(vit: Backbone, samples: Ref, info: DataInfo) -> DeviceData:
+    images, labels = test_split(samples, info)
     return DeviceData.of(extract(vit, images), labels)

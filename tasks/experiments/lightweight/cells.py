@@ -22,7 +22,7 @@ from models.header.config import SEARCHED, HeaderConfig
 from models.progress import OnStep
 from models.refinement.training import DeviceData
 from tasks.data.modality import DataInfo, of_images
-from tasks.data.samples import read_split
+from tasks.data.samples import classes_of, read_split
 from tasks.experiments.tuning import mean_accuracy, tuned_alone
 from tasks.experiments.world import World
 from tasks.report.heldout import test_split
@@ -161,7 +161,9 @@ def _on_devices(
     refinement: settings.Refinement,
     seed: int,
 ) -> dict[str, float]:
+    wanted = [classes_of(ref).wanted for ref in devices]
     train = [_pooled(model, read_split(ref, "train", info)) for ref in devices]
+    train = [replace(own, wanted=w) for own, w in zip(train, wanted, strict=True)]
     test = [_pooled(model, test_split(ref, info)) for ref in devices]
     headers = [_linear(model.classifier()) for _ in devices]
     return _scores(headers, tuned_alone(headers, train, refinement, seed), train, test)

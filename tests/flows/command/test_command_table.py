@@ -96,6 +96,23 @@ def test_what_ships_and_answers_all_is_compared_told_too(
     assert "+3.0 where what ships is told them too" in given_up
 
 
+def test_what_devices_only_expect_has_a_line(
+    summary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_fleet(summary)
+    [line] = [line for line in plain(capsys.readouterr().out) if "will meet" in line]
+    assert line.startswith("Of classes that 6 devices will meet and had no samples of")
+    assert line.endswith(
+        "(120 test samples), accuracy: received and told them 0.400, refined 0.600."
+    )
+    content = json.loads(summary.read_text())
+    for device in content["devices"]:
+        del device["accuracy_refined_wanted"]
+    summary.write_text(json.dumps(content))
+    print_fleet(summary)
+    assert "will meet" not in capsys.readouterr().out
+
+
 def test_what_fits_in_no_way_is_folded_and_not_cut(
     width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

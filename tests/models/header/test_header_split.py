@@ -75,6 +75,20 @@ def test_a_split_is_read_as_it_was_named() -> None:
     assert torch.allclose(again.features, split.features, atol=2e-3)
 
 
+def test_what_a_device_wants_stays_with_its_samples() -> None:
+    wanted = torch.tensor([0, 2])
+    split = Split.of(extract(build(VIT), torch.randn(3, 1, 8, 8)), LABELS, wanted)
+    kept = split.named("train_")
+    assert set(kept) == {"train_features", "train_labels", "train_wanted"}
+    again = Split.read(kept, "train_")
+    for same in (again, split.compact, split.at(slice(1)), split.to(torch.device("cpu"))):
+        assert same.wanted is not None
+        assert same.wanted.tolist() == [0, 2]
+    others = Split(split.features, split.labels)
+    assert split.join(others).wanted is wanted
+    assert others.join(split).wanted is None
+
+
 def _pairs(a: Split, b: Split) -> list[tuple[Tensor, Tensor]]:
     return list(zip((*a.inputs, a.labels), (*b.inputs, b.labels), strict=True))
 

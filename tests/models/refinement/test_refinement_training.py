@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,7 +122,9 @@ def test_one_by_one_is_adamw_written_out_with_the_mean_importance_before_each_st
 def test_what_answers_its_own_classes_learns_nothing_of_the_others():
     config, [own] = CONFIGS["linear"], _data([16])
     own.labels.clamp_(max=1)
-    for answers, moved in (("own", False), ("all", True)):
+    own = replace(own, wanted=torch.tensor([2]))
+    answerable: list[tuple[Answerable, bool]] = [("own", False), ("wanted", False), ("all", True)]
+    for answers, moved in answerable:
         [header] = _headers(config, 1, masked=False)
         before = {n: p.detach().clone() for n, p in header.named_parameters()}
         steps = LocalSteps(5, LocalTraining(8, 5e-3, 0.0), answers=answers)

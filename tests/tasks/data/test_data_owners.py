@@ -16,6 +16,7 @@ from tasks.data.dataset import Owned
 from tasks.data.own import as_source, own_rows
 from tasks.data.partitioning import divide
 from tasks.data.plan import DevicePlan, Plan
+from tasks.data.samples import read_world
 from tasks.data.sources import count, wanted_of
 from tasks.run.errors import AcmeError, DataError
 from tasks.run.store import read_tensors
@@ -177,6 +178,58 @@ def test_a_list_without_devices_is_dealt(listed: pd.DataFrame, tmp_path: Path) -
         pd.read_parquet(tmp_path / name / "manifest.parquet") for name in ("list", "folders")
     )
     pd.testing.assert_frame_equal(found, expected)
+
+
+# classes that devices want
+
+
+@pytest.fixture
+def met(listed: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The manifest tells splits; device-00 has test rows alone of class 02."""
+    last = listed.groupby(["device", "label"]).cumcount() % 3 == 2
+    rows = listed.assign(split=np.where(last, "test", "train"))
+    mine = (rows["device"] == "device-00") & (rows["label"] == "02")
+    rows.loc[mine, "split"] = "test"
+    rows.to_csv("data/met.csv", index=False)
+    yield rows
+    Path("data/met.csv").unlink()
+
+
+def wants(*names: str) -> Settings:
+    params = merged(tiny_params(), merged(OWN, {"data": {"manifest": "met.csv"}}))
+    params["fleet"][0]["devices"][0]["wanted"] = list(names)
+    return Settings.model_validate(params)
+
+
+def test_of_a_class_that_it_wants_a_device_may_bring_what_it_is_tested_on(
+    met: pd.DataFrame, tmp_path: Path
+) -> None:
+    settings = wants("02", "07")
+    (tmp_path / "params.yaml").write_text(yaml_text(settings.model_dump(mode="json")))
+    check(tmp_path / "params.yaml")
+    divide(settings, "content", tmp_path / "out", tmp_path / "report")
+    manifest = pd.read_parquet(tmp_path / "out/manifest.parquet")
+    mine = manifest[manifest["owner"] == "device-00"]
+    assert set(mine.loc[mine["label"] == 2, "split"]) == {"test"}
+    classes = read_world(tmp_path / "out", ["device-00", "device-01"]).classes
+    assert classes("device-00").own.tolist() == [0, 1]
+    assert classes("device-00").all.tolist() == [0, 1, 2, 7]
+    assert classes("device-01").wanted is None
+    assert "wanted" not in read_tensors(tmp_path / "out/samples/device-01.safetensors")[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ((), "device-00 has no train row of label '02'"),
+        (("01", "02"), r"fleet: device-00: wanted '01': it has samples of that class"),
+        (("02", "other"), r"fleet: device-00: wanted 'other': no class of that name; .* 00, 01"),
+    ],
+)
+def test_what_a_device_cannot_want_is_refused(
+    met: pd.DataFrame, tmp_path: Path, names: tuple[str, ...], said: str
+) -> None:
+    refused(tmp_path, wants(*names), said)
 
 
 # splits that are told

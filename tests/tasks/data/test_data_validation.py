@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 
 from tasks.data import validation
 from tasks.data.partition import partition
-from tasks.data.plan import DevicePlan, Plan
+from tasks.data.plan import DevicePlan, Plan, needs
 from tasks.data.rows import Source
+from tasks.data.unseen import unseen_cells
 from tasks.data.validation import Rules
 from tasks.run.errors import ValidationError
 
@@ -276,6 +278,25 @@ def test_who_may_have_which_context(manifest, tmp_path: Path) -> None:
     manifest.loc[cloud, "context"] = "night"
     words = broken(manifest, tmp_path, contexts=allowed)
     assert "a device's samples have its context, and the cloud's a public one (1 row" in words
+
+
+def test_a_class_that_is_met_is_in_the_test_split_alone(tmp_path: Path) -> None:
+    plan = replace(PLAN, unseen_classes=1)
+    cells = unseen_cells(DEVICES, needs(DEVICES, plan, 0), plan, 0)
+    met = {d.name: np.flatnonzero(row).tolist() for d, row in zip(DEVICES, cells, strict=True)}
+    frame = partition(TRAIN, TEST, DEVICES, plan, 0)
+    rules = {"wanted": met, "unseen": met}
+    assert all(met.values())
+    assert validation.validate(frame, reread, tmp_path, Rules(**rules))["success"]
+    assert "enough train samples" in broken(frame, tmp_path), "where nothing is wanted"
+    learns = frame.index[(frame["owner"] == "device-00") & (frame["split"] == "val")][0]
+    has = {"device-00": [int(frame.loc[learns, "label"])]}
+    words = broken(frame, tmp_path, wanted=met | has, unseen=met)
+    assert "of a class that a device wants it has test samples alone" in words
+    [label] = met["device-00"]
+    tested = (frame["owner"] == "device-00") & (frame["label"] == label)
+    words = broken(frame[~tested], tmp_path, **rules)
+    assert "every device is tested on the classes that are unseen" in words
 
 
 def test_rows_are_named(manifest, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tasks.data.modality import ImageInfo
 from tasks.report.ceiling import Circle, Learner, score_ceilings
 from tasks.run.compute import Machine
 from tasks.run.modules import put_backbone
-from tasks.run.store import Ref, put_tensors
+from tasks.run.store import Ref, put_tensors, read_tensors
 
 CLASSES = ("left", "right", "top")
 INFO = ImageInfo("test", CLASSES, 4, 1, (0.5,), (0.25,))
@@ -62,6 +63,18 @@ def circle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Circle:
     torch.manual_seed(1)
     small(backbone)  # positions that tell the sides apart
     return Circle("edge", put_backbone(backbone), learners)
+
+
+def test_it_learns_the_classes_that_a_device_wants_too(circle: Circle) -> None:
+    steps = LocalSteps(150, LocalTraining(16, 1e-2, 0.0), answers="wanted")
+    one = circle.learners[0]
+    labels = {"train": [0, 1, 0, 1], "val": [0, 1], "test": [0, 1, 2] * 20}
+    tensors, _ = read_tensors(samples(1, **labels))
+    wants = put_tensors("samples", {**tensors, "wanted": torch.tensor([2])})
+    learner = replace(one, samples=wants)
+    found = score_ceilings(replace(circle, learners=[learner]), INFO, steps, 0, Machine("cpu", 1))
+    assert found["devices"]["device-00"]["ceiling_samples"] == 180
+    assert found["devices"]["device-00"]["accuracy_ceiling"] > 0.8
 
 
 def test_it_learns_from_what_is_left_of_the_device_s_own_classes(circle: Circle) -> None:

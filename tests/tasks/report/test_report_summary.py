@@ -9,7 +9,7 @@ import pytest
 
 from models.statistics import interval, wilson
 from tasks.report.classes import class_rows, mistakes, together
-from tasks.report.columns import COLUMNS, points
+from tasks.report.columns import COLUMNS, points, shown
 from tasks.report.limits import choice, half_unused, steps
 from tasks.report.summary import by_context, ceiling, spread
 from tests.fleets import MATCHING, made_up
@@ -50,6 +50,20 @@ def test_what_is_given_up_is_counted_on_like_terms_first() -> None:
     assert found == pytest.approx(interval([0.05, 0.01]))
     column = next(column for column in COLUMNS if column.name == "given up")
     assert [column.text(device) for device in devices] == ["+5.0", "+1.0"]
+
+
+def test_what_devices_only_expect_is_told_of_those_that_do() -> None:
+    wants = {**made_up(2, 1).summary["devices"][0], "wanted": ["bag", "boot"]}
+    plain = {name: value for name, value in wants.items() if "wanted" not in name}
+    names = {"wanted", "received, wanted", "refined, wanted"}
+    assert not names & {column.name for column in shown([plain], "report")}
+    assert not [name for name in spread([plain]) if "wanted" in name]
+    fleet = spread([plain, wants, {**wants, "accuracy_refined_wanted": 0.8}])
+    assert fleet["accuracy_received_wanted_mean"] == pytest.approx(0.4)
+    assert fleet["accuracy_refined_wanted_mean"] == pytest.approx(0.7)
+    columns = [column for column in shown([plain, wants], "report") if column.name in names]
+    assert [column.text(wants) for column in columns] == ["bag, boot", "0.400", "0.600"]
+    assert [column.text(plain) for column in columns] == ["-", "-", "-"]
 
 
 @pytest.mark.parametrize(

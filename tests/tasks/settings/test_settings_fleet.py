@@ -58,9 +58,26 @@ def test_rows_in_any_order_give_the_same_fleet(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_a_device_may_say_which_classes_it_wants(tmp_path: Path) -> None:
+    (tmp_path / "fleet.csv").write_text(
+        HEAD.replace("\n", ",wanted\n") + "0,9,5,1,boot; a hat\n1,9,5,1,\n"
+    )
+    (tmp_path / "fleet.yaml").write_text(
+        f"- {GOOD[:-1]}, wanted: [boot, a hat]}}\n- {GOOD.replace('0', '1', 1)}\n"
+    )
+    for name in ("fleet.csv", "fleet.yaml"):
+        rows = [d for cluster in read_fleet(tmp_path / name) for d in cluster["devices"]]
+        assert [row.get("wanted") for row in rows] == [["boot", "a hat"], None]
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        (HEAD.replace("\n", ",wanted\n") + "0,9,5,1,a;;b\n", "line 2: wanted.*a semicolon between"),
+        (
+            HEAD.replace("\n", ",wanted\n") + "0,9,5,1,a;b;a\n",
+            "line 2: wanted.* a stands there more",
+        ),
         (HEAD + "0,two MB,5,1\n", r"fleet\.csv, line 2: storage_limit"),
         (HEAD + "\n0,1 acre,5,1\n", r"line 3: storage_limit.*KB, MB, GB"),
         (HEAD + "0,0.4 MB or so,5,1\n", r"line 2: storage_limit"),
@@ -91,6 +108,7 @@ GOOD = "{id: 0, storage_limit: 9, gpu_capacity_watt: 5, base_latency_s: 1}"
         ("- 1\n- 2\n", r"fleet\.yaml, line 1: expected a device by field, found 1"),
         (f"- {GOOD}\n- {{id: 1}}\n", r"line 2: storage_limit: Field required"),
         (f"- edge: a\n  devices:\n    - {GOOD}\n    - {{id: x}}\n", r"line 4: id"),
+        (f"- {GOOD[:-1]}, wanted: 7}}\n", "line 1: wanted"),
         (f"- edge: a\n  colour: 1\n  devices: [{GOOD}]\n", r"line 1: colour: unknown"),
         (f"- devices: [{GOOD}]\n", r"line 1: a cluster needs an edge"),
         (f"clusters: two\ndevices: [{GOOD}]\n", "clusters: 'two' is not a whole number"),

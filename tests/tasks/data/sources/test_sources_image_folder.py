@@ -85,7 +85,9 @@ def test_names_are_splits_where_folders_lie_in_them_and_classes_where_images_do(
     assert own.load(tmp_path / "flat", ids, data.classes, 4, 1)[0] == {}
     brought, _ = own.load(tmp_path / "below", ids, data.classes, 4, 1)
     assert brought[0].labels.tolist() == [0, 0]
-    assert own.count(tmp_path / "below", ids, data.classes) == {0: OwnCount(2, 1)}
+    assert own.count(tmp_path / "below", ids, data.classes) == {
+        0: OwnCount(2, frozenset({"devices"}))
+    }
     assert own.count(tmp_path / "flat", ids, data.classes) == {}
 
 
@@ -233,7 +235,7 @@ def test_a_devices_own_files_are_skipped_likewise(tmp_path: Path) -> None:
     assert len(brought[3].labels) == 29
     assert skipped.damaged == ((mine / "a/004.png").as_posix(),)
     assert skipped.other == ((mine / "000.png").as_posix(), (mine / "a/notes.txt").as_posix())
-    assert own.count(tmp_path, {"device-03": 3}, ["a"]) == {3: OwnCount(30, 1)}
+    assert own.count(tmp_path, {"device-03": 3}, ["a"]) == {3: OwnCount(30, frozenset({"a"}))}
     for number in range(9):
         (mine / f"a/{number:03d}.png").write_bytes(b"torn")
     with pytest.raises(DataError, match="9 of 30 images cannot be read"):

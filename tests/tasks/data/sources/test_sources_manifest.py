@@ -24,6 +24,7 @@ from tasks.settings.sources import OwnCount
 from tests.pages import ROOT
 
 WANTED = Wanted(4, 1, 0, 0.25)
+BOTH = frozenset({"cat", "dog"})
 Cells = Mapping[str, object]
 
 
@@ -87,7 +88,7 @@ def test_rows_are_counted_as_they_are_read(listed: Path) -> None:
     assert counts_of(data) == (counts.train, counts.test)
     assert (counts.names, counts.contexts) == (data.classes, data.contexts)
     assert counts.public_contexts == data.public_contexts
-    assert counts.devices == {3: OwnCount(6, 2, context=0), 7: OwnCount(6, 2, context=1)}
+    assert counts.devices == {3: OwnCount(6, BOTH, context=0), 7: OwnCount(6, BOTH, context=1)}
     assert len(list(images(listed, WANTED))) == 16
 
 
@@ -151,8 +152,8 @@ def test_a_devices_splits_are_as_told(listed: Path) -> None:
     found = dict(zip(shades(data.brought[3].samples), [0, 2, 1, 0, 2, 1], strict=True))
     for image, split in zip(data.brought[3].samples[:, 0, 0, 0], splits, strict=True):
         assert found[int(image)] == split
-    assert counts.devices[3] == OwnCount(6, 2, val=2, tested=2, context=0)
-    assert counts.devices[7] == OwnCount(6, 2, context=1)
+    assert counts.devices[3] == OwnCount(6, BOTH, val=2, tested=2, context=0)
+    assert counts.devices[7] == OwnCount(6, BOTH, context=1)
 
 
 def test_cells_are_the_text_that_stands_there(tmp_path: Path) -> None:
