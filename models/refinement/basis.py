@@ -32,7 +32,6 @@ class Basis:
         spread: standard deviation of what the directions leave out ``(inputs,)``.
         correlation: of the coordinates within a class ``(rank, rank)``.
         variance: of public samples along the directions, within a class ``(rank,)``.
-        padded: whether samples have a mask ``()``.
     """
 
     reads: Tensor
@@ -41,7 +40,6 @@ class Basis:
     spread: Tensor
     correlation: Tensor
     variance: Tensor
-    padded: Tensor
 
     @classmethod
     def read(cls, tensors: Mapping[str, Tensor], prefix: str) -> Basis:
@@ -84,12 +82,11 @@ class Basis:
         """Features ``(n, 2, 1 + positions, dim)`` at coordinates ``(n, rank)``.
 
         Args:
-            beside: what the directions leave out ``(n, inputs)``, in units of ``spread``; of what
-                lies along a direction after all, nothing is taken.
+            beside: how far they are from the mean ``(n, inputs)`` outside of the directions; what
+                lies along them after all is not taken.
         """
-        rest = beside * self.spread
-        along = coordinates * self.variance.sqrt() - rest @ self.directions.T
-        inputs = self.mean + along @ self.directions + rest
+        along = coordinates * self.variance.sqrt() - beside @ self.directions.T
+        inputs = self.mean + along @ self.directions + beside
         found = torch.zeros(len(inputs), *self.reads.shape, self.dim)
         found[:, self.reads] = inputs.unflatten(1, (-1, self.dim))
         return found
@@ -150,8 +147,9 @@ def fit_basis(public: Split, reads: Tensor, rank: int) -> Basis:
     away = (inputs - mean).double()
     directions = _principal(away, rank)
     along = away @ directions.T
-    within = along - _class_means(along, public.labels)
-    freedom = max(1, len(inputs) - len(public.labels.unique()))
+    classes, place = public.labels.unique(return_inverse=True)
+    within = along - class_means(along, public.labels)[place]
+    freedom = max(1, len(inputs) - len(classes))
     total = along.pow(2).sum(0)
     variance = torch.maximum(within.pow(2).sum(0), SMALLEST * total) / freedom
     return Basis(
@@ -161,7 +159,6 @@ def fit_basis(public: Split, reads: Tensor, rank: int) -> Basis:
         (away - along @ directions).pow(2).mean(0).sqrt().float(),
         _correlation(within).float(),
         variance.float(),
-        torch.tensor(public.mask is not None),
     )
 
 
@@ -178,10 +175,10 @@ def _principal(away: Tensor, rank: int) -> Tensor:
     return nn.functional.normalize(largest.T @ away, dim=1)
 
 
-def _class_means(values: Tensor, labels: Tensor) -> Tensor:
-    """Each sample's class mean ``(n, features)``."""
-    one_hot = (labels[:, None] == labels.unique()).to(values.dtype)
-    return one_hot @ (one_hot.T @ values / one_hot.sum(0)[:, None])
+def class_means(values: Tensor, labels: Tensor) -> Tensor:
+    """``(classes, features)`` of values ``(n, features)``, in the classes' order."""
+    member = (labels.unique()[:, None] == labels).to(values.dtype)
+    return member @ values / member.sum(1, keepdim=True)
 
 
 def _correlation(centred: Tensor) -> Tensor:

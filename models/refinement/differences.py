@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +11,6 @@ from models.refinement.exchange import Body, TensorSchema
 from models.refinement.similarity import Matrix
 
 LEVELS = 127  # of 8 bits, on each side of 0
-CHANCE = 3.0  # standard deviations that two random directions' agreement may be off 0
 
 SCHEMA = {
     "differences": TensorSchema(torch.int8, 1, 1 << 24, low=-LEVELS, high=LEVELS),
@@ -34,7 +32,7 @@ def packed(difference: Sequence[Tensor], left: Tensor | None = None) -> tuple[Bo
     meant = torch.cat([part.detach().flatten().float() for part in difference])
     meant = meant if left is None else meant + left
     scales = torch.stack([part.abs().max() / LEVELS for part in meant.split(sizes)])
-    steps = meant / scales.where(scales > 0, torch.ones(())).repeat_interleave(torch.tensor(sizes))
+    steps = meant / scales.where(scales > 0, 1).repeat_interleave(torch.tensor(sizes))
     body = {
         "differences": steps.round().clamp(-LEVELS, LEVELS).to(torch.int8),
         "scales": scales,
@@ -64,16 +62,17 @@ def mixed(bodies: Sequence[Body], weights: Matrix) -> Tensor:
     ``(devices, devices)``; none of them can bend it far.
 
     A difference longer than the (lower) median of all is shortened to that: as long as most are
-    honest, none counts as more than an honest one, whatever it claims. And a device's weight for a
-    peer goes to itself where the peer's difference does not point where its own does, by more than
-    chance: an inverted one would undo what the device learned, one of zeros or of constants would
-    stand in its way. A device that changed nothing has no direction and listens by its weights.
+    honest, none counts as more than an honest one, whatever it claims. And the more a peer's
+    difference points against the device's own, the more of its weight goes to the device itself:
+    all of it where it is the inverse, so that no peer undoes what a device learned, and half of it
+    at 120 degrees; peers that were mixed before differ by little more than 90. A difference of
+    zeros has no weight.
     """
     found = torch.stack([unpacked(body) for body in bodies])
     lengths = found.norm(dim=1)
-    units = found / lengths.where(lengths > 0, torch.ones(()))[:, None]
-    own = torch.eye(len(found), dtype=torch.bool)
-    opposed = (units @ units.T <= CHANCE / math.sqrt(found.shape[1])) & (lengths > 0)[:, None]
-    dropped = torch.from_numpy(weights).float().masked_fill(own | ~opposed, 0)
-    kept = torch.from_numpy(weights).float() - dropped + dropped.sum(1).diag()
+    units = found / lengths.where(lengths > 0, 1)[:, None]
+    heard = (1 + units @ units.T).clamp(max=1) * (lengths > 0)
+    given = torch.from_numpy(weights).float()
+    kept = given * heard.fill_diagonal_(1)
+    kept += (given - kept).sum(1).diag()
     return kept @ (units * lengths.clamp(max=lengths.median())[:, None])

@@ -22,15 +22,15 @@ LOUDEST = 4  # times as many samples of a class as the listener has
 
 
 def distance(a: Statistics, b: Statistics) -> float:
-    """How far the means of classes that both have are apart, squared, in ``a``'s variances within
-    a class; what chance alone would bring, ``rank * (1/n_a + 1/n_b)``, is taken off, so that of
+    """How far the means of classes that both have are apart, squared, in units of ``a``'s
+    variance; what chance alone would bring, ``rank * (1/n_a + 1/n_b)``, is taken off, so that of
     samples of one distribution it is 0 in expectation, at any number of them. Classes count the
     more, the less chance there is in them.
 
     Returns:
         infinite where they share no class.
     """
-    return _apart(*_shared(a, b), within(a))
+    return _apart(*_shared(a, b), a.variance)
 
 
 def noise(a: Statistics, b: Statistics, basis: Basis) -> float:
@@ -43,12 +43,7 @@ def noise(a: Statistics, b: Statistics, basis: Basis) -> float:
 def scale(own: Statistics) -> float:
     """The distance between different classes of one device, over all pairs; 0 with one class."""
     one, other = torch.triu_indices(len(own.labels), len(own.labels), 1)
-    return max(0.0, _apart(own.at(one), own.at(other), within(own))) if len(one) else 0.0
-
-
-def within(own: Statistics) -> Tensor:
-    """A device's variance within a class ``(rank,)``, over all of its classes."""
-    return own.counts @ own.variances / own.counts.sum()
+    return max(0.0, _apart(own.at(one), own.at(other), own.variance)) if len(one) else 0.0
 
 
 def _shared(a: Statistics, b: Statistics) -> tuple[Statistics, Statistics]:

@@ -1,5 +1,5 @@
-"""What a device says of its data instead of showing any: per class a count, a mean and a variance
-of what its header reads. Who gets that can draw virtual samples like its own."""
+"""What a device says of its data instead of showing any: of what its header reads a mean of each
+class, and one variance. Who sees alike can draw virtual samples from that."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from models.header.split import Split
-from models.refinement.basis import Basis
+from models.refinement.basis import Basis, class_means, inputs_of
 from models.refinement.exchange import Body, TensorSchema
 
 LEAST = 3  # samples of a class; of fewer nothing is said
-PRIOR = 8  # samples that what is known before counts as: a variance of few is mostly that
+PRIOR = 8  # samples that the public variance counts as: what few own ones say is mostly that
 FARTHEST = 64.0  # a mean from that of public data, in standard deviations within a class
-LOW, HIGH = 2.0**-12, 2.0**12  # variances, public ones being 1: numbers of half precision
+LOW, HIGH = 2.0**-12, 2.0**12  # of a variance, the public one being 1: half precision has both
 COARSE = 2  # counts are told as powers of 2, in halves of one
 
 _MANY = 1 << 22
@@ -24,7 +24,7 @@ SCHEMA = {
     "labels": TensorSchema(torch.int16, 1, 1 << 14, low=0),
     "counts": TensorSchema(torch.uint8, 1, 1 << 14, low=3, high=COARSE * 20),
     "means": TensorSchema(torch.float16, 2, _MANY, low=-FARTHEST, high=FARTHEST),
-    "variances": TensorSchema(torch.float16, 2, _MANY, low=LOW, high=HIGH),
+    "variance": TensorSchema(torch.float16, 1, _MANY, low=LOW, high=HIGH),
 }
 """How statistics travel."""
 
@@ -36,13 +36,14 @@ class Statistics:
     Attributes:
         labels: ascending ``(classes,)``.
         counts: of samples ``(classes,)``, to the nearest power of the square root of 2.
-        means, variances: ``(classes, rank)``.
+        means: ``(classes, rank)``.
+        variance: of samples around their class's mean, all classes together ``(rank,)``.
     """
 
     labels: Tensor
     counts: Tensor
     means: Tensor
-    variances: Tensor
+    variance: Tensor
 
     @classmethod
     def from_body(cls, body: Body) -> Statistics:
@@ -51,52 +52,44 @@ class Statistics:
             body["labels"].long(),
             2 ** (body["counts"].float() / COARSE),
             body["means"].float(),
-            body["variances"].float(),
+            body["variance"].float(),
         )
 
     def body(self) -> Body:
-        """As it is sent: 4 bytes a number of rank and 3 more, for each class."""
+        """As it is sent: 2 bytes a direction and 3 more for each class, 2 a direction once."""
         return {
             "labels": self.labels.to(torch.int16),
             "counts": _coarse(self.counts),
             "means": self.means.half(),
-            "variances": self.variances.half(),
+            "variance": self.variance.half(),
         }
 
     def at(self, which: Tensor) -> Statistics:
         """Of some of the classes."""
-        return Statistics(
-            self.labels[which], self.counts[which], self.means[which], self.variances[which]
-        )
+        return Statistics(self.labels[which], self.counts[which], self.means[which], self.variance)
 
 
 def described(data: Split, basis: Basis) -> tuple[Statistics, list[int]]:
     """The statistics of a device's samples, and the classes of which it says nothing because it has
-    fewer than ``LEAST`` samples."""
-    labels, place, counts = data.labels.unique(return_inverse=True, return_counts=True)
-    member = torch.nn.functional.one_hot(place, len(labels)).T.float()
-    coordinates = basis.coordinates(data)
-    means = member @ coordinates / counts[:, None]
-    squares = member @ (coordinates - means[place]).pow(2)
+    fewer than ``LEAST`` samples.
+
+    The variance is drawn to the public one, which is 1, as if ``PRIOR`` samples more had told that.
+    """
+    labels, counts = data.labels.unique(return_counts=True)
     told = counts >= LEAST
+    known = data.at(torch.isin(data.labels, labels[told]))
+    coordinates = basis.coordinates(known)
+    means = class_means(coordinates, known.labels)
+    place = torch.searchsorted(labels[told], known.labels)
+    squares = (coordinates - means[place]).pow(2).sum(0)
+    variance = (squares + PRIOR) / (len(place) - len(means) + PRIOR)
     found = Statistics(
         labels[told],
         2 ** (_coarse(counts[told]).float() / COARSE),
-        means[told].clamp(-FARTHEST, FARTHEST),
-        shrunk(squares[told], counts[told]).clamp(LOW, HIGH),
+        means.clamp(-FARTHEST, FARTHEST),
+        variance.clamp(LOW, HIGH),
     )
     return found, labels[~told].tolist()
-
-
-def shrunk(squares: Tensor, counts: Tensor) -> Tensor:
-    """Variances ``(classes, rank)`` from sums of squared deviations and numbers of samples.
-
-    Each is drawn to the one of all classes together, as if ``PRIOR`` samples more had told that,
-    and this in the same way to the public one, which is 1.
-    """
-    freedom = (counts - 1)[:, None]
-    pooled = (squares.sum(0) + PRIOR) / (freedom.sum() + PRIOR)
-    return (squares + PRIOR * pooled) / (freedom + PRIOR)
 
 
 def check(body: Body, classes: int, rank: int) -> str | None:
@@ -107,25 +100,47 @@ def check(body: Body, classes: int, rank: int) -> str | None:
         return f"names classes {labels.tolist()}, not ascending ones of {classes}"
     if body["counts"].shape != shape[:1]:
         return f"has {len(body['counts'])} counts for {len(labels)} classes"
-    for name in ("means", "variances"):
-        if body[name].shape != shape:
-            return f"has {name} {tuple(body[name].shape)}, expected {shape}"
+    for name, expected in (("means", shape), ("variance", shape[1:])):
+        if body[name].shape != expected:
+            return f"has {name} of shape {tuple(body[name].shape)}, expected {expected}"
     return None
 
 
-def draw(told: Sequence[Statistics], basis: Basis, stream: torch.Generator) -> Split:
-    """Virtual samples, as many as each device says that it has of each class: its mean, noise of
-    its variances and the public correlation, and the public spread of what no direction holds."""
-    counts = torch.cat([each.counts for each in told]).round().long()
+def draw(told: Sequence[Statistics], basis: Basis, own: Split, stream: torch.Generator) -> Split:
+    """Virtual samples of peers' classes, as a listener with ``own`` samples would see them.
+
+    Each is a peer's mean of its class, noise of the peer's variance and the public correlation, and
+    of what no direction holds the mean of the listener's own classes and the public spread. They
+    are as many as the peers say that they have; of a class that the listener lacks, which is to
+    count like the others, as many as come together of its largest one.
+    """
+    if not told:
+        return own.at(slice(0))
+    counts = _counts(told, own.labels)
     labels, means, variances = (
-        torch.cat([getattr(each, name) for each in told]).repeat_interleave(counts, 0)
-        for name in ("labels", "means", "variances")
+        torch.cat(parts).repeat_interleave(counts, 0)
+        for parts in (
+            [each.labels for each in told],
+            [each.means for each in told],
+            [each.variance.expand_as(each.means) for each in told],
+        )
     )
     noise = torch.randn(means.shape, generator=stream) @ basis.root.T
-    beside = torch.randn(len(means), len(basis.mean), generator=stream)
+    beside = torch.randn(len(means), len(basis.mean), generator=stream) * basis.spread
+    beside += class_means(inputs_of(own, basis.reads), own.labels).mean(0) - basis.mean
     features = basis.tokens(means + variances.sqrt() * noise, beside)
     mask = torch.ones(features.shape[0], features.shape[2], dtype=torch.bool)
-    return Split(features, labels, mask if basis.padded else None)
+    return Split(features, labels, None if own.mask is None else mask)
+
+
+def _counts(told: Sequence[Statistics], own: Tensor) -> Tensor:
+    """How many samples to draw of each class of each peer, in their order."""
+    labels = torch.cat([each.labels for each in told])
+    counts = torch.cat([each.counts for each in told]).round().long()
+    together = torch.bincount(torch.cat([own, labels.repeat_interleave(counts)]))
+    lacking = ~torch.isin(labels, own)
+    filled = (counts * together.max() / together[labels]).round().long()
+    return torch.where(lacking, filled, counts)
 
 
 def _coarse(counts: Tensor) -> Tensor:

@@ -138,7 +138,6 @@ def test_features_come_back_from_coordinates_at_full_rank():
     public, reads = _padded(0), tokens_read(_config("cnn-add", (5,)))
     public = public.join(_padded(1)).join(_padded(2))
     basis = fit_basis(public, reads, 14)
-    assert basis.padded
     nothing = torch.zeros(len(public.labels), len(basis.mean))
     found = basis.tokens(basis.coordinates(public), nothing)
     torch.testing.assert_close(

@@ -32,13 +32,11 @@ def _fleet(made: World, basis: Basis, count: int = 12) -> list[Statistics]:
 
 def _literal(a: Statistics, b: Statistics, pairs: list[tuple[int, int]]) -> float:
     rank, total, weights = a.means.shape[1], 0.0, 0.0
-    of_all = float(a.counts.sum())
     for i, j in pairs:
         chance = 1 / float(a.counts[i]) + 1 / float(b.counts[j])
         apart = -rank * chance
         for k in range(rank):
-            within = sum(float(n * v[k]) for n, v in zip(a.counts, a.variances, strict=True))
-            apart += float(a.means[i, k] - b.means[j, k]) ** 2 / (within / of_all)
+            apart += float(a.means[i, k] - b.means[j, k]) ** 2 / float(a.variance[k])
         total, weights = total + apart / chance, weights + 1 / chance
     return total / weights
 
@@ -142,7 +140,7 @@ LIES: dict[str, Lie] = {
     "many": lambda here, there: replace(here, counts=torch.full((3,), 2.0**20)),
     "many and inverted": lambda here, there: replace(LIES["many"](here, there), means=-here.means),
     "wide and inverted": lambda here, there: replace(
-        here, means=-here.means, variances=torch.full_like(here.variances, 4096.0)
+        here, means=-here.means, variance=torch.full_like(here.variance, 4096.0)
     ),
     "constant": lambda here, there: replace(here, means=torch.full_like(here.means, 3.0)),
     "zeros": lambda here, there: replace(here, means=torch.zeros_like(here.means)),
@@ -183,6 +181,7 @@ def _accuracies(
     weights = alike(told, basis)
     for i, (own, test) in enumerate(zip(data, tests, strict=True)):
         peers = bounded(told[i], [told[j] for j in np.flatnonzero(weights[i])])
-        virtual = [draw(peers, basis, torch.Generator().manual_seed(s)) for s in range(4) if peers]
-        found += [accuracy(fitted(own.join(drawn)), test) for drawn in virtual or [None]]
+        streams = [torch.Generator().manual_seed(seed) for seed in range(4)]
+        virtual = [draw(peers, basis, own, stream) for stream in streams]
+        found += [accuracy(fitted(own.join(drawn)), test) for drawn in virtual]
     return found

@@ -23,7 +23,7 @@ from models.refinement.statistics import (
     described,
     draw,
 )
-from tests.models.refinement.made_up import CONFIG, World, world
+from tests.models.refinement.made_up import CONFIG, world
 
 SEEDS = st.integers(0, 10_000)
 
@@ -40,17 +40,16 @@ def test_statistics_literally():
     assert found.labels.tolist() == [0, 1, 2]
     assert withheld == []
     z = basis.coordinates(data)
-    squares = {c: [0.0] * basis.rank for c in range(3)}
     means = {c: z[data.labels == c].mean(0) for c in range(3)}
+    squares = [0.0] * basis.rank
     for value, label in zip(z, data.labels.tolist(), strict=True):
         for k in range(basis.rank):
-            squares[label][k] += float(value[k] - means[label][k]) ** 2
-    for c, count in enumerate((4, 9, 4)):
+            squares[k] += float(value[k] - means[label][k]) ** 2
+    for c in range(3):
         torch.testing.assert_close(found.means[c], means[c])
-        for k in range(basis.rank):
-            together = (sum(squares[i][k] for i in range(3)) + PRIOR) / (3 + 8 + 3 + PRIOR)
-            expected = (squares[c][k] + PRIOR * together) / (count - 1 + PRIOR)
-            assert found.variances[c, k] == pytest.approx(expected, rel=1e-4)
+    for k in range(basis.rank):
+        expected = (squares[k] + PRIOR) / (3 + 8 + 3 + PRIOR)
+        assert found.variance[k] == pytest.approx(expected, rel=1e-4)
 
 
 @given(st.integers(LEAST, 5000))
@@ -72,7 +71,8 @@ def test_of_classes_with_few_samples_nothing_is_said_but_which_they_are():
     assert withheld == [0, 3]
     assert not wrong(nothing.body())
     assert check(nothing.body(), 4, 6) is None
-    assert len(draw([nothing], made.basis(), torch.Generator()).labels) == 0
+    assert len(draw([nothing], made.basis(), data, torch.Generator()).labels) == 0
+    assert len(draw([], made.basis(), data, torch.Generator()).labels) == 0
 
 
 @given(SEEDS)
@@ -81,7 +81,7 @@ def test_the_order_of_samples_says_nothing(seed: int):
     data, basis = made.split(5, 1), made.basis()
     order = torch.randperm(len(data.labels), generator=made.stream)
     one, other = described(data, basis)[0], described(data.at(order), basis)[0]
-    for name in ("labels", "counts", "means", "variances"):
+    for name in ("labels", "counts", "means", "variance"):
         torch.testing.assert_close(getattr(one, name), getattr(other, name))
 
 
@@ -94,14 +94,14 @@ def test_what_is_sent_is_within_bounds_and_comes_back_but_for_rounding(seed: int
     assert not wrong(body)
     assert check(body, 4, basis.rank) is None
     back = Statistics.from_body(body)
-    for name in ("labels", "counts", "means", "variances"):
+    for name in ("labels", "counts", "means", "variance"):
         torch.testing.assert_close(getattr(back, name), getattr(found, name), rtol=1e-3, atol=1e-3)
 
 
 def test_the_bytes_of_a_body():
     made = world()
     body = described(made.split(6, 0), made.basis(6))[0].body()
-    assert sum(tensor.nbytes for tensor in body.values()) == 3 * (4 * 6 + 3)
+    assert sum(tensor.nbytes for tensor in body.values()) == 3 * (2 * 6 + 3) + 2 * 6
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e9])
@@ -119,7 +119,7 @@ def test_whatever_data_a_device_has_it_says_nothing_out_of_bounds(scale: float):
     [
         ({"means": torch.full((3, 6), math.inf)}, "means has values that are not finite"),
         ({"means": torch.full((3, 6), 65.0)}, "means has values outside -64 to 64"),
-        ({"variances": torch.zeros(3, 6)}, "variances has values outside 0.000244141 to 4096"),
+        ({"variance": torch.zeros(6)}, "variance has values outside 0.000244141 to 4096"),
         ({"counts": torch.tensor([2, 3, 4], dtype=torch.uint8)}, "counts has values outside 3 to"),
         ({"labels": torch.tensor([-1, 0, 1], dtype=torch.int16)}, "labels has values outside 0"),
     ],
@@ -139,8 +139,8 @@ def test_what_no_honest_device_says_is_out_of_bounds(change: Body, reason: str):
         ({"labels": torch.tensor([0, 1, 1])}, "names classes [0, 1, 1], not ascending ones of 4"),
         ({"labels": torch.tensor([0, 1, 4])}, "names classes [0, 1, 4], not ascending ones of 4"),
         ({"counts": torch.tensor([9, 9])}, "has 2 counts for 3 classes"),
-        ({"means": torch.zeros(3, 5)}, "has means (3, 5), expected (3, 6)"),
-        ({"variances": torch.ones(2, 6)}, "has variances (2, 6), expected (3, 6)"),
+        ({"means": torch.zeros(3, 5)}, "has means of shape (3, 5), expected (3, 6)"),
+        ({"variance": torch.ones(5)}, "has variance of shape (5,), expected (6,)"),
     ],
 )
 def test_statistics_that_do_not_hang_together_are_refused(change: Body, reason: str):
@@ -154,45 +154,46 @@ def test_statistics_that_do_not_hang_together_are_refused(change: Body, reason: 
 
 def test_virtual_samples_have_the_moments_that_were_described():
     made = world()
-    basis = made.basis(5)
+    basis, own = made.basis(5), made.split(9, 1)
     told = described(made.split(40, 1), basis)[0]
     many = replace(told, counts=torch.full((3,), 20_000.0))
-    drawn = draw([many], basis, torch.Generator().manual_seed(0))
+    drawn = draw([many], basis, own, torch.Generator().manual_seed(0))
     assert drawn.features.shape == (60_000, 2, 5, 8)
     assert drawn.mask is None
     z = basis.coordinates(drawn)
     for c in range(3):
         one = z[drawn.labels == c]
         torch.testing.assert_close(one.mean(0), told.means[c], rtol=0.02, atol=0.02)
-        torch.testing.assert_close(one.var(0), told.variances[c], rtol=0.04, atol=0.0)
+        torch.testing.assert_close(one.var(0), told.variance, rtol=0.04, atol=0.0)
         torch.testing.assert_close(torch.corrcoef(one.T), basis.correlation, rtol=0, atol=0.03)
-    beside = drawn.features[:, 0, 0] - basis.mean
-    beside = beside - beside @ basis.directions.T @ basis.directions
     outside = torch.eye(8) - basis.directions.T @ basis.directions
+    beside = (drawn.features[:, 0, 0] - basis.mean) @ outside
     expected = (outside @ basis.spread.pow(2).diag() @ outside).diagonal()
     torch.testing.assert_close(beside.var(0), expected, rtol=0.05, atol=1e-4)
+    middle = torch.stack([own.features[own.labels == c, 0, 0].mean(0) for c in range(3)]).mean(0)
+    torch.testing.assert_close(
+        beside.mean(0), (middle - basis.mean) @ outside, rtol=0.05, atol=0.02
+    )
 
 
-def test_virtual_samples_are_as_many_as_told_and_the_same_from_the_same_stream():
+def test_virtual_samples_are_as_many_as_told_and_a_class_that_is_lacking_as_the_largest():
     made = world()
-    basis = made.basis()
-    told = [described(made.split(n, 0, c), basis)[0] for n, c in ((4, (0, 1)), (16, (1, 3)))]
-    drawn = draw(told, basis, torch.Generator().manual_seed(3))
-    assert drawn.labels.tolist() == [0] * 4 + [1] * 4 + [1] * 16 + [3] * 16
-    again = draw(told, basis, torch.Generator().manual_seed(3))
+    basis, own = made.basis(), made.split(6, 0, (0, 1))
+    told = [described(made.split(n, 0, c), basis)[0] for n, c in ((4, (0, 1, 3)), (16, (1, 2, 3)))]
+    drawn = draw(told, basis, own, torch.Generator().manual_seed(3))
+    # of class 1 there are 6 own samples, and 4 and 16 virtual ones
+    expected = [0] * 4 + [1] * 4 + [3] * round(26 / 5) + [1] * 16 + [2] * 26 + [3] * round(104 / 5)
+    assert drawn.labels.tolist() == expected
+    again = draw(told, basis, own, torch.Generator().manual_seed(3))
     assert torch.equal(drawn.features, again.features)
-
-
-def _texts(made: World, count: int) -> Split:
-    data = made.split(count, 0)
-    return replace(data, mask=torch.arange(5).expand(len(data.labels), 5) < 4)
 
 
 def test_virtual_samples_of_padded_data_join_the_padded_ones():
     made = world()
-    texts, config = _texts(made, 20), replace(CONFIG, kind="mean-pool", shape=(4,))
+    data, config = made.split(20, 0), replace(CONFIG, kind="mean-pool", shape=(4,))
+    texts = replace(data, mask=torch.arange(5).expand(len(data.labels), 5) < 4)
     basis = fit_basis(texts, tokens_read(config), 6)
-    drawn = draw([described(texts, basis)[0]], basis, torch.Generator().manual_seed(0))
+    drawn = draw([described(texts, basis)[0]], basis, texts, torch.Generator().manual_seed(0))
     assert drawn.mask is not None
     assert drawn.mask.all()
     assert texts.join(drawn).features.shape == (60 + 3 * 23, 2, 5, 8)
