@@ -14,6 +14,7 @@ from models.header.build import build_header
 from models.header.config import HeaderConfig
 from models.header.split import Split
 
+RANK = 256  # more gain little where a header reads maps, and nothing where it reads [CLS]
 PROBES = 64  # random inputs: a maximum reads one position of a window in each
 SMALLEST = 1e-6  # of a direction's variance: what varies within no class is no unit to measure in
 
@@ -130,7 +131,7 @@ def inputs_of(data: Split, reads: Tensor) -> Tensor:
     return canonical(data).features[:, reads].flatten(1).float()
 
 
-def fit_basis(public: Split, reads: Tensor, rank: int) -> Basis:
+def fit_basis(public: Split, reads: Tensor, rank: int = RANK) -> Basis:
     """The ``rank`` principal directions of what a header reads of public data, or as many as they
     have.
 

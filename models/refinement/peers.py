@@ -17,6 +17,7 @@ from models.refinement.similarity import Matrix
 from models.refinement.statistics import Statistics
 
 ERRORS = 2  # standard errors that a distance of nothing may be off
+LOOKED = 64  # directions in which peers are looked for
 NEAR = 0.5  # of how far apart a device's own classes are
 LOUDEST = 4  # times as many samples of a class as the listener has
 
@@ -36,8 +37,9 @@ def distance(a: Statistics, b: Statistics) -> float:
 def noise(a: Statistics, b: Statistics, basis: Basis) -> float:
     """The standard deviation of :func:`distance` where the two see alike: that of a sum of chi
     squares whose coordinates are correlated as they are in public data."""
-    weights = _weights(*_shared(a, b))
-    return float(math.sqrt(2 * len(weights)) * basis.correlation.norm() / weights.sum())
+    weights, rank = _weights(*_shared(a, b)), len(a.variance)
+    correlated = basis.correlation[:rank, :rank].norm()
+    return float(math.sqrt(2 * len(weights)) * correlated / weights.sum())
 
 
 def scale(own: Statistics) -> float:
@@ -80,8 +82,11 @@ def is_alike(own: Statistics, peer: Statistics, basis: Basis) -> bool:
     """Whether a device should listen to a peer: the same classes lie no farther apart than chance
     brings about, or less than half as far as its own different classes do.
 
-    Of what the peer says, its counts alone move this threshold, and these within bounds.
+    It looks along the first directions, where public data vary most: the later ones tell fewer
+    samples apart less surely. Of what the peer says, its counts alone move the threshold, and
+    these within bounds.
     """
+    own, peer = own.leading(LOOKED), peer.leading(LOOKED)
     found = distance(own, peer)
     if found == math.inf:
         return False

@@ -4,7 +4,7 @@ class, and one variance. Who sees alike can draw virtual samples from that."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,16 +15,16 @@ from models.refinement.exchange import Body, TensorSchema
 
 LEAST = 3  # samples of a class; of fewer nothing is said
 PRIOR = 8  # samples that the public variance counts as: what few own ones say is mostly that
-FARTHEST = 64.0  # a mean from that of public data, in standard deviations within a class
-LOW, HIGH = 2.0**-12, 2.0**12  # of a variance, the public one being 1: half precision has both
 COARSE = 2  # counts are told as powers of 2, in halves of one
+FINE = 8  # means in eighths of a public standard deviation, variances as powers of 2 in eighths
+MOST = 127  # of 8 bits: a mean is told up to 16 standard deviations from the public one
 
 _MANY = 1 << 22
 SCHEMA = {
     "labels": TensorSchema(torch.int16, 1, 1 << 14, low=0),
     "counts": TensorSchema(torch.uint8, 1, 1 << 14, low=3, high=COARSE * 20),
-    "means": TensorSchema(torch.float16, 2, _MANY, low=-FARTHEST, high=FARTHEST),
-    "variance": TensorSchema(torch.float16, 1, _MANY, low=LOW, high=HIGH),
+    "means": TensorSchema(torch.int8, 2, _MANY, low=-MOST, high=MOST),
+    "variance": TensorSchema(torch.int8, 1, _MANY, low=-MOST, high=MOST),
 }
 """How statistics travel."""
 
@@ -47,26 +47,32 @@ class Statistics:
 
     @classmethod
     def from_body(cls, body: Body) -> Statistics:
-        """Inverse of :meth:`body`, but for what half precision rounds."""
+        """Inverse of :meth:`body`, but for its rounding."""
         return cls(
             body["labels"].long(),
-            2 ** (body["counts"].float() / COARSE),
-            body["means"].float(),
-            body["variance"].float(),
+            2 ** (body["counts"] / COARSE),
+            body["means"] / FINE,
+            2 ** (body["variance"] / FINE),
         )
 
     def body(self) -> Body:
-        """As it is sent: 2 bytes a direction and 3 more for each class, 2 a direction once."""
+        """As it is sent: a byte a direction and 3 more for each class, a byte a direction once."""
         return {
             "labels": self.labels.to(torch.int16),
             "counts": _coarse(self.counts),
-            "means": self.means.half(),
-            "variance": self.variance.half(),
+            "means": _fine(self.means),
+            "variance": _fine(self.variance.log2()),
         }
 
     def at(self, which: Tensor) -> Statistics:
         """Of some of the classes."""
-        return Statistics(self.labels[which], self.counts[which], self.means[which], self.variance)
+        return replace(
+            self, labels=self.labels[which], counts=self.counts[which], means=self.means[which]
+        )
+
+    def leading(self, rank: int) -> Statistics:
+        """Along the first directions only."""
+        return replace(self, means=self.means[:, :rank], variance=self.variance[:rank])
 
 
 def described(data: Split, basis: Basis) -> tuple[Statistics, list[int]]:
@@ -85,9 +91,9 @@ def described(data: Split, basis: Basis) -> tuple[Statistics, list[int]]:
     variance = (squares + PRIOR) / (len(place) - len(means) + PRIOR)
     found = Statistics(
         labels[told],
-        2 ** (_coarse(counts[told]).float() / COARSE),
-        means.clamp(-FARTHEST, FARTHEST),
-        variance.clamp(LOW, HIGH),
+        2 ** (_coarse(counts[told]) / COARSE),
+        means,
+        variance,
     )
     return found, labels[~told].tolist()
 
@@ -145,3 +151,7 @@ def _counts(told: Sequence[Statistics], own: Tensor) -> Tensor:
 
 def _coarse(counts: Tensor) -> Tensor:
     return (COARSE * counts.float().log2()).round().to(torch.uint8)
+
+
+def _fine(values: Tensor) -> Tensor:
+    return (FINE * values).round().clamp(-MOST, MOST).to(torch.int8)

@@ -166,11 +166,9 @@ def test_one_liar_of_4_or_of_5_costs_the_others_no_more_than_a_point(lie: str, h
         told = [_told(split, basis) for split in data]
         body = LIES[lie](told[1], _told(made.split(6, 1), basis)).body()
         refused = any(of.wrong(body[n]) for n, of in SCHEMA.items()) or check(body, 4, basis.rank)
-        assert bool(refused) == (lie == "a million times")
+        assert not refused, "no lie can be told apart by its form"
         before += _accuracies(data, told, tests, basis)
-        after += _accuracies(
-            data, told if refused else [*told, Statistics.from_body(body)], tests, basis
-        )
+        after += _accuracies(data, [*told, Statistics.from_body(body)], tests, basis)
     assert np.mean(after) >= np.mean(before) - 0.01, (np.mean(before), np.mean(after))
 
 
