@@ -124,3 +124,39 @@ def test_a_whole_run_tells_every_device_s_context(
     version = connect(root).get_model_version_by_alias("acme-device-01", "challenger")
     assert version.tags["context"] == "inverted-noisy"
     assert "inverted-noisy (synthetic" in version.description
+
+
+@pytest.mark.slow
+def test_a_whole_run_tells_what_devices_only_expect(
+    pinned: Path, tmp_path: Path, run: Run, page: Any, screenshots: Path
+) -> None:
+    from tasks.tracking.store import connect
+
+    root, params = tmp_path / "project", params_with_sensors()
+    params["partition"]["unseen_classes"] = 1
+    for cluster, group in zip(params["fleet"], (0, 1), strict=True):  # alike, so of one context
+        for device in cluster["devices"]:
+            device["group"] = group
+    shutil.copytree(pinned, root)
+    (root / "params.yaml").write_text(yaml_text(params))
+    run(root, "partition", "backbone", "customize", "evaluate")
+    summary = json.loads((root / "artifacts/summary.json").read_text())
+    page.goto((root / "artifacts/report.html").as_uri())
+    at = [head.strip() for head in page.locator("#fleet th").all_inner_texts()].index("wanted")
+    for device in summary["devices"]:
+        [name] = device["wanted"]
+        assert device["answers"] == "wanted"
+        met = device["confusion"][name]
+        assert device["wanted_test_samples"] == sum(met.values()) > 0
+        assert device["accuracy_refined_wanted"] == met.get(name, 0) / sum(met.values())
+        folder = root / f"artifacts/models/{device['device']}"
+        answers = json.loads((folder / "config.json").read_text())["answers"]
+        assert sorted(answers) == sorted({*device["confusion"]})
+        row = page.locator("#fleet tr").filter(has=page.get_by_role("link", name=device["device"]))
+        assert row.locator("td").nth(at).inner_text() == name
+        version = connect(root).get_model_version_by_alias(f"acme-{device['device']}", "challenger")
+        assert f"| classes that it only expects, without a sample of them | {name} |" in (
+            version.description
+        )
+    assert "accuracy_received_wanted_mean" in summary["fleet"]
+    page.screenshot(path=screenshots / "report-wanted.png", full_page=True)

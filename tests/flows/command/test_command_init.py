@@ -123,6 +123,20 @@ def test_the_devices_of_a_manifest_are_not_asked_for(here: Path) -> None:
     assert [len(c.devices) for c in load(here / "params.yaml").fleet] == [2, 3]
 
 
+def test_a_fleet_s_file_says_which_classes_its_devices_want(here: Path) -> None:
+    listed = write_listing(here / "data", devices=2, of_class=60)
+    listed["split"] = "train"
+    met = (listed["device"] == "device-01") & (listed["label"] == "02")
+    listed.loc[met | (listed.groupby(["device", "label"]).cumcount() > 12), "split"] = "test"
+    listed.to_csv("data/manifest.csv", index=False)
+    rows = ["0,20 MB,5,1,", "1,20 MB,5,1,02; 07", ""]
+    (here / "fleet.csv").write_text(HEAD.replace("\n", ",wanted\n") + "\n".join(rows))
+    done = ask("--fleet", "fleet.csv", "--clusters", "1", "--yes")  # so written into the settings
+    assert done.exit_code == 0, done.output
+    assert [d.wanted for d in load(here / "params.yaml").devices] == [(), ("02", "07")]
+    assert "wanted: []" not in (here / "params.yaml").read_text()
+
+
 def test_what_is_not_given_is_asked_for(here: Path) -> None:
     done = ask(answers="fashion-mnist\ndata\nnone\nnone\n6\n2\n")
     assert done.exit_code == 0, done.output
