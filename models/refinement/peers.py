@@ -9,7 +9,6 @@ from dataclasses import replace
 from statistics import median_low
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from models.refinement.basis import Basis
@@ -18,7 +17,8 @@ from models.refinement.statistics import Statistics
 
 ERRORS = 2  # standard errors that a distance of nothing may be off
 LOOKED = 64  # directions in which peers are looked for
-NEAR = 0.5  # of how far apart a device's own classes are
+NEAR = 0.5  # of how far apart a device's own classes are: as near are the same ones
+KNOWS = 0.5  # of the same, squared: by so much farther apart are different ones
 LOUDEST = 4  # times as many samples of a class as the listener has
 
 
@@ -31,25 +31,25 @@ def distance(a: Statistics, b: Statistics) -> float:
     Returns:
         infinite where they share no class.
     """
-    return _apart(*_shared(a, b), a.variance)
+    return _apart(*_pairs(a, b, a.labels[:, None] == b.labels))
+
+
+def crossed(a: Statistics, b: Statistics) -> float:
+    """The same between each class of ``a`` and all *other* classes of ``b``, which may be ``a``
+    again: how far its own classes are apart."""
+    return _apart(*_pairs(a, b, a.labels[:, None] != b.labels))
 
 
 def noise(a: Statistics, b: Statistics, basis: Basis) -> float:
     """The standard deviation of :func:`distance` where the two see alike: that of a sum of chi
     squares whose coordinates are correlated as they are in public data."""
-    weights, rank = _weights(*_shared(a, b)), len(a.variance)
+    weights, rank = _weights(*_pairs(a, b, a.labels[:, None] == b.labels)), len(a.variance)
     correlated = basis.correlation[:rank, :rank].norm()
     return float(math.sqrt(2 * len(weights)) * correlated / weights.sum())
 
 
-def scale(own: Statistics) -> float:
-    """The distance between different classes of one device, over all pairs; 0 with one class."""
-    one, other = torch.triu_indices(len(own.labels), len(own.labels), 1)
-    return max(0.0, _apart(own.at(one), own.at(other), own.variance)) if len(one) else 0.0
-
-
-def _shared(a: Statistics, b: Statistics) -> tuple[Statistics, Statistics]:
-    of_a, of_b = (a.labels[:, None] == b.labels).nonzero(as_tuple=True)
+def _pairs(a: Statistics, b: Statistics, which: Tensor) -> tuple[Statistics, Statistics]:
+    of_a, of_b = which.nonzero(as_tuple=True)
     return a.at(of_a), b.at(of_b)
 
 
@@ -57,12 +57,12 @@ def _weights(a: Statistics, b: Statistics) -> Tensor:
     return 1 / (1 / a.counts + 1 / b.counts)
 
 
-def _apart(a: Statistics, b: Statistics, unit: Tensor) -> float:
+def _apart(a: Statistics, b: Statistics) -> float:
     if not len(a.labels):
         return math.inf
-    squares = ((a.means - b.means).pow(2) / unit).sum(1)
+    squares = ((a.means - b.means).pow(2) / a.variance).sum(1)
     weights = _weights(a, b)
-    by_chance = len(squares) * len(unit)  # of each class: its weight times rank over its weight
+    by_chance = squares.numel() * len(a.variance)  # a pair's is rank over its weight
     return float((weights @ squares - by_chance) / weights.sum())
 
 
@@ -80,17 +80,21 @@ def alike(told: Sequence[Statistics], basis: Basis) -> Matrix:
 
 def is_alike(own: Statistics, peer: Statistics, basis: Basis) -> bool:
     """Whether a device should listen to a peer: the same classes lie no farther apart than chance
-    brings about, or less than half as far as its own different classes do.
+    brings about, or less than half as far as the device's own different classes do; and different
+    classes lie farther apart than the same ones, by half (of squares) of what the own ones do: the
+    peer must know what is what, where chance alone would let pass whoever says little.
 
     It looks along the first directions, where public data vary most: the later ones tell fewer
-    samples apart less surely. Of what the peer says, its counts alone move the threshold, and
+    samples apart less surely. Of what the peer says, its counts alone move the thresholds, and
     these within bounds.
     """
     own, peer = own.leading(LOOKED), peer.leading(LOOKED)
     found = distance(own, peer)
     if found == math.inf:
         return False
-    return found <= max(ERRORS * noise(own, peer, basis), NEAR**2 * scale(own))
+    apart = max(0.0, crossed(own, own)) if len(own.labels) > 1 else 0.0
+    near = found <= max(ERRORS * noise(own, peer, basis), NEAR**2 * apart)
+    return near and crossed(own, peer) - found >= KNOWS * apart
 
 
 def bounded(own: Statistics, peers: Sequence[Statistics]) -> list[Statistics]:

@@ -14,18 +14,18 @@ CONFIG = HeaderConfig("linear", 8, (2, 2), 4, channels=4, hidden=6)
 CLASSES = (0, 1, 2)
 
 
-def world(seed: int = 0) -> World:
-    """The same classes and contexts in every test of one seed."""
-    return World(torch.Generator().manual_seed(seed))
+def world(seed: int = 0, apart: float = 2.5) -> World:
+    """The same classes, so far apart, and contexts in every test of one seed."""
+    return World(torch.Generator().manual_seed(seed), apart)
 
 
 class World:
     """Samples ``(n, 2, 5, 8)`` of four classes, in any of some contexts; of a linear header it
     reads 8 numbers."""
 
-    def __init__(self, stream: torch.Generator) -> None:
+    def __init__(self, stream: torch.Generator, apart: float) -> None:
         self.stream = stream
-        self.centres = 2.5 * torch.randn(4, 8, generator=stream)
+        self.centres = apart * torch.randn(4, 8, generator=stream)
         self.contexts = 5 * torch.randn(3, 8, generator=stream)
         self.scales = 0.5 + torch.rand(8, generator=stream)
 
