@@ -123,6 +123,7 @@ def test_the_devices_of_a_manifest_are_not_asked_for(here: Path) -> None:
     assert [len(c.devices) for c in load(here / "params.yaml").fleet] == [2, 3]
 
 
+@pytest.mark.slow
 def test_a_fleet_s_file_says_which_classes_its_devices_want(here: Path) -> None:
     listed = write_listing(here / "data", devices=2, of_class=60)
     listed["split"] = "train"

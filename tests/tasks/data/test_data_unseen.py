@@ -51,7 +51,7 @@ FLEETS = st.lists(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     fleet=FLEETS,
     count=st.integers(1, 9),
@@ -149,40 +149,35 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def test_what_a_device_wants_lies_beside_its_samples(tmp_path: Path) -> None:
-    divide(of(), "content", tmp_path / "out", tmp_path / "report")
-    names = [f"device-{number:02d}" for number in range(4)]
-    world = with_spare(read_world(tmp_path / "out", names), tmp_path / "out")
-    for one, other in (names[:2], names[2:]):
-        mine, theirs = world.classes(one), world.classes(other)
-        assert mine.wanted is not None
-        assert theirs.wanted is not None
-        assert len(mine.wanted) == len(theirs.wanted) == 2
-        assert not {*mine.own.tolist()} & {*mine.wanted.tolist()}
-        assert {*mine.wanted.tolist()} <= {*theirs.own.tolist()}
-        assert torch.equal(mine.all, theirs.all)
-        tensors, _ = read_tensors(world.samples[one])
-        assert torch.equal(tensors["test_labels"].long().unique(), mine.all)
-        assert not torch.isin(tensors["val_labels"], mine.wanted).any()
-        spare, _ = read_tensors(world.unused[one])
-        assert torch.isin(mine.wanted, spare["unused_labels"]).all(), "the ceiling learns them"
-    assert "wanted" not in read_tensors(world.cloud)[0]
-
-
-def test_who_has_fewer_is_told_by_check_and_by_the_partition(
+def test_what_a_device_wants_lies_beside_its_samples_and_who_has_fewer_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = of()
-    first, second = one.fleet
+    first, second = of().fleet
     alone = second.model_copy(update={"devices": second.devices[:1]})
-    settings = one.model_copy(update={"fleet": (first, alone)})
+    settings = of().model_copy(update={"fleet": (first, alone)})
     (tmp_path / "params.yaml").write_text(yaml_text(settings.model_dump(mode="json")))
     [words] = check(tmp_path / "params.yaml").notes
     assert "\n" not in words
     assert words.startswith("partition.unseen_classes 2: fewer are unseen by device-02 0: no peer")
     divide(settings, "content", tmp_path / "out", tmp_path / "report")
     assert words in capsys.readouterr().err
-    (tmp_path / "params.yaml").write_text(yaml_text(one.model_dump(mode="json")))
+    one, other, lonely = names = [f"device-{number:02d}" for number in range(3)]
+    world = with_spare(read_world(tmp_path / "out", names), tmp_path / "out")
+    mine, theirs = world.classes(one), world.classes(other)
+    assert mine.wanted is not None
+    assert theirs.wanted is not None
+    assert len(mine.wanted) == len(theirs.wanted) == 2
+    assert not {*mine.own.tolist()} & {*mine.wanted.tolist()}
+    assert {*mine.wanted.tolist()} <= {*theirs.own.tolist()}
+    assert torch.equal(mine.all, theirs.all)
+    tensors, _ = read_tensors(world.samples[one])
+    assert torch.equal(tensors["test_labels"].long().unique(), mine.all)
+    assert not torch.isin(tensors["val_labels"], mine.wanted).any()
+    spare, _ = read_tensors(world.unused[one])
+    assert torch.isin(mine.wanted, spare["unused_labels"]).all(), "the ceiling learns them"
+    for owner in ("cloud", lonely):
+        assert "wanted" not in read_tensors(world.samples[owner])[0]
+    (tmp_path / "params.yaml").write_text(yaml_text(of().model_dump(mode="json")))
     assert check(tmp_path / "params.yaml").notes == ()
 
 
