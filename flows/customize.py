@@ -120,22 +120,25 @@ def search_at_edge(job: Job, cluster: Cluster, cut: Ref, link: Link) -> Found:
 def refine_on_devices(job: Job, found: Found, link: Link) -> Mixing:
     """The model goes down to every device; then they refine it with their edge. Who listened to
     whom."""
-    calls = [(found.coarse, device, found.shared, found.public) for device in found.devices]
+    recipe = job.settings.refinement
+    basis = None
+    if EXCHANGES[recipe.exchange].beside is not None:
+        basis = run_step(header.find_basis, found.coarse, found.public, recipe.rank)
+    calls = [(found.coarse, d, found.shared, found.public, basis) for d in found.devices]
     models = {m.receiver: m for m in run_steps(header.send_model, calls)}
-    recipe, model = job.settings.refinement, models[found.devices[0]]
+    model = models[found.devices[0]]
     key = Key(model.sha256)
     adopted = link.ask_all(found.devices, "adopt", models, key, quorum=recipe.quorum)
     devices = tuple(adopted.messages)
     sketches = sketched(recipe, link, devices, key)
     mixing = run_step(compare, link.edge, devices, sketches, recipe.part(Likeness))
-    circle = Circle(devices, mixing, model, adopted)
-    refine(recipe, link, circle)
-    return mixing
+    return refine(recipe, link, Circle(devices, mixing, model, adopted))
 
 
 def sketched(recipe: Refinement, link: Link, devices: Sequence[str], key: Key) -> list[Message]:
-    """The devices' sketches, where what they exchange is mixed at all."""
-    if EXCHANGES[recipe.exchange].up is None:
+    """The devices' sketches, where what they exchange is mixed and does not tell who is alike."""
+    exchange = EXCHANGES[recipe.exchange]
+    if exchange.up is None or exchange.weigh is not None:
         return []
     limits = (recipe.deadline_s, recipe.quorum)
     return link.ask_all(devices, "sketch", {}, key, *limits).of("feature_sketch")
@@ -155,20 +158,22 @@ class Circle:
     all_rounds: bool = False
 
 
-def refine(recipe: Refinement, link: Link, circle: Circle) -> None:
+def refine(recipe: Refinement, link: Link, circle: Circle) -> Mixing:
     """Alg. 2: T rounds, or until no device gains on its validation split. A device that is left out
-    of a round is named."""
-    before = scores_of(circle.adopted)
+    of a round is named. Returns who listened to whom."""
+    before, mixing = scores_of(circle.adopted), circle.mixing
     for t in range(1, recipe.rounds + 1):
         key, limits = Key(circle.model.sha256, t), (recipe.deadline_s, recipe.quorum)
-        trained = link.ask_all(circle.devices, "train", {}, key, *limits)
-        fresh = tuple(m for messages in trained.messages.values() for m in messages)
-        sent = Sent(t, fresh, tuple(circle.kept.get(t, ())))
-        mixed = run_step(mix, sent, circle.mixing, recipe.exchange, circle.model, recipe.quorum)
-        for device, reason in mixed.left_out.items():
-            if device not in trained.failed:
-                leave_out(link.edge, device, reason, t)
-        bodies = {message.receiver: message for message in mixed.messages}
+        trained, bodies = link.ask_all(circle.devices, "train", {}, key, *limits), {}
+        if EXCHANGES[recipe.exchange].says_something(t):
+            fresh = tuple(m for messages in trained.messages.values() for m in messages)
+            sent = Sent(t, fresh, tuple(circle.kept.get(t, ())))
+            mixed = run_step(mix, sent, mixing, recipe.exchange, circle.model, recipe.quorum)
+            for device, reason in mixed.left_out.items():
+                if device not in trained.failed:
+                    leave_out(link.edge, device, reason, t)
+            bodies = {message.receiver: message for message in mixed.messages}
+            mixing = mixed.mixing
         present = [device for device in circle.devices if device in trained.messages]
         pruned = link.ask_all(present, "prune", bodies, key, *limits)
         after = {**before, **scores_of(pruned)}
@@ -182,6 +187,7 @@ def refine(recipe: Refinement, link: Link, circle: Circle) -> None:
         if not gains and not circle.all_rounds:
             break
         before = after
+    return mixing
 
 
 def scores_of(answers: Answers) -> dict[str, tuple[float, float]]:

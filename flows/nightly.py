@@ -231,7 +231,8 @@ def refined_rounds(
     key = Key(kept.model.sha256)
     adopted = link.ask_all([name], "adopt", {}, key)
     sketches = [*sketched(recipe, link, [name], key), *kept.sketches]
-    members = (name, *(sketch.sender for sketch in kept.sketches))
+    told = [*kept.sketches, *(m for sent in kept.sent.values() for m in sent)]
+    members = (name, *dict.fromkeys(message.sender for message in told))
     mixing = run_step(compare, edge, members, sketches, recipe.part(Likeness))
     refine(recipe, link, Circle([name], mixing, kept.model, adopted, kept.sent))
     return carrier.rounds[name], link.sent

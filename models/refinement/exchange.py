@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from models.header.split import Split
+from models.refinement.basis import Basis
 from models.refinement.similarity import Matrix
 
 Body = Mapping[str, Tensor]
@@ -56,18 +59,46 @@ class Parcel:
 
 
 @dataclass(frozen=True)
+class Received:
+    """What all devices of a cluster received, as far as an exchange needs it.
+
+    Attributes:
+        header: its parameters, in the module's order.
+        neurons: how many it has that may be pruned.
+        classes: how many it tells apart.
+        basis: in which devices describe their data; None where the exchange has no use for one.
+    """
+
+    header: Mapping[str, Tensor]
+    neurons: int
+    classes: int
+    basis: Basis | None = None
+
+
+@dataclass(frozen=True)
 class DeviceState:
     """A device after its local steps.
 
     Attributes:
         header: at full shape, masked.
         importance: its own set ``(neurons,)``, Eq. 18.
+        received: what it was sent before the first round.
+        data: its train samples.
+        kept: what the exchange keeps on the device from round to round.
         ranking: by which it will prune ``(neurons,)``; None: it keeps its neurons this round.
     """
 
     header: nn.Module
     importance: Tensor
+    received: Received
+    data: Split
+    kept: Body = field(default_factory=dict)
     ranking: Tensor | None = None
+
+
+Weighed = tuple[Matrix, Matrix]
+"""How far apart devices are, and who listens to whom (rows summing to 1, the own weight among
+them), both ``(devices, devices)``."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +110,31 @@ class Exchange:
         keeps: the kinds of what devices sent that an edge keeps, to refine one of them again
             without its peers.
         reveals: what a body tells of the device's data, for a person.
-        prepare: a device's state -> what it sends.
-        check: why a received body cannot be used beside a header of so many neurons, or None.
+        prepare: a device's state -> what it sends, and what it keeps of that for the next round.
+        check: why a received body cannot be used beside what all received, or None.
         combine: the usable bodies and who listens to whom ``(devices, devices)``, rows summing
             to 1 -> what each of them gets back.
         apply: a device's state and what it got (None: nothing) -> its state.
+        weigh: the bodies -> who listens to whom, where they tell that themselves; None: Eq. 19 and
+            20 on sketches do.
+        beside: what a device keeps -> samples that it tunes on beside its own.
+        rounds: in which something is sent.
+        tunes: whether devices tune after what came: where it is headers, that forgets them.
     """
 
     up: Parcel | None
     down: Parcel | None
     keeps: tuple[str, ...]
     reveals: str
-    prepare: Callable[[DeviceState], Body]
-    check: Callable[[Body, int], str | None]
+    prepare: Callable[[DeviceState], tuple[Body, Body]]
+    check: Callable[[Body, Received], str | None]
     combine: Callable[[Sequence[Body], Matrix], list[Body]]
     apply: Callable[[DeviceState, Body | None], DeviceState]
+    weigh: Callable[[Sequence[Body], Received], Weighed] | None = None
+    beside: Callable[[Body, Basis, torch.Generator], Split] | None = None
+    rounds: Literal["first", "every"] = "every"
+    tunes: bool = True
+
+    def says_something(self, round: int) -> bool:
+        """Whether devices send something in a round."""
+        return self.up is not None and (self.rounds == "every" or round == 1)

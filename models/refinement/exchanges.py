@@ -7,18 +7,38 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from models.header.split import Split
+from models.refinement import differences, peers, statistics
 from models.refinement.aggregation import aggregate, check_set
-from models.refinement.exchange import Body, DeviceState, Exchange, Parcel, TensorSchema
+from models.refinement.basis import Basis
+from models.refinement.exchange import (
+    Body,
+    DeviceState,
+    Exchange,
+    Parcel,
+    Received,
+    TensorSchema,
+    Weighed,
+)
 from models.refinement.similarity import Matrix
+from models.refinement.statistics import Statistics
+
+NOTHING: Body = {}
+LEFT = "left"
+"""What a device keeps of its differences: what rounding left out."""
+CAME = {"labels", "counts", "means", "variances"}
+"""What it keeps of its peers' statistics."""
 
 
-def _own_set(state: DeviceState) -> Body:
-    return {"importance": state.importance}
+def _own_set(state: DeviceState) -> tuple[Body, Body]:
+    return {"importance": state.importance}, NOTHING
 
 
-def _check_set(body: Body, neurons: int) -> str | None:
-    return check_set(body["importance"].numpy(), neurons)
+def _check_set(body: Body, received: Received) -> str | None:
+    return check_set(body["importance"].numpy(), received.neurons)
 
 
 def _mixed_sets(bodies: Sequence[Body], weights: Matrix) -> list[Body]:
@@ -35,11 +55,11 @@ def _rank_alone(state: DeviceState, body: Body | None) -> DeviceState:
     return replace(state, ranking=state.importance)
 
 
-def _nothing(state: DeviceState) -> Body:
-    return {}
+def _nothing(state: DeviceState) -> tuple[Body, Body]:
+    return NOTHING, NOTHING
 
 
-def _unusable(body: Body, neurons: int) -> str | None:
+def _unusable(body: Body, received: Received) -> str | None:
     return "nothing is exchanged"
 
 
@@ -47,7 +67,78 @@ def _nobody(bodies: Sequence[Body], weights: Matrix) -> list[Body]:
     return []
 
 
+def _difference(state: DeviceState) -> tuple[Body, Body]:
+    """The header less what was received, in 8 bits."""
+    pairs = zip(state.header.parameters(), state.received.header.values(), strict=True)
+    body, left = differences.packed([own.detach() - came for own, came in pairs], _left(state))
+    return body, {LEFT: left}
+
+
+def _left(state: DeviceState) -> Tensor | None:
+    return state.kept.get(LEFT)
+
+
+def _check_difference(body: Body, received: Received) -> str | None:
+    return differences.check(body, [part.numel() for part in received.header.values()])
+
+
+def _mixed_differences(bodies: Sequence[Body], weights: Matrix) -> list[Body]:
+    return [{"difference": row} for row in differences.mixed(bodies, weights)]
+
+
+def _take(state: DeviceState, body: Body | None) -> DeviceState:
+    """What was received, and the difference that came; without one the header stays."""
+    if body is not None:
+        received = parameters_to_vector(list(state.received.header.values()))
+        vector_to_parameters(received + body["difference"], list(state.header.parameters()))
+    return state
+
+
+def _describe(state: DeviceState) -> tuple[Body, Body]:
+    found, _ = statistics.described(state.data, _basis_of(state.received))
+    return found.body(), NOTHING
+
+
+def _check_statistics(body: Body, received: Received) -> str | None:
+    return statistics.check(body, received.classes, _basis_of(received).rank)
+
+
+def _of_peers(bodies: Sequence[Body], weights: Matrix) -> list[Body]:
+    """What the peers told that a device listens to, one after the other."""
+    told, found = [Statistics.from_body(body) for body in bodies], list[Body]()
+    for i, own in enumerate(told):
+        heard = [told[j] for j in np.flatnonzero(weights[i]) if j != i]
+        bodies_of = [each.body() for each in (own.at(torch.arange(0)), *peers.bounded(own, heard))]
+        found.append({name: torch.cat([body[name] for body in bodies_of]) for name in CAME})
+    return found
+
+
+def _keep(state: DeviceState, body: Body | None) -> DeviceState:
+    """What came of peers' statistics is kept for all rounds to come."""
+    if body is None:
+        return state
+    return replace(state, kept={**state.kept, **{name: body[name] for name in CAME}})
+
+
+def _weigh(bodies: Sequence[Body], received: Received) -> Weighed:
+    """Peers that see alike, and the device itself as one of them."""
+    told = [Statistics.from_body(body) for body in bodies]
+    listens = np.eye(len(told)) + (peers.alike(told, _basis_of(received)) > 0)
+    return peers.apart(told), listens / listens.sum(1, keepdims=True)
+
+
+def _virtual(kept: Body, basis: Basis, stream: torch.Generator) -> Split:
+    return statistics.draw([Statistics.from_body(kept)], basis, stream)
+
+
+def _basis_of(received: Received) -> Basis:
+    if received.basis is None:
+        raise ValueError("no basis was sent with the model")
+    return received.basis
+
+
 SET = {"importance": TensorSchema(torch.float32, 1, 1 << 17, low=0, high=1)}
+MIXED = {"difference": TensorSchema(torch.float32, 1, 1 << 24, low=-1e6, high=1e6)}
 IMPORTANCE = Exchange(
     up=Parcel("importance_set", SET),
     down=Parcel("mixed_importance", SET),
@@ -59,6 +150,34 @@ IMPORTANCE = Exchange(
     apply=_rank_by,
 )
 """The paper's (Eq. 16-21): devices prune by the importance that alike devices see."""
+
+WEIGHTS = Exchange(
+    up=Parcel("header_difference", differences.SCHEMA),
+    down=Parcel("mixed_difference", MIXED),
+    keeps=("header_difference",),
+    reveals="what its header learned from its data",
+    prepare=_difference,
+    check=_check_difference,
+    combine=_mixed_differences,
+    apply=_take,
+    tunes=False,
+)
+"""Headers, as their differences to what all received, are averaged among alike devices."""
+
+STATISTICS = Exchange(
+    up=Parcel("class_statistics", statistics.SCHEMA),
+    down=Parcel("peers_statistics", statistics.SCHEMA),
+    keeps=("class_statistics",),
+    reveals="of each of its classes about how many samples it has, and their mean and variance",
+    prepare=_describe,
+    check=_check_statistics,
+    combine=_of_peers,
+    apply=_keep,
+    weigh=_weigh,
+    beside=_virtual,
+    rounds="first",
+)
+"""What each class looks like: devices tune on virtual samples of alike devices beside their own."""
 
 NONE = Exchange(
     up=None,
@@ -72,4 +191,9 @@ NONE = Exchange(
 )
 """Every device prunes by its own importance, and tells nobody."""
 
-EXCHANGES: dict[str, Exchange] = {"importance": IMPORTANCE, "none": NONE}
+EXCHANGES: dict[str, Exchange] = {
+    "importance": IMPORTANCE,
+    "weights": WEIGHTS,
+    "statistics": STATISTICS,
+    "none": NONE,
+}

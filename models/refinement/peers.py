@@ -40,6 +40,16 @@ def crossed(a: Statistics, b: Statistics) -> float:
     return _apart(*_pairs(a, b, a.labels[:, None] != b.labels))
 
 
+def apart(told: Sequence[Statistics]) -> Matrix:
+    """Square roots of all distances ``(devices, devices)``, not below 0; where two share no class,
+    that of the two that are farthest apart."""
+    squares = np.array([[distance(a, b) for b in told] for a in told])
+    known = squares[np.isfinite(squares)]
+    squares[~np.isfinite(squares)] = known.max(initial=0.0)
+    np.fill_diagonal(squares, 0)
+    return np.sqrt(squares.clip(0))
+
+
 def noise(a: Statistics, b: Statistics, basis: Basis) -> float:
     """The standard deviation of :func:`distance` where the two see alike: that of a sum of chi
     squares whose coordinates are correlated as they are in public data."""

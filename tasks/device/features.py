@@ -18,10 +18,9 @@ from tasks.data.samples import classes_of, read_split
 from tasks.device.own import Answer, Own
 from tasks.device.scores import metrics, scored
 from tasks.links.link import Message, Route, receive, send
+from tasks.links.sent import MODEL
 from tasks.run.compute import Machine
 from tasks.run.store import put_tensors, read_tensors
-
-MODEL = "customized_model"
 
 
 def share(own: Own, info: DataInfo) -> Answer:

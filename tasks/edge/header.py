@@ -23,11 +23,13 @@ from models.header.recipe import HeaderSearch, JointTraining
 from models.header.search import EdgeSearch, SampledHeader, TrainedHeader, evaluate
 from models.header.space import describe
 from models.header.split import Split
+from models.refinement.basis import fit_basis, tokens_read
 from tasks.data.modality import DataInfo, TextInfo
 from tasks.links.asking import Fits
 from tasks.links.ends import CLOUD
 from tasks.links.link import Message, Route, each_readable, receive, send
 from tasks.links.records import Coarse, Header, Search
+from tasks.links.sent import BASIS
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
 from tasks.run.progress import progress
@@ -140,11 +142,31 @@ def settle(
     )
 
 
+@cached("{coarse.edge}: in what devices describe their data")
+def find_basis(coarse: Coarse, public: Message | None, rank: int) -> Ref:
+    """So many directions of what the header reads, from the cloud's public features.
+
+    Raises:
+        ValueError: the cloud sent none, or they have no basis.
+    """
+    if public is None:
+        raise ValueError("devices describe their data by public features: edge.public_features")
+    features = Split.read(receive(public, "public_features", Route(CLOUD, coarse.edge))[0], "")
+    config = HeaderConfig.from_dict(read_tensors(coarse.header)[1])
+    return put_tensors("basis", fit_basis(features, tokens_read(config), rank).compact.named(""))
+
+
 @cached("{coarse.edge}: send the model to {device}")
-def send_model(coarse: Coarse, device: str, shared: Ref, public: Message | None = None) -> Message:
+def send_model(
+    coarse: Coarse,
+    device: str,
+    shared: Ref,
+    public: Message | None = None,
+    basis: Ref | None = None,
+) -> Message:
     """The cluster's backbone and header go down, with the scale of its features on shared data (on
     public ones where less than two samples are shared): every device standardises its sketch in
-    the same way."""
+    the same way. ``basis`` (:func:`find_basis`) goes along where devices describe their data."""
     weights, backbone = read_tensors(coarse.backbone)
     state, header = read_tensors(coarse.header)
     tokens = read_tensors(shared)[0]["train_features"][:, 0, 0]
@@ -156,6 +178,8 @@ def send_model(coarse: Coarse, device: str, shared: Ref, public: Message | None 
     mean = tokens.mean(0)
     std = tokens.std(0) + 1e-6 if len(tokens) > 1 else torch.ones_like(mean)
     tensors |= {"scale.mean": mean, "scale.std": std}
+    if basis is not None:
+        tensors |= {f"{BASIS}{k}": v for k, v in read_tensors(basis)[0].items()}
     configs = {"backbone": backbone, "header": header}
     return send(
         "customized_model",

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from models.refinement.exchanges import EXCHANGES
 from tasks.links.link import Message
+from tasks.links.sent import MODEL
 from tasks.run.errors import ArtifactError
 from tasks.settings.fleet import Cluster, Device
 from tasks.settings.params import Refinement
 
-MODEL, SKETCH = "customized_model", "feature_sketch"
+SKETCH = "feature_sketch"
 
 
 @dataclass(frozen=True)

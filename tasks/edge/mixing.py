@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.header.build import neurons, restore
-from models.header.config import HeaderConfig
 from models.refinement import aggregation, similarity
-from models.refinement.exchange import Body
+from models.refinement.exchange import Body, Weighed
 from models.refinement.exchanges import EXCHANGES
 from models.refinement.mixers import mixing_weights, out_of_proportion
 from models.refinement.recipe import Likeness
-from tasks.edge.kept import MODEL, SKETCH
+from tasks.edge.kept import SKETCH
 from tasks.links.link import Message, Route, each_readable, in_short, leave_out, receive, send
 from tasks.links.records import Mixed, Mixing, Sent
+from tasks.links.sent import received_of
 from tasks.run.cached import cached, retried
 from tasks.run.errors import LinkError
 
@@ -65,9 +64,9 @@ def mix(sent: Sent, mixing: Mixing, exchange: str, model: Message, quorum: float
     Raises:
         LinkError: fewer devices than the quorum sent something usable.
     """
-    how, count = EXCHANGES[exchange], neurons_of(model)
+    how, received = EXCHANGES[exchange], received_of(model)
     if how.up is None or how.down is None:
-        return Mixed((), {})
+        return Mixed((), {}, mixing)
     usable: dict[str, Body] = {}
     left_out = {device: "sent nothing" for device in mixing.devices}
     for message in (*sent.fresh, *sent.kept):
@@ -82,7 +81,7 @@ def mix(sent: Sent, mixing: Mixing, exchange: str, model: Message, quorum: float
                 raise LinkError(f"kept of round {round}")
             route = Route(message.sender, mixing.edge, round, model.sha256)
             body, _ = receive(message, how.up.kind, route)
-            if reason := how.check(body, count):
+            if reason := how.check(body, received):
                 raise LinkError(reason)
         except LinkError as error:
             left_out[name] = str(error)
@@ -95,8 +94,11 @@ def mix(sent: Sent, mixing: Mixing, exchange: str, model: Message, quorum: float
             f"sent what can be mixed, quorum is {quorum:.0%}. Left out: {left_out}"
         )
     present = [i for i, device in enumerate(mixing.devices) if device in usable]
+    bodies = [usable[mixing.devices[i]] for i in present]
+    if how.weigh is not None:
+        mixing = _told(mixing, present, how.weigh(bodies, received))
     weights = aggregation.restrict(np.array(mixing.weights), present)
-    mixed = how.combine([usable[mixing.devices[i]] for i in present], weights)
+    mixed = how.combine(bodies, weights)
     messages = tuple(
         send(
             how.down.kind,
@@ -105,16 +107,15 @@ def mix(sent: Sent, mixing: Mixing, exchange: str, model: Message, quorum: float
         )
         for i, body in zip(present, mixed, strict=True)
     )
-    return Mixed(messages, left_out)
+    return Mixed(messages, left_out, mixing)
 
 
-def neurons_of(model: Message) -> int:
-    """How many neurons the header has that was sent down."""
-    tensors, values = receive(model, MODEL)
-    prefix = "header."
-    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    header = restore(HeaderConfig.from_dict(values["config"]["header"]), state)
-    return sum(neurons(header).values())
+def _told(mixing: Mixing, present: Sequence[int], found: Weighed) -> Mixing:
+    """Who listens to whom by what those present told; the others listen to themselves alone."""
+    distances, weights = np.zeros((len(mixing.devices),) * 2), np.eye(len(mixing.devices))
+    among = np.ix_(present, present)
+    distances[among], weights[among] = found
+    return Mixing(mixing.edge, mixing.devices, _rows(distances), _rows(weights))
 
 
 def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:

@@ -151,10 +151,12 @@ class Sent:
 
 @dataclass(frozen=True)
 class Mixed:
-    """One round's outcome at the edge: a message a device present, a reason a device left out."""
+    """One round's outcome at the edge: a message a device present, a reason a device left out, and
+    who listened to whom."""
 
     messages: tuple[Message, ...]
     left_out: dict[str, str]
+    mixing: Mixing
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,8 @@ class State:
     header as it would ship, without removed neurons; ``neurons`` those alive of
     ``neurons_received``. Scores are on the device's val split.
 
-    Within a round a device also has its ``importance`` set (after training), and the header as it
-    was ``pruned``, before tuning."""
+    Within a round a device also has its ``importance`` set (after training), the header as it was
+    ``pruned``, before tuning, and what its exchange ``kept`` from earlier rounds."""
 
     device: str
     round: int
@@ -176,6 +178,7 @@ class State:
     val_accuracy: float
     importance: Ref | None = None
     pruned: Ref | None = None
+    kept: Ref | None = None
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,7 @@ class Refinement(Likeness, LocalTraining, Pruning, Section):
     steps: Positive
     tuning_steps: Positive
     joint: Literal["group", "sum"]
+    rank: Annotated[int, Field(ge=1, le=4096)]
     sketch_samples: Annotated[int, Field(ge=2, le=10_000)]
     quorum: Fraction
     exchange: str = "importance"

@@ -15,6 +15,8 @@ from flows.job import Job
 from flows.on_device import LocalCarrier
 from models.header.build import HeaderConfig, build_header, neurons, state_of
 from models.refinement import pruning
+from models.refinement.basis import fit_basis, tokens_read
+from models.refinement.exchanges import EXCHANGES
 from models.refinement.training import DeviceData, LocalSteps, evaluate_devices, fit_devices
 from tasks.data.samples import World
 from tasks.device.own import Own
@@ -39,6 +41,7 @@ WEIGHTS = ((0.5, 0.5, 0.0), (0.2, 0.8, 0.0), (0.0, 0.0, 1.0))
 SHIPPED = load(ROOT / "params.yaml")
 SHIPPED_INFO: Any = None  # no sample is read
 STEPS, TUNING, ROUNDS = 4, 3, 2
+KEEPS = {"weights", "statistics"}
 
 
 def settings(prune_fraction: float) -> Settings:
@@ -61,6 +64,8 @@ def of(recipe: Settings) -> tuple[Link, Circle]:
     """A link to three devices that received the same header, and who listens to whom."""
     config, state = CONFIG.to_dict(), state_of(build_header(CONFIG, seed=1))
     tensors = {f"header.{name}": value for name, value in state.items()}
+    basis = fit_basis(samples(200, 99), tokens_read(CONFIG), 4)
+    tensors |= basis.compact.named("basis.")
     values = {"config": {"header": config}}
     model = send("customized_model", Route("north", NAMES[0]), tensors, values)
     owns, adopted = [], {}
@@ -195,3 +200,16 @@ def test_steps_that_are_submitted_give_the_same(monkeypatch: pytest.MonkeyPatch)
         return run(settings(0.2))[0]
 
     assert elsewhere() == here
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_every_exchange_goes_all_rounds_and_sends_what_it_says(exchange: str) -> None:
+    recipe = settings(0.1)
+    recipe = recipe.model_copy(update={"refinement": replace(recipe.refinement, exchange=exchange)})
+    rounds, messages = run(recipe)
+    assert len(rounds) == ROUNDS + 1
+    how, sent = EXCHANGES[exchange], [message.kind for message in messages]
+    for parcel in (how.up, how.down):
+        if parcel is not None:
+            assert sent.count(parcel.kind) == len(NAMES) * (1 if how.rounds == "first" else ROUNDS)
+    assert all((state.kept is not None) == (exchange in KEEPS) for state in rounds[-1])

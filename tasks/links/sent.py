@@ -1,0 +1,27 @@
+"""What went down to the devices of a cluster, as both ends of the link read it."""
+
+from __future__ import annotations
+
+from models.header.build import neurons, restore
+from models.header.config import HeaderConfig
+from models.refinement.basis import Basis
+from models.refinement.exchange import Received
+from tasks.links.link import Message, receive
+
+MODEL = "customized_model"
+BASIS = "basis."
+
+
+def received_of(model: Message) -> Received:
+    """What an exchange needs of the model that all devices of a cluster received. Raises LinkError
+    if it cannot be read."""
+    tensors, values = receive(model, MODEL)
+    prefix, config = "header.", HeaderConfig.from_dict(values["config"]["header"])
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    header = restore(config, state)
+    return Received(
+        {name: part.detach() for name, part in header.named_parameters()},
+        sum(neurons(header).values()),
+        config.classes,
+        Basis.read(tensors, BASIS) if any(k.startswith(BASIS) for k in tensors) else None,
+    )
