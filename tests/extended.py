@@ -133,10 +133,10 @@ def test_an_exchange(prefect_home: None, tmp_path: Path, monkeypatch: pytest.Mon
     from tasks.links.link import receive
     from tests.flows.test_customize_loop import NAMES, ROUNDS, WEIGHTS, run, settings
 
-    accepted("refinement", exchange="weights")
+    accepted("refinement", exchange="averages")
     monkeypatch.chdir(tmp_path)
     recipe = settings(prune_fraction=0.2)
-    by_weights = replace(recipe.refinement, exchange="weights", steps=40, tuning_steps=40)
+    by_weights = replace(recipe.refinement, exchange="averages", steps=40, tuning_steps=40)
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
         rounds, messages = run(recipe.model_copy(update={"refinement": by_weights}))
     bodies = {(m.kind, m.round, m.sender, m.receiver): receive(m)[0] for m in messages}
