@@ -117,7 +117,7 @@ class Exchange:
         apply: a device's state and what it got (None: nothing) -> its state.
         weigh: the bodies -> who listens to whom, where they tell that themselves; None: Eq. 19 and
             20 on sketches do.
-        beside: what a device keeps -> samples that it tunes on beside its own.
+        beside: what a device keeps, and its own samples -> samples that it tunes on beside these.
         rounds: in which something is sent.
         tunes: whether devices tune after what came: where it is headers, that forgets them.
     """
@@ -131,7 +131,7 @@ class Exchange:
     combine: Callable[[Sequence[Body], Matrix], list[Body]]
     apply: Callable[[DeviceState, Body | None], DeviceState]
     weigh: Callable[[Sequence[Body], Received], Weighed] | None = None
-    beside: Callable[[Body, Basis, torch.Generator], Split] | None = None
+    beside: Callable[[Body, Basis, Split, torch.Generator], Split] | None = None
     rounds: Literal["first", "every"] = "every"
     tunes: bool = True
 

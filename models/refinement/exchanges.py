@@ -29,8 +29,9 @@ from models.refinement.statistics import Statistics
 NOTHING: Body = {}
 LEFT = "left"
 """What a device keeps of its differences: what rounding left out."""
-CAME = {"labels", "counts", "means", "variances"}
-"""What it keeps of its peers' statistics."""
+OF_PEERS = {**statistics.SCHEMA, "variance": replace(statistics.SCHEMA["variance"], dims=2)}
+OF_PEERS["classes"] = TensorSchema(torch.int16, 1, 1 << 10, low=0)
+"""Statistics of several devices, one after the other: ``classes`` says of how many each tells."""
 
 
 def _own_set(state: DeviceState) -> tuple[Body, Body]:
@@ -104,20 +105,40 @@ def _check_statistics(body: Body, received: Received) -> str | None:
 
 
 def _of_peers(bodies: Sequence[Body], weights: Matrix) -> list[Body]:
-    """What the peers told that a device listens to, one after the other."""
+    """What the peers told that a device listens to."""
     told, found = [Statistics.from_body(body) for body in bodies], list[Body]()
     for i, own in enumerate(told):
         heard = [told[j] for j in np.flatnonzero(weights[i]) if j != i]
-        bodies_of = [each.body() for each in (own.at(torch.arange(0)), *peers.bounded(own, heard))]
-        found.append({name: torch.cat([body[name] for body in bodies_of]) for name in CAME})
+        found.append(_joined([own.at(torch.arange(0)), *peers.bounded(own, heard)]))
     return found
+
+
+def _joined(told: Sequence[Statistics]) -> Body:
+    bodies = [each.body() for each in told]
+    joined = {name: torch.cat([body[name] for body in bodies]) for name in ("labels", "counts")}
+    joined["means"] = torch.cat([body["means"] for body in bodies])
+    joined["variance"] = torch.stack([body["variance"] for body in bodies])
+    joined["classes"] = torch.tensor([len(each.labels) for each in told], dtype=torch.int16)
+    return joined
+
+
+def _apart(joined: Body) -> list[Statistics]:
+    """Inverse of :func:`_joined`."""
+    sizes = joined["classes"].tolist()
+    parts = {name: joined[name].split(sizes) for name in ("labels", "counts", "means")}
+    return [
+        Statistics.from_body(
+            {name: part[i] for name, part in parts.items()} | {"variance": joined["variance"][i]}
+        )
+        for i in range(len(sizes))
+    ]
 
 
 def _keep(state: DeviceState, body: Body | None) -> DeviceState:
     """What came of peers' statistics is kept for all rounds to come."""
     if body is None:
         return state
-    return replace(state, kept={**state.kept, **{name: body[name] for name in CAME}})
+    return replace(state, kept={**state.kept, **{name: body[name] for name in OF_PEERS}})
 
 
 def _weigh(bodies: Sequence[Body], received: Received) -> Weighed:
@@ -127,8 +148,9 @@ def _weigh(bodies: Sequence[Body], received: Received) -> Weighed:
     return peers.apart(told), listens / listens.sum(1, keepdims=True)
 
 
-def _virtual(kept: Body, basis: Basis, stream: torch.Generator) -> Split:
-    return statistics.draw([Statistics.from_body(kept)], basis, stream)
+def _virtual(kept: Body, basis: Basis, own: Split, stream: torch.Generator) -> Split:
+    told = [each for each in _apart(kept) if len(each.labels)]
+    return statistics.draw(told, basis, own, stream)
 
 
 def _basis_of(received: Received) -> Basis:
@@ -166,7 +188,7 @@ WEIGHTS = Exchange(
 
 STATISTICS = Exchange(
     up=Parcel("class_statistics", statistics.SCHEMA),
-    down=Parcel("peers_statistics", statistics.SCHEMA),
+    down=Parcel("peers_statistics", OF_PEERS),
     keeps=("class_statistics",),
     reveals="of each of its classes about how many samples it has, and their mean and variance",
     prepare=_describe,

@@ -160,4 +160,4 @@ def _learned_from(own: Own, turn: Turn, seed: int) -> DeviceData:
     kept, basis = _read(state.kept), received_of(model).basis
     if beside is None or not kept or basis is None:
         return data
-    return data.join(beside(kept, basis, torch.Generator().manual_seed(seed)))
+    return data.join(beside(kept, basis, data, torch.Generator().manual_seed(seed)))

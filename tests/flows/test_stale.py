@@ -190,6 +190,7 @@ READ_BY: dict[str, set[str]] = {
     "refinement.lr": {"train", "prune"},
     "refinement.weight_decay": {"train", "prune"},
     "refinement.sketch_samples": {"sketch"},
+    "refinement.rank": set(),  # of a basis, of which importance sets have no use
     "refinement.answers": {"share", "train", "prune"},  # share: of what a device is, it is first
     "refinement.exchange": {"compare", "train", "prune"},  # without one there is no sketch
     "refinement.deadline_s": set(),

@@ -116,9 +116,10 @@ def test_statistics_of_peers_alone_come_back_and_are_kept() -> None:
     listens = np.array([[0.5, 0.5, 0], [0, 1, 0], [0.4, 0.3, 0.3]])
     back = exchange.combine(bodies, listens)
     assert [len(body["labels"]) for body in back] == [3, 0, 6]
-    torch.testing.assert_close(back[0]["means"], bodies[1]["means"])
+    assert [body["classes"].tolist() for body in back] == [[0, 3], [0], [0, 3, 3]]
+    assert torch.equal(back[0]["means"], bodies[1]["means"])
     kept = exchange.apply(states[0], back[0]).kept
-    virtual = exchange.beside(kept, BASIS, torch.Generator().manual_seed(0))
+    virtual = exchange.beside(kept, BASIS, split(0), torch.Generator().manual_seed(0))
     assert virtual.labels.bincount().tolist() == [16, 11, 11]  # 14 and 13, told coarsely
     empty = exchange.apply(states[1], back[1]).kept
-    assert len(exchange.beside(empty, BASIS, torch.Generator()).labels) == 0
+    assert len(exchange.beside(empty, BASIS, split(1), torch.Generator()).labels) == 0

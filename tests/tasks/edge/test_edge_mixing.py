@@ -109,7 +109,7 @@ def test_a_damaged_message_is_left_out_and_named() -> None:
 
 
 def test_where_nothing_is_exchanged_nothing_is_mixed() -> None:
-    assert mixed_of([], "none") == Mixed((), {})
+    assert mixed_of([], "none") == Mixed((), {}, mixing())
 
 
 def test_below_the_quorum_the_round_stops_and_names_who_is_missing() -> None:
