@@ -58,21 +58,24 @@ def check(body: Body, sizes: Sequence[int]) -> str | None:
 
 
 def mixed(bodies: Sequence[Body], weights: Matrix) -> Tensor:
-    """What each device gets ``(devices, values)``: the sum of all differences, by its weights
-    ``(devices, devices)``; none of them can bend it far.
+    """What each device gets ``(devices, values)``: the mean of all differences, by its weights
+    ``(devices, devices)``, rows summing to 1; none of them can bend it far.
 
-    A difference longer than the (lower) median of all is shortened to that: as long as most are
-    honest, none counts as more than an honest one, whatever it claims. And the more a peer's
-    difference points against the device's own, the more of its weight goes to the device itself:
-    all of it where it is the inverse, so that no peer undoes what a device learned, and half of it
-    at 120 degrees; peers that were mixed before differ by little more than 90. A difference of
-    zeros has no weight.
+    Whose difference is all zeros is as good as absent. A difference longer than the (lower) median
+    of the others is shortened to that: as long as most are honest, none counts as more than an
+    honest one, whatever it claims. And the more a peer's difference points against the device's
+    own, the more of its weight goes to the device itself: all of it where it is the inverse, so
+    that no peer undoes what a device learned, and half of it at 120 degrees; peers that were mixed
+    before differ by little more than 90.
     """
     found = torch.stack([unpacked(body) for body in bodies])
-    lengths = found.norm(dim=1)
-    units = found / lengths.where(lengths > 0, 1)[:, None]
-    heard = (1 + units @ units.T).clamp(max=1) * (lengths > 0)
-    given = torch.from_numpy(weights).float()
-    kept = given * heard.fill_diagonal_(1)
+    lengths, itself = found.norm(dim=1), torch.eye(len(found))
+    present = lengths > 0
+    given = torch.from_numpy(weights).float() * present
+    given += itself * (given.sum(1) == 0)  # nobody is left
+    given /= given.sum(1, keepdim=True)
+    units = found / lengths.where(present, 1)[:, None]
+    kept = given * (1 + units @ units.T - itself).clamp(0, 1)
     kept += (given - kept).sum(1).diag()
-    return kept @ (units * lengths.clamp(max=lengths.median())[:, None])
+    usual = lengths[present].median() if present.any() else 0.0
+    return kept @ (units * lengths.clamp(max=usual)[:, None])

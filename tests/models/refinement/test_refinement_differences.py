@@ -138,17 +138,20 @@ def test_one_liar_moves_what_others_get_by_no_more_than_another_honest_device(li
     assert (after <= 1.1 * before).all(), (before, after)
 
 
-def test_a_device_that_changed_nothing_listens_by_its_weights_and_nobody_listens_to_it():
+def test_who_changed_nothing_listens_by_its_weights_and_is_as_good_as_absent():
     one, other = _alike(2)
     nothing = torch.zeros(400)
+    both = mixed(_bodies([one, other]), np.full((2, 2), 0.5))
     mix = mixed(_bodies([one, other, nothing]), np.full((3, 3), 1 / 3))
-    clipped = min(one.norm(), other.norm())
-    torch.testing.assert_close(
-        mix[2], (one / one.norm() + other / other.norm()) * clipped / 3, rtol=0.05, atol=0.02
-    )
-    torch.testing.assert_close(
-        mix[0], (2 * one / one.norm() + other / other.norm()) * clipped / 3, rtol=0.05, atol=0.02
-    )
+    torch.testing.assert_close(mix, both[[0, 1, 0]])
+    assert not mixed(_bodies([nothing] * 3), np.full((3, 3), 1 / 3)).any()
+
+
+def test_who_has_nobody_left_to_listen_to_keeps_what_it_learned():
+    one, others = _alike(1)[0], np.array([[0.0, 1.0], [1.0, 0.0]])
+    for peer in (torch.zeros(400), -one):
+        mix = mixed(_bodies([one, peer]), others)
+        torch.testing.assert_close(mix[0], one, rtol=0.05, atol=0.02)
 
 
 def test_opposed_differences_are_left_to_those_who_made_them():
