@@ -59,14 +59,15 @@ def check(body: Body, sizes: Sequence[int]) -> str | None:
 
 def mixed(bodies: Sequence[Body], weights: Matrix) -> Tensor:
     """What each device gets ``(devices, values)``: the mean of all differences, by its weights
-    ``(devices, devices)``, rows summing to 1; none of them can bend it far.
+    ``(devices, devices)``, rows summing to 1; no peer counts for more than an honest one.
 
     Whose difference is all zeros is as good as absent. A difference longer than the (lower) median
     of the others is shortened to that: as long as most are honest, none counts as more than an
     honest one, whatever it claims. And the more a peer's difference points against the device's
     own, the more of its weight goes to the device itself: all of it where it is the inverse, so
     that no peer undoes what a device learned, and half of it at 120 degrees; peers that were mixed
-    before differ by little more than 90.
+    before differ by little more than 90. What is as long as the others' and points nowhere in
+    particular, such as a constant, keeps its weight: a device's own validation must judge the mix.
     """
     found = torch.stack([unpacked(body) for body in bodies])
     lengths, itself = found.norm(dim=1), torch.eye(len(found))
