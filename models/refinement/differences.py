@@ -59,15 +59,17 @@ def check(body: Body, sizes: Sequence[int]) -> str | None:
 
 def mixed(bodies: Sequence[Body], weights: Matrix) -> Tensor:
     """What each device gets ``(devices, values)``: the mean of all differences, by its weights
-    ``(devices, devices)``, rows summing to 1; no peer counts for more than an honest one.
+    ``(devices, devices)``, rows summing to 1; no peer can bend it far.
 
     Whose difference is all zeros is as good as absent. A difference longer than the (lower) median
     of the others is shortened to that: as long as most are honest, none counts as more than an
-    honest one, whatever it claims. And the more a peer's difference points against the device's
-    own, the more of its weight goes to the device itself: all of it where it is the inverse, so
-    that no peer undoes what a device learned, and half of it at 120 degrees; peers that were mixed
-    before differ by little more than 90. What is as long as the others' and points nowhere in
-    particular, such as a constant, keeps its weight: a device's own validation must judge the mix.
+    honest one, whatever it claims. The more a peer's difference points against the device's own,
+    the more of its weight goes to the device itself: all of it where it is the inverse, and half of
+    it at 120 degrees; honest peers that were mixed before differ by little more than 90. And where
+    a device hears two peers or more, each value of a peer is kept between the second smallest and
+    the second largest of all that it hears, its own included: one liar among them stays within what
+    the others say. A single peer that says something as long as the others' and unlike them cannot
+    be told apart here: a device's own validation must judge the mix.
     """
     found = torch.stack([unpacked(body) for body in bodies])
     lengths, itself = found.norm(dim=1), torch.eye(len(found))
@@ -79,4 +81,17 @@ def mixed(bodies: Sequence[Body], weights: Matrix) -> Tensor:
     kept = given * (1 + units @ units.T - itself).clamp(0, 1)
     kept += (given - kept).sum(1).diag()
     usual = lengths[present].median() if present.any() else 0.0
-    return kept @ (units * lengths.clamp(max=usual)[:, None])
+    said = units * lengths.clamp(max=usual)[:, None]
+    return torch.stack([_heard(said, kept[i], i) for i in range(len(said))])
+
+
+def _heard(said: Tensor, weights: Tensor, listener: int) -> Tensor:
+    """One device's mix ``(values,)`` of what is said ``(devices, values)``."""
+    heard = weights > 0
+    heard[listener] = said[listener].any()
+    if heard.sum() < 3:
+        return weights @ said
+    ordered = said[heard].sort(0).values
+    within = said.clamp(ordered[1], ordered[-2])
+    within[listener] = said[listener]
+    return weights @ within

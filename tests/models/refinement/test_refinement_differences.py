@@ -97,13 +97,20 @@ def _bodies(differences: list[torch.Tensor]):
 
 
 @given(SEEDS, st.integers(2, 5))
-def test_the_mix_of_differences_that_agree_is_the_weighted_sum(seed: int, count: int):
-    found = [d / d.norm() for d in _alike(count, seed)]
+def test_the_mix_of_differences_that_agree_literally(seed: int, count: int):
+    """The weighted mean; with three or more, of values between the others'."""
+    found = [d / d.norm() for d in _alike(count, seed, values=30, noise=0.3)]
     weights = np.random.default_rng(seed).dirichlet(np.ones(count), count)
     mix = mixed(_bodies(found), weights)
     for i in range(count):
-        expected = sum(weights[i, j] * found[j] for j in range(count))
-        torch.testing.assert_close(mix[i].double(), expected.double(), rtol=0.05, atol=2e-3)
+        for k in range(30):
+            values = sorted(float(d[k]) for d in found)
+            low, high = (values[1], values[-2]) if count > 2 else (values[0], values[-1])
+            expected = sum(
+                weights[i, j] * (float(d[k]) if i == j else min(max(float(d[k]), low), high))
+                for j, d in enumerate(found)
+            )
+            assert float(mix[i, k]) == pytest.approx(expected, abs=0.01)
 
 
 @given(SEEDS, st.permutations(range(4)))
