@@ -141,4 +141,7 @@ def _manifest(
 def _limits(device: Device) -> dict[str, Any]:
     """The device's limits, with the storage limit in bytes too."""
     limit_bytes = device.storage_limit * BYTES_PER_PARAMETER
-    return {**device.model_dump(exclude={"id", "group"}), "storage_limit_bytes": limit_bytes}
+    return {
+        **device.model_dump(exclude={"id", "group", "wanted"}),
+        "storage_limit_bytes": limit_bytes,
+    }

@@ -365,7 +365,8 @@ def replay(working: Path) -> Iterator[Replay]:
         Path("weights.safetensors").write_bytes(b"weights")
         replay = Replay(patch)
         base = replay.run(load(Path("params.yaml")))
-        assert {name for name, _ in base} == set(cached_tasks())
+        of_statistics = {"find_basis"}  # no exchange of this world describes data
+        assert {name for name, _ in base} == set(cached_tasks()) - of_statistics
         replay.recording = False
         assert replay.run(load(Path("params.yaml"))) == base
         replay.base = base  # type: ignore[attr-defined]

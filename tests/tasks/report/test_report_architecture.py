@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from models.refinement.exchanges import EXCHANGES
 from tasks.links.kinds import Kind, declared
 from tasks.links.ledger import write_ledger
 from tasks.links.link import Route, send
@@ -16,6 +17,7 @@ from tasks.report.columns import spelled
 
 ROOT = Path(__file__).parents[3]
 OUT_OF_DATE = "out of date: run make pictures"
+OF_EXCHANGES = {p.kind for e in EXCHANGES.values() for p in (e.up, e.down) if p is not None}
 
 
 def words_of(svg: str) -> list[str]:
@@ -36,7 +38,8 @@ def test_the_picture_says_what_the_registry_says() -> None:
     for name in declared():
         words = name.replace("_", " ")
         assert sum(word.startswith(words) for word in shown) >= 1, name
-        assert sizes[name] in shown, name
+        # of an exchange that is no default there is no message in the default run's ledger
+        assert sizes[name] in shown if name in sizes else name in OF_EXCHANGES, name
 
 
 def test_every_room_of_the_picture_is_there() -> None:
