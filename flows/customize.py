@@ -62,7 +62,9 @@ def customize_cluster(job: Job, cluster: Cluster, cut: Ref) -> Customized:
     found = search_at_edge(job, cluster, cut, link)
     mixing = refine_on_devices(job, found, link)
     rounds = tuple(tuple(states) for states in carrier.rounds.values())
-    return Customized(found.search, found.coarse, mixing, rounds, (*found.messages, *link.sent))
+    receipts = tuple(own.receipt for own in carrier.owns.values() if own.receipt)
+    messages = (*found.messages, *link.sent)
+    return Customized(found.search, found.coarse, mixing, rounds, messages, receipts)
 
 
 def owned(job: Job, cluster: Cluster) -> list[Own]:
@@ -148,7 +150,7 @@ def sketched(recipe: Refinement, link: Link, devices: Sequence[str], key: Key) -
 class Circle:
     """Who takes part in the rounds, who listens to whom, the model that all received, how they did
     with it, by round what peers sent earlier who do not take part this time, and whether all rounds
-    are run, whoever gains."""
+    are run, whoever gains, and nothing is shipped."""
 
     devices: Sequence[str]
     mixing: Mixing
@@ -159,15 +161,16 @@ class Circle:
 
 
 def refine(recipe: Refinement, link: Link, circle: Circle) -> Mixing:
-    """Alg. 2: T rounds, or until no device gains on its validation split. A device that is left out
-    of a round is named. Returns who listened to whom."""
+    """Alg. 2: T rounds, or until no device gains on its validation split; then each chooses what it
+    ships. A device that is left out of a round is named. Returns who listened to whom."""
     before, mixing = scores_of(circle.adopted), circle.mixing
     for t in range(1, recipe.rounds + 1):
         key, limits = Key(circle.model.sha256, t), (recipe.deadline_s, recipe.quorum)
         trained, bodies = link.ask_all(circle.devices, "train", {}, key, *limits), {}
         if EXCHANGES[recipe.exchange].says_something(t):
             fresh = tuple(m for messages in trained.messages.values() for m in messages)
-            sent = Sent(t, fresh, tuple(circle.kept.get(t, ())))
+            silent = tuple(d for d, messages in trained.messages.items() if not messages)
+            sent = Sent(t, fresh, tuple(circle.kept.get(t, ())), silent)
             mixed = run_step(mix, sent, mixing, recipe.exchange, circle.model, recipe.quorum)
             for device, reason in mixed.left_out.items():
                 if device not in trained.failed:
@@ -187,6 +190,8 @@ def refine(recipe: Refinement, link: Link, circle: Circle) -> Mixing:
         if not gains and not circle.all_rounds:
             break
         before = after
+    if not circle.all_rounds:
+        link.ask_all(circle.devices, "finish", {}, key, *limits)
     return mixing
 
 

@@ -19,7 +19,7 @@ from models.backbone.elastic import Grid
 from models.refinement.recovery import recovery
 from tasks.data.samples import read_content_id, read_contexts, tokenizer_ref, with_spare
 from tasks.data.skipped import read_skipped
-from tasks.links.ledger import totals
+from tasks.links.ledger import read_ledger, totals
 from tasks.links.link import leave_out
 from tasks.links.records import Match, Mixing, ReferenceScore, Search
 from tasks.report import evaluation
@@ -31,6 +31,7 @@ from tasks.report.outputs import (
     read_elastic,
     read_matches,
     read_mixings,
+    read_receipts,
     read_reference,
     read_reference_model,
     read_rounds,
@@ -38,6 +39,7 @@ from tasks.report.outputs import (
     read_variants,
 )
 from tasks.report.plots import write_plots
+from tasks.report.receipts import in_words, known_from, receipt_rows
 from tasks.report.reference import score_cnn, score_reference
 from tasks.report.report import Page, write_report
 from tasks.report.summary import summarise
@@ -51,6 +53,11 @@ from tasks.settings.params import Settings
 from tasks.tracking.candidates import Lineage, git_commit
 from tasks.tracking.catalogue import Outcome, log_all
 
+NO_MODEL, NOT_FINISHED = (
+    "it received no model in the customization",
+    "it chose no model to ship in the customization",
+)
+
 
 @flow(name="evaluate", flow_run_name="evaluate, seed {settings.seed}", validate_parameters=False)
 def evaluate(case: Case, settings: Settings) -> None:
@@ -61,6 +68,8 @@ def evaluate(case: Case, settings: Settings) -> None:
     show_table(case.key("fleet"), rows, "One model a device.")
     for row in rows:
         LOG.info(", ".join(f"{name} {value}" for name, value in row.items()))
+    for device in summary["devices"]:
+        LOG.info("%s", in_words(device["device"], device["exchange"]))
     report, browse = case.shown(case.report), case.command("ui")
     create_markdown_artifact(
         key=case.key("report"),
@@ -91,7 +100,7 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
     plain, ceiling = score_plain(case, job, known), score_ceiling(case, job)
     devices = [
         row | {k: v for found in (reference, plain, ceiling) for k, v in of(found, row).items()}
-        for row in score_devices(case, job)
+        for row in with_receipts(case, score_devices(case, job))
     ]
     lineage = lineage_of(case, job, known)
     link = totals(
@@ -106,6 +115,7 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
         "contexts": contexts(facts, mixings),
         "cnn": plain and without_devices(plain),
         "ceiling": ceiling and without_devices(ceiling),
+        "exchange": settings.refinement.exchange,
     }
     summary = summarise(settings.seed, devices, of_reference, link, run) | beside
     outcome = Outcome(info, matches, searches, variants, headers, devices)
@@ -117,6 +127,17 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
 def of(found: dict[str, Any] | None, row: dict[str, Any]) -> dict[str, Any]:
     """What was found of a device that a row is about."""
     return (found or {"devices": {}})["devices"].get(row["device"], {})
+
+
+def with_receipts(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The devices' rows, with what each sent messages for (``exchange``) and whom it knows classes
+    from of which it has no samples (``known_from``)."""
+    out = case.customize
+    ledger = read_ledger(out).to_dict("records")
+    found = receipt_rows(read_receipts(out), ledger, read_mixings(out))
+    rows = [row | {"exchange": found[row["device"]]} for row in rows]
+    classes = {row["device"]: row["classes"] for row in rows}
+    return [row | {"known_from": known_from(row, classes)} for row in rows]
 
 
 def without_devices(found: dict[str, Any]) -> dict[str, Any]:
@@ -195,8 +216,8 @@ def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
         backbone = read_backbone(case.customize, cluster.edge)
         for device in cluster.devices:
             of_device = [r for r in rounds if r.device == device.name]
-            if not of_device:
-                leave_out(cluster.edge, device.name, "it received no model in the customization")
+            if not any(state.ships for state in of_device):
+                leave_out(cluster.edge, device.name, NOT_FINISHED if of_device else NO_MODEL)
                 continue
             rows.append(
                 run_step(

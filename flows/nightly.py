@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,7 @@ from tasks.edge.mixing import compare
 from tasks.links.asking import Key, Link
 from tasks.links.ledger import LEDGER, write_ledger
 from tasks.links.link import Message, leave_out
-from tasks.links.records import State
+from tasks.links.records import Mixing
 from tasks.report import evaluation
 from tasks.report.outputs import (
     read_backbone,
@@ -36,6 +36,7 @@ from tasks.report.outputs import (
     read_searches,
     read_trained_on,
 )
+from tasks.report.receipts import in_words, receipt_rows
 from tasks.run.errors import AcmeError, ArtifactError, LinkError, RegistryError, StageError
 from tasks.run.log import LOG
 from tasks.run.step import run_step
@@ -170,7 +171,7 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
     """Alg. 2 for one device of cluster number ``at``; its model becomes a challenger."""
     settings, info, samples = job.settings, job.world.info, job.world.samples[device.name]
     cluster = settings.fleet[at]
-    rounds, messages = refined_rounds(case, job, cluster, device)
+    own, mixing, messages = refined_by_itself(case, job, cluster, device)
     search, matches = read_searches(case.customize)[at], read_matches(case.backbone)
     header, backbone = (
         search.headers[search.winner].name,
@@ -191,7 +192,7 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
                 matches[at],
                 backbone,
                 header,
-                rounds,
+                own.rounds,
                 settings.refinement.answers,
                 tokenizer,
             ),
@@ -205,6 +206,10 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
             keep_written(left, LEDGER, new)
         write_ledger(new / LEDGER, messages)
         remember(new, facts)
+    ledger = [asdict(message) for message in messages]
+    receipts = [own.receipt] if own.receipt else []
+    row["exchange"] = receipt_rows(receipts, ledger, [mixing])[device.name]
+    LOG.info("%s", in_words(device.name, row["exchange"]))
     registry = Registry(case.project)
     champion = registry.find(device_model(case, device.name), CHAMPION)
     if champion is None:
@@ -218,10 +223,11 @@ def refine_one(case: Case, job: Job, at: int, device: Device) -> None:
     log_device(Catalogue(Tracker(case, lineage), registry, info), runs, row, case.nightly)
 
 
-def refined_rounds(
+def refined_by_itself(
     case: Case, job: Job, cluster: Cluster, device: Device
-) -> tuple[list[State], list[Message]]:
-    """The device's rounds on its data as they are now, and the messages that this took."""
+) -> tuple[Own, Mixing, list[Message]]:
+    """What the device has after its rounds on its data as they are now, whom it listened to, and
+    the messages that this took."""
     edge, recipe, name = cluster.edge, job.settings.refinement, device.name
     kept = kept_for(read_kept(case.customize), device, cluster, recipe)
     samples = job.world.samples[name]
@@ -234,5 +240,5 @@ def refined_rounds(
     told = [*kept.sketches, *(m for sent in kept.sent.values() for m in sent)]
     members = (name, *dict.fromkeys(message.sender for message in told))
     mixing = run_step(compare, edge, members, sketches, recipe.part(Likeness))
-    refine(recipe, link, Circle([name], mixing, kept.model, adopted, kept.sent))
-    return carrier.rounds[name], link.sent
+    mixing = refine(recipe, link, Circle([name], mixing, kept.model, adopted, kept.sent))
+    return carrier.owns[name], mixing, link.sent

@@ -10,9 +10,9 @@ from typing import Any
 from flows.job import Job
 from models.refinement.training import LocalSteps
 from tasks.data import drift
-from tasks.device import attributes, drifted, features, rounds
+from tasks.device import attributes, choice, drifted, features, rounds
 from tasks.device.own import Answer, Own
-from tasks.device.rounds import Turn
+from tasks.device.rounds import Turn, Work
 from tasks.links.asking import Ask, Reply
 from tasks.links.records import State
 from tasks.run.cached import cached, retried
@@ -27,18 +27,17 @@ adopt = cached("{own.device}: receive the model, compute features")(features.ado
 sketch = cached("{own.device}: send a feature sketch")(features.sketch)
 train = cached("{turn.edge} devices, round {turn.round}: train")(rounds.train)
 prune = cached("{turn.edge} devices, round {turn.round}: prune and tune")(rounds.prune)
+finish = cached("{turn.edge} devices: choose what ships")(choice.finish)
 
 Outcome = Answer | Exception
 
 
 class LocalCarrier:
-    """Devices whose data lie on this machine. ``owns`` is what each has, ``rounds`` what became of
-    its header, both by name."""
+    """Devices whose data lie on this machine; ``owns`` is what each has, by name."""
 
     def __init__(self, job: Job, owns: Iterable[Own]) -> None:
         self.job = job
         self.owns = {own.device: own for own in owns}
-        self.rounds: dict[str, list[State]] = {name: [] for name in self.owns}
 
     def ask(self, asks: Sequence[Ask], deadline_s: float | None) -> list[Reply]:
         """See :class:`tasks.links.asking.Carrier`. Devices of one cluster work at once, so that
@@ -53,8 +52,6 @@ class LocalCarrier:
     def _kept(self, ask: Ask, outcome: Outcome) -> Reply:
         if isinstance(outcome, Exception):
             return str(outcome) or type(outcome).__name__
-        if ask.kind in ("adopt", "prune") and outcome.own.state is not None:
-            self.rounds[ask.device].append(outcome.own.state)
         self.owns[ask.device] = outcome.own
         return outcome.messages
 
@@ -68,9 +65,22 @@ class LocalCarrier:
         return Turn(edge, ask.key.round, recipe.exchange, self.job.settings.seed)
 
     @property
-    def training(self) -> LocalTraining:
-        """The devices' optimizer."""
-        return self.job.settings.refinement.part(LocalTraining)
+    def rounds(self) -> dict[str, list[State]]:
+        """What became of each device's header, by name: as received, and after every round."""
+        return {name: list(own.rounds) for name, own in self.owns.items()}
+
+    @property
+    def work(self) -> Work:
+        """What devices do in a round."""
+        recipe = self.job.settings.refinement
+        training = recipe.part(LocalTraining)
+        return Work(
+            LocalSteps(recipe.steps, training, recipe.joint, recipe.answers),
+            LocalSteps(recipe.tuning_steps, training, answers=recipe.answers),
+            recipe.part(Pruning),
+            recipe.prune_by,
+            recipe.ask_first,
+        )
 
 
 def _attributes(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
@@ -97,22 +107,26 @@ def _sketch(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 
 def _train(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    recipe, turn = carrier.job.settings.refinement, carrier.turn(asks[0])
-    steps = LocalSteps(recipe.steps, carrier.training, recipe.joint, recipe.answers)
+    turn, work = carrier.turn(asks[0]), carrier.work
     return _together(
         [(own,) for own in carrier.of(asks)],
-        lambda owned: (train, (list(*owned), turn, steps, carrier.job.machine)),
+        lambda owned: (train, (list(*owned), turn, work, carrier.job.machine)),
     )
 
 
 def _prune(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    recipe, machine = carrier.job.settings.refinement, carrier.job.machine
-    turn = carrier.turn(asks[0])
-    steps = LocalSteps(recipe.tuning_steps, carrier.training, answers=recipe.answers)
-    amount = recipe.part(Pruning)
+    turn, work = carrier.turn(asks[0]), carrier.work
     return _together(
         [(own, ask.body) for own, ask in zip(carrier.of(asks), asks, strict=True)],
-        lambda given: (prune, (*map(list, given), turn, amount, steps, machine)),
+        lambda given: (prune, (*map(list, given), turn, work, carrier.job.machine)),
+    )
+
+
+def _finish(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
+    turn, work = carrier.turn(asks[0]), carrier.work
+    return _together(
+        [(own,) for own in carrier.of(asks)],
+        lambda owned: (finish, (list(*owned), turn, work, carrier.job.machine)),
     )
 
 
@@ -141,5 +155,6 @@ HOW: dict[str, Callable[[LocalCarrier, Sequence[Ask]], list[Outcome]]] = {
     "sketch": _sketch,
     "train": _train,
     "prune": _prune,
+    "finish": _finish,
 }
 """How each of the questions is put to devices here."""

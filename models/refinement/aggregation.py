@@ -40,6 +40,21 @@ def restrict(weights: Matrix, present: Sequence[int]) -> Matrix:
     return np.divide(rows, total, out=np.eye(len(present)), where=total > 0)
 
 
+def nearest_peers(weights: Matrix) -> Matrix:
+    """Of mixing weights ``(devices, devices)`` whom each device hears as much as itself: the peers
+    that have at least half of its largest weight for one, whatever it gives to itself.
+
+    Eq. 20's self weight says how far apart two halves of its own data are, not how much a device
+    has to learn: it leaves peers a tenth.
+    """
+    to_peers = np.array(weights, np.float64)
+    np.fill_diagonal(to_peers, 0)
+    heard = (to_peers > 0) & (to_peers >= to_peers.max(1, keepdims=True) / 2)
+    listens = heard + np.eye(len(heard))
+    found: Matrix = listens / listens.sum(1, keepdims=True)
+    return found
+
+
 def aggregate(sets: NDArray[np.floating], weights: Matrix) -> NDArray[np.floating]:
     """Eq. 21: Q'_n = sum_i w_ni Q_i, for sets ``(devices, neurons)``."""
     return weights @ sets

@@ -96,6 +96,9 @@ class DeviceState:
     ranking: Tensor | None = None
 
 
+WITHHELD = "withheld"
+"""Under this name a device keeps the classes of which it tells nothing, having too few samples."""
+
 Weighed = tuple[Matrix, Matrix]
 """How far apart devices are, and who listens to whom (rows summing to 1, the own weight among
 them), both ``(devices, devices)``."""
@@ -115,11 +118,14 @@ class Exchange:
         combine: the usable bodies and who listens to whom ``(devices, devices)``, rows summing
             to 1 -> what each of them gets back.
         apply: a device's state and what it got (None: nothing) -> its state.
-        weigh: the bodies -> who listens to whom, where they tell that themselves; None: Eq. 19 and
-            20 on sketches do.
-        beside: what a device keeps, and its own samples -> samples that it tunes on beside these.
+        alone: what a device does in place of that which tells nobody anything.
+        weigh: the bodies -> who listens to whom, where they tell that themselves (None: as before);
+            without it, Eq. 19 and 20 on sketches do.
+        beside: what a device keeps, and its own samples -> samples of peers' classes, virtual ones,
+            that it learns from beside these; None: peers told it nothing.
         rounds: in which something is sent.
         tunes: whether devices tune after what came: where it is headers, that forgets them.
+        prunes: whether they discard neurons in every round, by what came, and not once all is done.
     """
 
     up: Parcel | None
@@ -130,10 +136,12 @@ class Exchange:
     check: Callable[[Body, Received], str | None]
     combine: Callable[[Sequence[Body], Matrix], list[Body]]
     apply: Callable[[DeviceState, Body | None], DeviceState]
-    weigh: Callable[[Sequence[Body], Received], Weighed] | None = None
-    beside: Callable[[Body, Basis, Split, torch.Generator], Split] | None = None
+    alone: Callable[[DeviceState], DeviceState]
+    weigh: Callable[[Sequence[Body], Received], Weighed | None] | None = None
+    beside: Callable[[Body, Basis, Split, torch.Generator], Split | None] | None = None
     rounds: Literal["first", "every"] = "every"
     tunes: bool = True
+    prunes: bool = False
 
     def says_something(self, round: int) -> bool:
         """Whether devices send something in a round."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +12,10 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from models.header.split import Split
 from models.refinement import differences, peers, statistics
-from models.refinement.aggregation import aggregate, check_set
+from models.refinement.aggregation import aggregate, check_set, nearest_peers
 from models.refinement.basis import Basis
 from models.refinement.exchange import (
+    WITHHELD,
     Body,
     DeviceState,
     Exchange,
@@ -52,8 +53,12 @@ def _rank_by(state: DeviceState, body: Body | None) -> DeviceState:
     return replace(state, ranking=None if body is None else body["importance"])
 
 
-def _rank_alone(state: DeviceState, body: Body | None) -> DeviceState:
+def _rank_alone(state: DeviceState) -> DeviceState:
     return replace(state, ranking=state.importance)
+
+
+def _as_it_is(state: DeviceState, body: Body | None = None) -> DeviceState:
+    return state
 
 
 def _nothing(state: DeviceState) -> tuple[Body, Body]:
@@ -84,7 +89,8 @@ def _check_difference(body: Body, received: Received) -> str | None:
 
 
 def _mixed_differences(bodies: Sequence[Body], weights: Matrix) -> list[Body]:
-    return [{"difference": row} for row in differences.mixed(bodies, weights)]
+    listens = nearest_peers(weights)
+    return [{"difference": row} for row in differences.mixed(bodies, listens)]
 
 
 def _take(state: DeviceState, body: Body | None) -> DeviceState:
@@ -96,8 +102,8 @@ def _take(state: DeviceState, body: Body | None) -> DeviceState:
 
 
 def _describe(state: DeviceState) -> tuple[Body, Body]:
-    found, _ = statistics.described(state.data, _basis_of(state.received))
-    return found.body(), NOTHING
+    found, withheld = statistics.described(state.data, _basis_of(state.received))
+    return found.body(), {WITHHELD: torch.tensor(withheld, dtype=torch.int64)}
 
 
 def _check_statistics(body: Body, received: Received) -> str | None:
@@ -141,16 +147,54 @@ def _keep(state: DeviceState, body: Body | None) -> DeviceState:
     return replace(state, kept={**state.kept, **{name: body[name] for name in OF_PEERS}})
 
 
-def _weigh(bodies: Sequence[Body], received: Received) -> Weighed:
-    """Peers that see alike, and the device itself as one of them."""
+def _weigh(bodies: Sequence[Body], received: Received) -> Weighed | None:
+    """Peers that see alike, and the device itself as one of them; told once, where all do."""
+    if not all("means" in body for body in bodies):
+        return None
     told = [Statistics.from_body(body) for body in bodies]
     listens = np.eye(len(told)) + (peers.alike(told, _basis_of(received)) > 0)
     return peers.apart(told), listens / listens.sum(1, keepdims=True)
 
 
-def _virtual(kept: Body, basis: Basis, own: Split, stream: torch.Generator) -> Split:
-    told = [each for each in _apart(kept) if len(each.labels)]
-    return statistics.draw(told, basis, own, stream)
+def _virtual(kept: Body, basis: Basis, own: Split, stream: torch.Generator) -> Split | None:
+    told = [each for each in _apart(kept) if len(each.labels)] if _heard(kept) else []
+    return statistics.draw(told, basis, own, stream) if told else None
+
+
+def _heard(kept: Body) -> bool:
+    return "classes" in kept
+
+
+def _tell(state: DeviceState) -> tuple[Body, Body]:
+    """The difference, and statistics until peers' came back."""
+    body, kept = _difference(state)
+    if _heard(state.kept):
+        return body, kept
+    told, withheld = _describe(state)
+    return {**body, **told}, {**kept, **withheld}
+
+
+def _check_both(body: Body, received: Received) -> str | None:
+    return _check_difference(body, received) or (
+        _check_statistics(body, received) if "means" in body else None
+    )
+
+
+def _mixed_both(bodies: Sequence[Body], weights: Matrix) -> list[Body]:
+    mixed = [{"difference": row} for row in differences.mixed(bodies, weights)]
+    if not all("means" in body for body in bodies):
+        return [*mixed]
+    told = _of_peers(bodies, weights)
+    return [{**mix, **tell} for mix, tell in zip(mixed, told, strict=True)]
+
+
+def _take_and_keep(state: DeviceState, body: Body | None) -> DeviceState:
+    state = _take(state, body)
+    return _keep(state, body) if body is not None and "classes" in body else state
+
+
+def _some_rounds(schema: Mapping[str, TensorSchema]) -> dict[str, TensorSchema]:
+    return {name: replace(of, optional=True) for name, of in schema.items()}
 
 
 def _basis_of(received: Received) -> Basis:
@@ -170,6 +214,8 @@ IMPORTANCE = Exchange(
     check=_check_set,
     combine=_mixed_sets,
     apply=_rank_by,
+    alone=_rank_alone,
+    prunes=True,
 )
 """The paper's (Eq. 16-21): devices prune by the importance that alike devices see."""
 
@@ -182,6 +228,7 @@ WEIGHTS = Exchange(
     check=_check_difference,
     combine=_mixed_differences,
     apply=_take,
+    alone=_as_it_is,
     tunes=False,
 )
 """Headers, as their differences to what all received, are averaged among alike devices."""
@@ -195,11 +242,30 @@ STATISTICS = Exchange(
     check=_check_statistics,
     combine=_of_peers,
     apply=_keep,
+    alone=_as_it_is,
     weigh=_weigh,
     beside=_virtual,
     rounds="first",
 )
 """What each class looks like: devices tune on virtual samples of alike devices beside their own."""
+
+BOTH = Exchange(
+    up=Parcel(
+        "statistics_and_difference", {**differences.SCHEMA, **_some_rounds(statistics.SCHEMA)}
+    ),
+    down=Parcel("mixed_both", {**MIXED, **_some_rounds(OF_PEERS)}),
+    keeps=("statistics_and_difference",),
+    reveals=f"{WEIGHTS.reveals}; {STATISTICS.reveals}",
+    prepare=_tell,
+    check=_check_both,
+    combine=_mixed_both,
+    apply=_take_and_keep,
+    alone=_as_it_is,
+    weigh=_weigh,
+    beside=_virtual,
+)
+"""Headers are averaged among those whose statistics are alike, and then tuned on virtual samples of
+these beside their own."""
 
 NONE = Exchange(
     up=None,
@@ -209,13 +275,15 @@ NONE = Exchange(
     prepare=_nothing,
     check=_unusable,
     combine=_nobody,
-    apply=_rank_alone,
+    apply=_as_it_is,
+    alone=_as_it_is,
 )
-"""Every device prunes by its own importance, and tells nobody."""
+"""Every device trains and tunes by itself, and tells nobody."""
 
 EXCHANGES: dict[str, Exchange] = {
     "importance": IMPORTANCE,
     "weights": WEIGHTS,
     "statistics": STATISTICS,
+    "both": BOTH,
     "none": NONE,
 }

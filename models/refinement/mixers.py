@@ -44,9 +44,15 @@ def to_all_alike(matrix: Matrix, temperature: float) -> Matrix:
     return np.full(matrix.shape, 1 / len(matrix))
 
 
+def to_itself(matrix: Matrix, temperature: float) -> Matrix:
+    """Everybody listens to itself."""
+    return np.eye(len(matrix))
+
+
 MIXERS: dict[str, Mixer] = {
     "average": Mixer(wasserstein, to_all_alike),  # its distances are for comparison
     "js": Mixer(jensen_shannon, by_similarity),
+    "itself": Mixer(wasserstein, to_itself),
     "wasserstein": Mixer(wasserstein, by_similarity),
 }
 

@@ -56,7 +56,7 @@ def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
     features = put_tensors("features", tensors)
     config = HeaderConfig.from_dict(values["config"]["header"])
     first = scored(own, 0, restore(config, _part(state, "header")), config, features)
-    own = replace(own, model=model, features=features, state=first)
+    own = replace(own, model=model, features=features, rounds=()).after(first)
     return Answer(own, (metrics(own),))
 
 

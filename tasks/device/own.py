@@ -3,18 +3,20 @@ other, and reads nobody else's files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.ranges import Answerable
 from tasks.links.link import Message, Route
-from tasks.links.records import State
+from tasks.links.records import Receipt, State
 from tasks.run.store import Ref
 
 
 @dataclass(frozen=True)
 class Own:
     """A device: its data, the model that it received, their features under that model's backbone,
-    and its header after the last round; which classes its model is to answer."""
+    its header after the last round and after all ``rounds``, the first as received; which classes
+    its model is to answer; the gain in accuracy that it expects of its peers, whether it therefore
+    says nothing, and, when all is done, the receipt."""
 
     edge: str
     device: str
@@ -24,6 +26,14 @@ class Own:
     features: Ref | None = None
     state: State | None = None
     answers: Answerable = "all"
+    rounds: tuple[State, ...] = ()
+    predicted: float | None = None
+    silent: bool = False
+    receipt: Receipt | None = None
+
+    def after(self, state: State) -> Own:
+        """With a round more."""
+        return replace(self, state=state, rounds=(*self.rounds, state))
 
     @property
     def data(self) -> Ref:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from models.header.build import state_of
 from models.refinement import pruning
-from models.refinement.exchange import Body, DeviceState
+from models.refinement.exchange import Body, DeviceState, Exchange
 from models.refinement.exchanges import EXCHANGES
+from models.refinement.expected import PAYS, expected_gain
 from models.refinement.recipe import Pruning
 from models.refinement.training import DeviceData, LocalSteps, fit_devices
 from tasks.device.own import Answer, Own
@@ -44,96 +45,163 @@ class Turn:
     exchange: str
     seed: int
 
+    @property
+    def how(self) -> Exchange:
+        """The exchange."""
+        return EXCHANGES[self.exchange]
+
     def seed_of(self, own: Own) -> int:
         """A device's own, by its id: it is the same whoever takes part."""
         return self.seed + 1000 * self.round + own.id
 
 
-def train(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machine) -> list[Answer]:
+@dataclass(frozen=True)
+class Work:
+    """What a device does in a round: it trains, discards so many neurons, chosen by one of
+    :data:`models.refinement.rankings.RANKINGS` where the exchange does not say by what, and tunes.
+    Where ``asks_first`` it says nothing if it expects too little of that."""
+
+    train: LocalSteps
+    tune: LocalSteps
+    pruning: Pruning
+    prune_by: str
+    asks_first: bool
+
+
+def train(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[Answer]:
     """Every device trains its header locally and accumulates its importance set (Eq. 16-18); what
     the exchange prepares of that goes up."""
-    exchange, answers = EXCHANGES[turn.exchange], []
+    trained = train_headers(owns, turn, work.train, machine)
+    expecting = [_expecting(own, turn, work.asks_first) for own in trained]
+    return [_sent(own, turn) for own in expecting]
+
+
+def _expecting(own: Own, turn: Turn, asks_first: bool) -> Own:
+    """What a device expects before it says anything, and whether that is worth it."""
+    if turn.how.up is None or own.predicted is not None:
+        return own
+    gain = expected_gain(split_of(own.adopted[1], "train"))
+    return replace(own, predicted=gain, silent=asks_first and gain < PAYS)
+
+
+def train_headers(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machine) -> list[Own]:
+    """What devices have after a round's local steps."""
     loaded = [load_header(own.adopted[2].header) for own in owns]
-    sets = _fit("training", [header for header, _ in loaded], owns, turn, steps, machine)
+    sets = fit("training", [header for header, _ in loaded], owns, turn, steps, machine)
+    found = []
     for own, (header, config), importance in zip(owns, loaded, sets, strict=True):
         state = scored(own, turn.round, header, config, own.adopted[1])
-        state = replace(
-            state,
-            importance=put_tensors("importance", {"importance": importance}),
-            kept=own.adopted[2].kept,
-        )
-        sent: tuple[Message, ...] = ()
-        if exchange.up and exchange.says_something(turn.round):
-            body, kept = exchange.prepare(_state_of(own, header, importance))
-            sent = (send(exchange.up.kind, own.up(turn.round), body),)
-            state = replace(state, kept=_keeping(state.kept, kept))
-        answers.append(Answer(replace(own, state=state), sent))
-    return answers
+        put = put_tensors("importance", {"importance": importance})
+        found.append(replace(own, state=replace(state, importance=put, kept=own.adopted[2].kept)))
+    return found
+
+
+def _sent(own: Own, turn: Turn) -> Answer:
+    """What the exchange prepares of a device's state, on its way up."""
+    if turn.how.up is None or own.silent or not turn.how.says_something(turn.round):
+        return Answer(own, ())
+    body, kept = turn.how.prepare(_state_of(own))
+    message = send(turn.how.up.kind, own.up(turn.round), body)
+    state = own.adopted[2]
+    return Answer(replace(own, state=replace(state, kept=_keeping(state.kept, kept))), (message,))
 
 
 def prune(
     owns: list[Own],
     bodies: list[Message | None],
     turn: Turn,
-    amount: Pruning,
-    steps: LocalSteps,
+    work: Work,
     machine: Machine,
 ) -> list[Answer]:
-    """Every device applies what came back, discards its least important neurons, and tunes what is
-    left. One that is not told what to rank by keeps its neurons this round."""
-    applied = [_applied(own, body, turn, amount) for own, body in zip(owns, bodies, strict=True)]
-    loaded = [load_header(state.header) for state in applied]
-    if EXCHANGES[turn.exchange].tunes:
-        owns = [replace(own, state=after) for own, after in zip(owns, applied, strict=True)]
+    """Every device applies what came back, discards its least important neurons if that says by
+    what to rank them, and tunes what is left."""
+    applied = [
+        _applied(own, turn.how.apply(_state_of(own), _came(own, body, turn)), work.pruning)
+        for own, body in zip(owns, bodies, strict=True)
+    ]
+    tuned = tune_headers(applied, turn, work.tune, machine)
+    return [Answer(own, (metrics(own),)) for own in tuned]
+
+
+def alone(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[list[State]]:
+    """For each device its states after the rounds up to the turn's, had nobody told it anything."""
+    found: list[list[State]] = [[] for _ in owns]
+    twins = [replace(own, state=own.rounds[0]) for own in owns]
+    for t in range(1, turn.round + 1):
+        now = replace(turn, round=t)
+        trained = train_headers(twins, now, work.train, machine)
+        told = [_applied(own, now.how.alone(_state_of(own)), work.pruning) for own in trained]
+        twins = tune_headers(told, now, work.tune, machine)
+        for states, own in zip(found, twins, strict=True):
+            states.append(replace(own.adopted[2], way="alone"))
+    return found
+
+
+def tune_headers(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machine) -> list[Own]:
+    """What devices have at a round's end, tuned where the exchange lets them."""
+    loaded = [load_header(own.adopted[2].header) for own in owns]
+    if turn.how.tunes:
         headers, tuning = [header for header, _ in loaded], replace(turn, seed=turn.seed + TUNING)
-        _fit("tuning", headers, owns, tuning, steps, machine)
-    answers = []
-    for own, (header, config), before in zip(owns, loaded, applied, strict=True):
+        fit("tuning", headers, owns, tuning, steps, machine)
+    found = []
+    for own, (header, config) in zip(owns, loaded, strict=True):
+        before = own.adopted[2]
         state = scored(own, turn.round, header, config, own.adopted[1])
-        after = replace(own, state=replace(state, pruned=before.header, kept=before.kept))
-        answers.append(Answer(after, (metrics(after),)))
-    return answers
+        now = replace(
+            state,
+            pruned=before.header,
+            importance=before.importance,
+            kept=before.kept,
+            way="peers",
+        )
+        found.append(own.after(now))
+    return found
 
 
-def _applied(own: Own, body: Message | None, turn: Turn, amount: Pruning) -> State:
-    """A device's header after the exchange and without the neurons that it discards."""
-    state = own.adopted[2]
-    if state.importance is None:
-        raise ValueError(f"{own.device} has no importance set in round {turn.round}")
-    header, config = load_header(state.header)
-    importance = read_tensors(state.importance)[0]["importance"]
-    exchange, came = EXCHANGES[turn.exchange], None
-    if body and exchange.down:
-        route = Route(own.edge, own.device, turn.round, own.run)
-        came = receive(body, exchange.down.kind, route)[0]
-    after = exchange.apply(_state_of(own, header, importance), came)
+def _came(own: Own, body: Message | None, turn: Turn) -> Body | None:
+    if body is None or turn.how.down is None:
+        return None
+    route = Route(own.edge, own.device, turn.round, own.run)
+    return receive(body, turn.how.down.kind, route)[0]
+
+
+def _applied(own: Own, after: DeviceState, amount: Pruning) -> Own:
+    """A device after the exchange, and without the neurons that it discards."""
     if after.ranking is not None:
         pruning.prune(after.header, after.ranking.numpy(), amount)
+    state, config = own.adopted[2], load_header(own.adopted[2].header)[1]
     ref = put_tensors("header", state_of(after.header), config.to_dict())
-    return replace(state, header=ref, kept=_keeping(state.kept, after.kept))
+    return replace(own, state=replace(state, header=ref, kept=_keeping(state.kept, after.kept)))
 
 
-def _state_of(own: Own, header: nn.Module, importance: Tensor) -> DeviceState:
+def _state_of(own: Own) -> DeviceState:
     model, features, state = own.adopted
+    if state.importance is None:
+        raise ValueError(f"{own.device} has no importance set in round {state.round}")
     return DeviceState(
-        header,
-        importance,
+        load_header(state.header)[0],
+        read_tensors(state.importance)[0]["importance"],
         received_of(model),
         split_of(features, "train"),
-        _read(state.kept),
+        kept_of(state),
     )
 
 
-def _read(kept: Ref | None) -> Body:
-    return read_tensors(kept)[0] if kept else {}
+def kept_of(state: State) -> Body:
+    """What a device's exchange kept of earlier rounds."""
+    return read_tensors(state.kept)[0] if state.kept else {}
 
 
 def _keeping(before: Ref | None, now: Body) -> Ref | None:
     """What an exchange keeps from now on: of each name the newest."""
-    return put_tensors("kept", {**_read(before), **now}) if now else before
+    return (
+        put_tensors("kept", {**(read_tensors(before)[0] if before else {}), **now})
+        if now
+        else before
+    )
 
 
-def _fit(
+def fit(
     what: str,
     headers: Sequence[nn.Module],
     owns: Sequence[Own],
@@ -155,9 +223,14 @@ def _fit(
 
 def _learned_from(own: Own, turn: Turn, seed: int) -> DeviceData:
     """A device's train samples, and beside them what its exchange makes of what came."""
-    model, features, state = own.adopted
-    data, beside = split_of(features, "train"), EXCHANGES[turn.exchange].beside
-    kept, basis = _read(state.kept), received_of(model).basis
-    if beside is None or not kept or basis is None:
-        return data
-    return data.join(beside(kept, basis, data, torch.Generator().manual_seed(seed)))
+    data = split_of(own.adopted[1], "train")
+    return data.join(virtual(own, turn, data, seed))
+
+
+def virtual(own: Own, turn: Turn, data: DeviceData, seed: int) -> DeviceData | None:
+    """What a device's exchange makes of what came from peers: samples beside its own ``data``."""
+    model, _, state = own.adopted
+    if turn.how.beside is None or state.kept is None:
+        return None
+    basis, stream = received_of(model).basis, torch.Generator().manual_seed(seed)
+    return None if basis is None else turn.how.beside(kept_of(state), basis, data, stream)

@@ -68,7 +68,8 @@ def mix(sent: Sent, mixing: Mixing, exchange: str, model: Message, quorum: float
     if how.up is None or how.down is None:
         return Mixed((), {}, mixing)
     usable: dict[str, Body] = {}
-    left_out = {device: "sent nothing" for device in mixing.devices}
+    speak = [device for device in mixing.devices if device not in sent.silent]
+    left_out = {device: "sent nothing" for device in speak}
     for message in (*sent.fresh, *sent.kept):
         name = in_short(message.sender)
         if message.sender in usable:
@@ -88,15 +89,16 @@ def mix(sent: Sent, mixing: Mixing, exchange: str, model: Message, quorum: float
             continue
         usable[message.sender] = body
         left_out.pop(message.sender, None)
-    if len(usable) < quorum * len(mixing.devices):
+    if len(usable) < quorum * len(speak):
         raise LinkError(
-            f"{mixing.edge}, round {sent.round}: {len(usable)} of {len(mixing.devices)} devices "
+            f"{mixing.edge}, round {sent.round}: {len(usable)} of {len(speak)} devices "
             f"sent what can be mixed, quorum is {quorum:.0%}. Left out: {left_out}"
         )
     present = [i for i, device in enumerate(mixing.devices) if device in usable]
     bodies = [usable[mixing.devices[i]] for i in present]
-    if how.weigh is not None:
-        mixing = _told(mixing, present, how.weigh(bodies, received))
+    found = how.weigh(bodies, received) if how.weigh and bodies else None
+    if found is not None:
+        mixing = _told(mixing, present, found)
     weights = aggregation.restrict(np.array(mixing.weights), present)
     mixed = how.combine(bodies, weights)
     messages = tuple(

@@ -150,6 +150,16 @@ KINDS: dict[str, Kind] = {
             "parameters": Limit,
         },
     ),
+    "receipt": Kind(
+        "device",
+        "edge",
+        values={
+            "ships": Literal["received", "peers", "alone", "pruned"],
+            "gained": Annotated[list[Annotated[float, Interval(ge=-1, le=1)]], Len(0, 1024)],
+            "val_accuracy": Annotated[float, Interval(ge=0, le=1)],
+            "parameters": Limit,
+        },
+    ),
     "shared_samples": Kind("device", "edge", RAW, TRAIN_COUNT, samples_agree, raw=True),
     # what goes down
     "backbone": Kind("cloud", "edge", tensors=None, values={"config": Config}),
@@ -194,8 +204,8 @@ class Question:
 
 
 def questions() -> dict[str, Question]:
-    """In the order in which they are asked; the last two once a round, and what they carry is the
-    exchange's."""
+    """In the order in which they are asked; ``train`` and ``prune`` once a round, and what they
+    carry is the exchange's."""
     up = frozenset(e.up.kind for e in EXCHANGES.values() if e.up)
     down = frozenset(e.down.kind for e in EXCHANGES.values() if e.down)
     return {
@@ -203,6 +213,7 @@ def questions() -> dict[str, Question]:
         "share": Question(up=frozenset({"shared_samples"}), least=0),  # who shares nothing
         "adopt": Question(frozenset({"customized_model"}), frozenset({"metrics"})),
         "sketch": Question(up=frozenset({"feature_sketch"})),
-        "train": Question(up=up, least=0),  # where nothing is exchanged
+        "train": Question(up=up, least=0),  # where nothing is exchanged, or it would not pay
         "prune": Question(down, frozenset({"metrics"})),
+        "finish": Question(up=frozenset({"receipt"})),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field
 
@@ -142,11 +142,13 @@ class Mixing:
 
 @dataclass(frozen=True)
 class Sent:
-    """What devices sent in a round, and what an edge kept of peers that do not take part."""
+    """What devices sent in a round, what an edge kept of peers that do not take part, and who chose
+    to say nothing."""
 
     round: int
     fresh: tuple[Message, ...]
     kept: tuple[Message, ...] = ()
+    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,17 @@ class Mixed:
     mixing: Mixing
 
 
+Way = Literal["received", "peers", "alone", "pruned"]
+
+
 @dataclass(frozen=True)
 class State:
     """A device's header after a round: weights and masks at full shape. ``parameters`` counts the
     header as it would ship, without removed neurons; ``neurons`` those alive of
     ``neurons_received``. Scores are on the device's val split.
+
+    ``way`` is how it came about: as received, in a round with peers, by the same steps alone, or by
+    discarding neurons in the end; one state of a device ``ships``.
 
     Within a round a device also has its ``importance`` set (after training), the header as it was
     ``pruned``, before tuning, and what its exchange ``kept`` from earlier rounds."""
@@ -179,6 +187,34 @@ class State:
     importance: Ref | None = None
     pruned: Ref | None = None
     kept: Ref | None = None
+    way: Way = "received"
+    ships: bool = False
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a device sent messages for, by its own judgement: ``samples`` of its val split and, of
+    classes that it wants and has no val samples of, ``virtual`` ones of its peers.
+
+    Attributes:
+        ways: the accuracy on these of each way to a model, its last round; and of what ships.
+        gained: by round, what the peers' messages gained over the same steps alone, in accuracy.
+        predicted: that gain, as the device expected it before it sent anything; None where nothing
+            is exchanged.
+        silent: it sent nothing, since that would not pay.
+        withheld: of how many of its classes it said nothing, having too few samples.
+    """
+
+    device: str
+    samples: int
+    virtual: int
+    ships: Way
+    round: int
+    ways: dict[str, float]
+    gained: dict[int, float]
+    predicted: float | None = None
+    silent: bool = False
+    withheld: int = 0
 
 
 @dataclass(frozen=True)

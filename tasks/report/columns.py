@@ -85,6 +85,30 @@ def spelled(count: int) -> str:
     return f"{count} B"
 
 
+SCORES = ("metrics", "receipt")
+"""Kinds of messages that say how well a device does, and nothing that peers learn from."""
+
+
+def in_rounds(bytes_of: Mapping[str, Mapping[str, int]]) -> list[dict[str, int]]:
+    """Of a device's bytes, by round and kind, those of each round but for :data:`SCORES`."""
+    return [
+        {kind: count for kind, count in by_kind.items() if kind not in SCORES}
+        for t, by_kind in bytes_of.items()
+        if int(t) > 0
+    ]
+
+
+def exchanged(bytes_of: Mapping[str, Mapping[str, int]]) -> int:
+    """All bytes of :func:`in_rounds`."""
+    return sum(sum(by_kind.values()) for by_kind in in_rounds(bytes_of))
+
+
+def last_gain(receipt: Mapping[str, Any]) -> float | None:
+    """What the peers' messages had gained after the last round; None where none were exchanged."""
+    gained = receipt["gained"]
+    return gained[max(gained, key=int)] if gained else None
+
+
 COLUMNS = (
     Column("device", "Who the model is for.", lambda d: d["device"]),
     Column(
@@ -255,9 +279,29 @@ COLUMNS = (
         where="report",
     ),
     Column(
-        "round",
-        "The round whose model ships, the best on the device's validation split; 0: as received.",
-        lambda d: d["round_kept"],
+        "sent",
+        "Bytes that the device told its peers in all rounds: what it exchanged, without consented "
+        "samples and numbers on how well it does.",
+        lambda d: exchanged(d["exchange"]["up_bytes"]),
+        lambda d: spelled(exchanged(d["exchange"]["up_bytes"])),
+        spare=13,
+    ),
+    Column(
+        "peers gained",
+        "Points of accuracy on the device's validation split that its peers' messages gained over "
+        "the same steps alone; of classes that it wants and has no samples of, virtual samples of "
+        "its peers' stand in.",
+        lambda d: last_gain(d["exchange"]),
+        lambda d: points(last_gain(d["exchange"]) or 0.0),
+        spare=12,
+        optional=True,
+    ),
+    Column(
+        "ships",
+        "Which of its models the device chose, by its validation split: peers (a round with its "
+        "peers), alone (the same steps without them), pruned (the better of these with fewer "
+        "neurons), or received, where none is surely better than that.",
+        lambda d: d["way_kept"],
         spare=1,
     ),
 )

@@ -29,7 +29,7 @@ from models.header.split import Split
 from models.matching.energy import DeviceProfile, modelled_energy_joule, modelled_latency_s
 from models.matching.recipe import EnergyConstants
 from models.ranges import Answerable
-from models.refinement.rounds import best_round
+from models.refinement.rounds import shipped
 from models.statistics import confusion
 from tasks.data.modality import DataInfo
 from tasks.data.samples import Classes, classes_of
@@ -167,7 +167,7 @@ def score_device(
     machine: Machine,
     folder: Path,
 ) -> Row:
-    """A device's rounds on its own test split; ships the round that its val split chose.
+    """A device's rounds on its own test split; ships what the device chose (:func:`shipped`).
 
     Returns:
         The device's row of the summary, with ``rounds``: one row a round.
@@ -177,7 +177,7 @@ def score_device(
     images, labels = test_split(samples, info)
     classes = classes_of(samples)
     data = Split.of(extract(vit, images), labels)
-    kept, flops = best_round(rounds), backbone_flops(vit.config)
+    kept, flops = shipped(rounds), backbone_flops(vit.config)
     rows = [_round_row(state, t == kept, flops, data, classes) for t, state in enumerate(rounds)]
     told = answered(outcome.answers, classes.own, classes.wanted)
     header = load_header(rounds[kept].header)[0].eval()
@@ -220,6 +220,7 @@ def _got(outcome: Outcome, kept: int) -> Row:
         "header_params_received": rounds[0].parameters,
         "header_params_refined": rounds[kept].parameters,
         "round_kept": kept,
+        "way_kept": rounds[kept].way,
         "storage_limit": device.storage_limit,
     }
 
@@ -295,6 +296,7 @@ def _round_row(
     of_header = header_flops(small, shape)
     return {
         "round": state.round,
+        "way": state.way,
         "kept": kept,
         "parameters": state.parameters,
         "bytes": BYTES_PER_PARAMETER * state.parameters,

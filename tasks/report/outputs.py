@@ -5,7 +5,7 @@
     artifacts/backbone/    reference.json  reference.safetensors  variants.json  matches.json
                            elastic.safetensors  cnn.safetensors, where asked for
                            <edge>.safetensors  ledger.parquet
-    artifacts/customize/   searches.json  mixings.json  rounds.json  ledger.parquet
+    artifacts/customize/   searches.json  mixings.json  rounds.json  receipts.json  ledger.parquet
                            backbones/<edge>.safetensors  headers/<edge>-<name>.safetensors
                            devices/<device>-round-<t>.safetensors
                            kept.json  messages/<kind>/<sender>-<round>.safetensors
@@ -29,6 +29,7 @@ from tasks.links.records import (
     DataFacts,
     Match,
     Mixing,
+    Receipt,
     ReferenceScore,
     Search,
     State,
@@ -126,13 +127,15 @@ def read_backbone(out: Path, edge: str) -> Ref:
 @dataclass(frozen=True)
 class Customized:
     """What one cluster's loop left: the search, what went down, who listened to whom, every
-    device's rounds (one that was left out of a round has none of it), and all messages."""
+    device's rounds (one that was left out of a round has none of it), all messages, and what each
+    device sent its own for."""
 
     search: Search
     coarse: Coarse
     mixing: Mixing
     rounds: tuple[tuple[State, ...], ...]
     messages: tuple[Message, ...]
+    receipts: tuple[Receipt, ...] = ()
 
 
 def publish_customization(
@@ -158,7 +161,11 @@ def publish_customization(
             publish(message.content, new / _message_name(message))
         _write(new / "searches.json", [c.search for c in clusters])
         _write(new / "mixings.json", [c.mixing for c in clusters])
-        _write(new / "rounds.json", [replace(s, pruned=None) for s in states])
+        _write(
+            new / "rounds.json",
+            [replace(s, pruned=None, importance=None, kept=None) for s in states],
+        )
+        _write(new / "receipts.json", [r for c in clusters for r in c.receipts])
         _write(new / "trained_on.json", trained_on)
         _write(new / "kept.json", kept)
         write_ledger(new / LEDGER, messages)
@@ -185,6 +192,11 @@ def read_rounds(out: Path) -> list[State]:
     for state in states:
         take(state.header.kind, out, _state_name(state))
     return states
+
+
+def read_receipts(out: Path) -> list[Receipt]:
+    """What each device sent messages for."""
+    return _read(out, "receipts.json", list[Receipt])
 
 
 def read_kept(out: Path) -> list[Message]:

@@ -14,6 +14,7 @@ from tasks.links.records import Match, Mixing, Search
 from tasks.report import figures, limits, overview
 from tasks.report.classes import class_rows, mistakes, together
 from tasks.report.columns import Column, between, counted, points, shown
+from tasks.report.receipts import shown_receipts
 from tasks.run.cached import retried
 from tasks.run.files import atomic_write
 from tasks.settings.case import Case
@@ -99,6 +100,8 @@ def render(case: str | None, browse: str, page: Page) -> str:
         lines=overview.LINES,
         accuracy=overview.accuracy(devices),
         contexts=contexts(summary),
+        receipts=shown_receipts(devices),
+        exchange=summary.get("exchange"),
         classes=class_rows(confused),
         taken_for=overview.taken_for(confused),
         listed=CLASSES,

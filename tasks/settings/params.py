@@ -223,7 +223,9 @@ class Refinement(Likeness, LocalTraining, Pruning, Section):
     rank: Annotated[int, Field(ge=1, le=4096)]
     sketch_samples: Annotated[int, Field(ge=2, le=10_000)]
     quorum: Fraction
-    exchange: str = "importance"
+    exchange: str = "statistics"
+    prune_by: str = "importance"
+    ask_first: bool = False
     answers: Answerable = "wanted"
     ceiling_steps: Count = 400
     deadline_s: Annotated[float, Field(gt=0, le=1e7)] | None = None

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tasks.links.records import Match, Search
 from tasks.report import figures
+from tasks.report.columns import exchanged, last_gain
 from tasks.report.outputs import backbone_file
 from tasks.run.files import sha256_of
 from tasks.settings.case import Case
@@ -119,7 +120,7 @@ def device_group(runs: Mapping[str, str], device: Row, file: Path) -> Group:
     candidates = [
         Candidate(
             f"round {row['round']}",
-            {"round": row["round"], "neurons": row["neurons"]},
+            {"round": row["round"], "way": row["way"], "neurons": row["neurons"]},
             _numbers(row),
             {**tags, "kept": str(row["kept"])},
             name=f"{name} round {row['round']}",
@@ -161,7 +162,19 @@ def _device_metrics(device: Row) -> dict[str, float]:
         "accuracy_received_own_classes": device["accuracy_received_own_classes"],
         "parameters": device["params"],
         "accuracy_per_joule": device["accuracy_refined"] / device["modelled_energy_joule"],
+        **_exchange_metrics(device["exchange"]),
     }
+
+
+def _exchange_metrics(receipt: Row) -> dict[str, float]:
+    """What a device sent its peers, got of them, and what that was worth on its val split."""
+    found = {
+        "exchange_up_bytes": exchanged(receipt["up_bytes"]),
+        "exchange_down_bytes": exchanged(receipt["down_bytes"]),
+        "gained_by_peers": last_gain(receipt),
+        "expected_of_peers": receipt["predicted"],
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def _picture(rows: Sequence[Row], names: Sequence[str]) -> str:

@@ -41,11 +41,12 @@ WEIGHTS = ((0.5, 0.5, 0.0), (0.2, 0.8, 0.0), (0.0, 0.0, 1.0))
 SHIPPED = load(ROOT / "params.yaml")
 SHIPPED_INFO: Any = None  # no sample is read
 STEPS, TUNING, ROUNDS = 4, 3, 2
-KEEPS = {"weights", "statistics"}
+KEEPS = {"weights", "statistics", "both"}
 
 
 def settings(prune_fraction: float) -> Settings:
     changed = {"rounds": ROUNDS, "steps": STEPS, "tuning_steps": TUNING, "batch_size": 8}
+    changed |= {"exchange": "importance", "answers": "all"}
     recipe = replace(SHIPPED.refinement, **changed, prune_fraction=prune_fraction, min_per_layer=2)
     return SHIPPED.model_copy(update={"seed": 7, "refinement": recipe})
 
@@ -73,7 +74,7 @@ def of(recipe: Settings) -> tuple[Link, Circle]:
         features = kept(*data)
         own = Own("north", name, number, None, model, features)
         first = scored(own, 0, build_header(CONFIG, seed=1), CONFIG, features)
-        owns.append(replace(own, state=first))
+        owns.append(own.after(first))
         adopted[name] = (metrics(owns[-1]),)
     job = Job(recipe, World(SHIPPED_INFO, {}), Machine("cpu", 1))
     circle = Circle(NAMES, Mixing("north", NAMES, WEIGHTS, WEIGHTS), model, Answers.read(adopted))
@@ -84,9 +85,12 @@ def run(recipe: Settings) -> tuple[list[list[State]], list[Message]]:
     """The rounds of the shipped loop, the first with what was received; and all messages."""
     link, circle = of(recipe)
     assert isinstance(link.carrier, LocalCarrier)
-    received = [own.adopted[2] for own in link.carrier.owns.values()]
     refine(recipe.refinement, link, circle)
-    return [received, *map(list, zip(*link.carrier.rounds.values(), strict=True))], link.sent
+    rounds = [
+        [state for state in states if state.way in ("received", "peers")]
+        for states in link.carrier.rounds.values()
+    ]
+    return [*map(list, zip(*rounds, strict=True))], link.sent
 
 
 def kept(train: DeviceData, val: DeviceData) -> Ref:
@@ -152,15 +156,16 @@ def test_all_rounds_are_run_where_that_is_wanted() -> None:
     link, circle = of(recipe.model_copy(update={"refinement": still}))
     refine(still, link, replace(circle, all_rounds=True))
     assert isinstance(link.carrier, LocalCarrier)
-    assert [len(states) for states in link.carrier.rounds.values()] == [ROUNDS] * len(NAMES)
+    assert [len(states) for states in link.carrier.rounds.values()] == [ROUNDS + 1] * len(NAMES)
+    assert "receipt" not in {message.kind for message in link.sent}, "and none is chosen"
 
 
-def test_without_an_exchange_each_prunes_by_its_own_importance_and_tells_nobody() -> None:
+def test_without_an_exchange_each_tunes_by_itself_and_tells_nobody() -> None:
     recipe = settings(0.2)
     alone = replace(recipe.refinement, exchange="none")
     rounds, messages = run(recipe.model_copy(update={"refinement": alone}))
-    assert {m.kind for m in messages} == {"metrics"}
-    assert {state.neurons for state in rounds[1]} == {8}
+    assert {m.kind for m in messages} == {"metrics", "receipt"}
+    assert {state.neurons for state in rounds[-1]} == {10}, "they discard once all is done"
 
 
 def test_a_device_that_fails_is_left_out_of_its_round_by_name(
@@ -175,7 +180,7 @@ def test_a_device_that_fails_is_left_out_of_its_round_by_name(
     said = capsys.readouterr().err
     assert f"north, round 1: {NAMES[1]} is left out: " in said
     assert "No such file" in said
-    assert [name for name, states in carrier.rounds.items() if not states] == [NAMES[1]]
+    assert [name for name, states in carrier.rounds.items() if len(states) == 1] == [NAMES[1]]
     of_first = next(m for m in link.sent if m.kind == "mixed_importance" and m.receiver == NAMES[0])
     own = next(m for m in link.sent if m.kind == "importance_set" and m.sender == NAMES[0])
     assert torch.equal(receive(of_first)[0]["importance"], receive(own)[0]["importance"]), (
@@ -213,3 +218,74 @@ def test_every_exchange_goes_all_rounds_and_sends_what_it_says(exchange: str) ->
         if parcel is not None:
             assert sent.count(parcel.kind) == len(NAMES) * (1 if how.rounds == "first" else ROUNDS)
     assert all((state.kept is not None) == (exchange in KEEPS) for state in rounds[-1])
+
+
+def finished(recipe: Settings) -> dict[str, Own]:
+    """What the devices have after the shipped loop."""
+    link, circle = of(recipe)
+    refine(recipe.refinement, link, circle)
+    assert isinstance(link.carrier, LocalCarrier)
+    return link.carrier.owns
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_one_state_of_each_device_ships_and_is_no_worse_by_its_own_judgement(exchange: str) -> None:
+    recipe = settings(0.2)
+    recipe = recipe.model_copy(update={"refinement": replace(recipe.refinement, exchange=exchange)})
+    for own, (_, val) in zip(finished(recipe).values(), DATA, strict=True):
+        [ships] = [state for state in own.rounds if state.ships]
+        assert own.receipt is not None
+        assert (own.receipt.ships, own.receipt.round) == (ships.way, ships.round)
+        assert [state.round for state in own.rounds] == list(range(len(own.rounds)))
+        header = load_header(ships.header)[0]
+        [(_, accuracy)] = evaluate_devices([header], [val])
+        assert own.receipt.ways["ships"] == pytest.approx(accuracy)
+        assert own.receipt.ways["ships"] >= own.receipt.ways["received"]
+        assert (own.receipt.samples, own.receipt.virtual) == (len(val.labels), 0)
+        if ships.way == "pruned":
+            assert ships.neurons < neurons_before(own)
+
+
+def neurons_before(own: Own) -> int:
+    return own.rounds[0].neurons
+
+
+def test_a_receipt_says_what_peers_gained_over_the_same_steps_alone() -> None:
+    recipe = settings(0.2)
+    by_itself = recipe.model_copy(
+        update={"refinement": replace(recipe.refinement, method="itself", exchange="importance")}
+    )
+    eye = tuple(tuple(float(i == j) for j in range(3)) for i in range(3))
+    link, circle = of(by_itself)
+    refine(by_itself.refinement, link, replace(circle, mixing=Mixing("north", NAMES, eye, eye)))
+    alone = link.carrier.rounds  # type: ignore[attr-defined]
+    for name, own in finished(recipe).items():
+        assert own.receipt is not None
+        after = {s.round: s.val_accuracy for s in own.rounds if s.way == "peers"}
+        twins = {s.round: s.val_accuracy for s in alone[name] if s.way == "peers"}
+        expected = {t: after[t] - twins[t] for t in after}
+        assert own.receipt.gained == pytest.approx(expected, abs=1e-6)
+        assert own.receipt.predicted is not None
+
+
+def test_nobody_is_asked_what_messages_gained_where_none_are_exchanged() -> None:
+    recipe = settings(0.2)
+    none = recipe.model_copy(update={"refinement": replace(recipe.refinement, exchange="none")})
+    for own in finished(none).values():
+        assert own.receipt is not None
+        assert (own.receipt.gained, own.receipt.predicted) == ({}, None)
+
+
+def test_who_expects_too_little_says_nothing_and_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = settings(0.2)
+    asks = replace(recipe.refinement, exchange="statistics", ask_first=True, quorum=1.0)
+    recipe = recipe.model_copy(update={"refinement": asks})
+    monkeypatch.setattr("tasks.device.rounds.PAYS", 1.0)
+    link, circle = of(recipe)
+    refine(asks, link, circle)
+    assert {m.kind for m in link.sent} == {"metrics", "receipt"}
+    assert "left out" not in capsys.readouterr().err
+    for own in link.carrier.owns.values():  # type: ignore[attr-defined]
+        assert own.receipt.silent

@@ -19,7 +19,7 @@ from models.header.config import HeaderConfig
 from models.header.space import Space
 from models.header.split import Split
 from models.ranges import Answerable
-from models.refinement.rounds import best_round
+from models.refinement.rounds import shipped
 from models.refinement.training import DeviceData, evaluate_devices
 from tasks.data.modality import DataInfo
 from tasks.data.samples import as_tensors, classes_of, read_split
@@ -193,7 +193,7 @@ def score_devices(
 
 def kept_headers(rounds: Sequence[Sequence[State]]) -> dict[str, Ref]:
     """Every device's header of the one of its rounds that its validation split prefers."""
-    return {states[0].device: states[best_round(states)].header for states in rounds}
+    return {states[0].device: states[shipped(states)].header for states in rounds}
 
 
 def _features(vit: Backbone, samples: Ref, split: str, info: DataInfo) -> DeviceData:

@@ -37,13 +37,13 @@ from tasks.settings.fleet import BYTES_PER_PARAMETER
 Row = dict[str, Any]
 EDGE = "cluster"
 LITERAL, RANDOM, TUNED = "literal Eq. 20", "random pruning", "fine-tuning alone"
-LISTEN, BY_ITSELF = {"exchange": "importance"}, {"exchange": "none"}
+LISTEN = {"exchange": "importance"}
 WAYS: dict[str, dict[str, Any]] = {
-    "alone": BY_ITSELF,
-    **{method: {**LISTEN, "method": method} for method in MIXERS},
+    "alone": {**LISTEN, "method": "itself"},
+    **{method: {**LISTEN, "method": method} for method in MIXERS if method != "itself"},
     LITERAL: {**LISTEN, "method": "wasserstein", "temperature": 1.0, "debias": False},
     RANDOM: LISTEN,  # and what comes back is drawn: :func:`at_random`
-    TUNED: {**BY_ITSELF, "prune_fraction": 0.0},
+    TUNED: {"exchange": "none"},
 }
 """The methods that are compared: what each changes of Alg. 2's settings."""
 
