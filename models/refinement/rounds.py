@@ -9,17 +9,15 @@ from typing import Protocol, TypeVar
 from torch import Tensor
 
 BEYOND = 1.0
-"""Standard errors by which a model must do better than what was received to ship in its place."""
+"""Standard errors by which a model must do better to be told to be better."""
 
 
 class Candidate(Protocol):
-    """How a model does on the samples that it is judged by: which of them it gets ``right``
-    ``(samples,)``, its mean ``loss``, and how many ``parameters`` its header has."""
+    """How a model does on the samples that it is judged by: the ``share`` ``(samples,)`` that it
+    gives to each one's class, and how many ``parameters`` its header has."""
 
     @property
-    def right(self) -> Tensor: ...
-    @property
-    def loss(self) -> float: ...
+    def share(self) -> Tensor: ...
     @property
     def parameters(self) -> int: ...
 
@@ -33,18 +31,23 @@ C = TypeVar("C", bound=Candidate)
 
 
 def choose(received: C, others: Sequence[C]) -> C:
-    """The model to ship: the one that gets the most samples right, then has the fewest parameters,
-    then the lowest loss; but what was ``received`` where that cannot be told to be worse."""
-    best = min((received, *others), key=lambda c: (-int(c.right.sum()), c.parameters, c.loss))
+    """The model to ship: the one that gives the largest mean share to what is right, or, of equal
+    ones, has the fewest parameters; but what was ``received`` where that is not told to be worse.
+
+    Shares tell models apart by far fewer samples than counts of right answers do, of which a device
+    with 15 samples to judge by needs four more.
+    """
+    best = min((received, *others), key=lambda c: (-c.share.mean().item(), c.parameters))
     return best if is_better(best, received) else received
 
 
 def is_better(one: Candidate, other: Candidate) -> bool:
-    """Whether ``one`` gets more samples right than ``other`` by more than :data:`BEYOND` standard
-    errors of that difference, which only the samples make that one alone of the two gets right
-    (McNemar's)."""
-    gained, lost = int((one.right & ~other.right).sum()), int((other.right & ~one.right).sum())
-    return gained - lost > BEYOND * sqrt(gained + lost)
+    """Whether ``one`` gives more to what is right by more than :data:`BEYOND` standard errors of
+    the mean difference, sample by sample. By one sample nothing is told."""
+    more = one.share - other.share
+    if len(more) < 2:
+        return False
+    return more.mean().item() > BEYOND * more.std().item() / sqrt(len(more))
 
 
 def shipped(states: Sequence[Flagged]) -> int:

@@ -1,5 +1,7 @@
-"""What a device ships (Alg. 2's end): it compares what it received, the same steps alone and every
-round with its peers, and discards neurons of the best as long as that loses nothing.
+"""What a device ships (Alg. 2's end): it compares what it received, the same steps alone and what
+it has after the last round with its peers, and discards neurons of the best as long as that loses
+nothing. (Steps end the rounds, not what is best on a few samples: which of several rounds that is
+would be chance.)
 
 It judges by its validation split. Of classes that it wants and has no samples of, it has none to
 judge by either: there virtual samples of its peers' stand in, as many a class as of its own.
@@ -18,7 +20,7 @@ from models.backbone.training import scores
 from models.refinement import pruning
 from models.refinement.exchange import WITHHELD
 from models.refinement.rankings import RANKINGS, Ranked
-from models.refinement.rounds import choose, shipped
+from models.refinement.rounds import choose, is_better, shipped
 from models.refinement.training import DeviceData
 from tasks.device.own import Answer, Own
 from tasks.device.rounds import Turn, Work, alone, fit, kept_of, virtual
@@ -39,16 +41,12 @@ class Judged:
     :func:`models.refinement.rounds.choose`."""
 
     state: State
-    right: Tensor
-    loss: float
+    share: Tensor
+    accuracy: float
 
     @property
     def parameters(self) -> int:
         return self.state.parameters
-
-    @property
-    def accuracy(self) -> float:
-        return self.right.float().mean().item()
 
 
 Judgements = list[list[Judged]]
@@ -75,10 +73,9 @@ class Judge:
     @torch.no_grad()
     def __call__(self, state: State) -> Judged:
         header = load_header(state.header)[0].eval()
-        logits = restricted(header(*self.data.inputs), self.told)
-        return Judged(
-            state, logits.argmax(1) == self.data.labels, scores(logits, self.data.labels)[0]
-        )
+        logits, labels = restricted(header(*self.data.inputs), self.told), self.data.labels
+        share = logits.softmax(1).gather(1, labels[:, None])[:, 0]
+        return Judged(state, share, scores(logits, labels)[1])
 
 
 def _of_wanted(own: Own, turn: Turn, train: DeviceData, count: int) -> DeviceData | None:
@@ -102,7 +99,7 @@ def finish(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[An
         [[judge(state) for state in states] for states in (own.rounds, twin)]
         for own, judge, twin in zip(owns, judges, twins, strict=True)
     ]
-    best = [choose(rounds[0], [*rounds[1:], *twin]) for rounds, twin in judged]
+    best = [choose(rounds[0], [*rounds[1:][-1:], *twin[-1:]]) for rounds, twin in judged]
     smaller = discard(owns, best, judges, turn, work, machine)
     answers = []
     for own, judge, ways, chosen, small in zip(owns, judges, judged, best, smaller, strict=True):
@@ -134,8 +131,8 @@ def discard(
     machine: Machine,
 ) -> list[Judged]:
     """Pruning as a step of its own, where the rounds discarded nothing: some neurons go, the others
-    are tuned, and that is kept if it gets no fewer samples right; again, until it does or as often
-    as there were rounds. Who ships what it received leaves it as it is."""
+    are tuned, and that is kept if it is not told to be worse than before the first went; again,
+    until it is, or as often as there were rounds. What was received stays as it is."""
     found, going = list(best), [i for i, of in enumerate(best) if of.state.importance]
     steps = 0 if turn.how.prunes or not work.pruning.prune_fraction else turn.round
     for now in (replace(turn, round=turn.round + again) for again in range(1, steps + 1)):
@@ -148,7 +145,7 @@ def discard(
             judges[i](_scored(own, now, header))
             for i, own, header in zip(going, each, headers, strict=True)
         ]
-        kept = [(i, of) for i, of in zip(going, smaller, strict=True) if _no_loss(of, found[i])]
+        kept = [(i, of) for i, of in zip(going, smaller, strict=True) if _no_loss(of, best[i])]
         for i, of in kept:
             found[i] = of
         going = [i for i, _ in kept]
@@ -173,8 +170,7 @@ def _scored(own: Own, turn: Turn, header: nn.Module) -> State:
 
 
 def _no_loss(smaller: Judged, other: Judged) -> bool:
-    fewer = smaller.state.neurons < other.state.neurons
-    return fewer and int(smaller.right.sum()) >= int(other.right.sum())
+    return smaller.state.neurons < other.state.neurons and not is_better(other, smaller)
 
 
 def _receipt(own: Own, judge: Judge, rounds: Judgements, chosen: Judged) -> Receipt:

@@ -229,7 +229,7 @@ def finished(recipe: Settings) -> dict[str, Own]:
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
-def test_one_state_of_each_device_ships_and_is_no_worse_by_its_own_judgement(exchange: str) -> None:
+def test_one_state_of_each_device_ships_and_its_receipt_says_which(exchange: str) -> None:
     recipe = settings(0.2)
     recipe = recipe.model_copy(update={"refinement": replace(recipe.refinement, exchange=exchange)})
     for own, (_, val) in zip(finished(recipe).values(), DATA, strict=True):
@@ -240,14 +240,9 @@ def test_one_state_of_each_device_ships_and_is_no_worse_by_its_own_judgement(exc
         header = load_header(ships.header)[0]
         [(_, accuracy)] = evaluate_devices([header], [val])
         assert own.receipt.ways["ships"] == pytest.approx(accuracy)
-        assert own.receipt.ways["ships"] >= own.receipt.ways["received"]
         assert (own.receipt.samples, own.receipt.virtual) == (len(val.labels), 0)
         if ships.way == "pruned":
-            assert ships.neurons < neurons_before(own)
-
-
-def neurons_before(own: Own) -> int:
-    return own.rounds[0].neurons
+            assert ships.neurons < own.rounds[0].neurons
 
 
 def test_a_receipt_says_what_peers_gained_over_the_same_steps_alone() -> None:

@@ -148,6 +148,8 @@ def stale_stages(case: Case) -> set[str]:
 
 # ---- another value of each setting ----
 
+WORK = {"train", "prune", "finish"}
+"""Of a device in its rounds; all that it does there goes by one record of settings."""
 READ_BY: dict[str, set[str]] = {
     "seed": {"train_reference", "distil", "search_header", "settle", "sketch", "train"}
     | {"prune", "train_cnn"},
@@ -181,28 +183,29 @@ READ_BY: dict[str, set[str]] = {
     "refinement.debias": {"compare"},
     "refinement.rounds": set(),  # by the flow: another number of rounds, each the same
     "refinement.quorum": set(),
-    "refinement.steps": {"train"},
-    "refinement.joint": {"train"},
-    "refinement.tuning_steps": {"prune"},
-    "refinement.prune_fraction": {"prune"},
-    "refinement.min_per_layer": {"prune"},
-    "refinement.batch_size": {"train", "prune"},
-    "refinement.lr": {"train", "prune"},
-    "refinement.weight_decay": {"train", "prune"},
-    "refinement.sketch_samples": {"sketch"},
-    "refinement.rank": set(),  # of a basis, of which importance sets have no use
-    "refinement.answers": {"share", "train", "prune"},  # share: of what a device is, it is first
-    "refinement.exchange": {"compare", "train", "prune"},  # without one there is no sketch
+    "refinement.steps": WORK,
+    "refinement.joint": WORK,
+    "refinement.tuning_steps": WORK,
+    "refinement.prune_fraction": WORK,
+    "refinement.min_per_layer": WORK,
+    "refinement.batch_size": WORK,
+    "refinement.lr": WORK,
+    "refinement.weight_decay": WORK,
+    "refinement.sketch_samples": set(),  # of sketches, of which statistics have no use
+    "refinement.prune_by": WORK,
+    "refinement.ask_first": WORK,
+    "refinement.rank": {"find_basis"},
+    "refinement.answers": {"share", *WORK},  # share: of what a device is, it is first
+    "refinement.exchange": WORK,
     "refinement.deadline_s": set(),
     "refinement.ceiling_steps": set(),  # of the report, which nothing is cached of
     "fleet.storage_limit": {"search_header"},  # the smallest of the cluster
     "fleet.gpu_capacity_watt": set(),
     "fleet.base_latency_s": set(),
     "fleet.group": set(),
-    "fleet.id": {"share", "embed_shared", "settle", "send_model", "adopt", "sketch", "compare"}
-    | {"train", "prune"},
+    "fleet.id": {"share", "embed_shared", "settle", "send_model", "adopt", "compare"} | WORK,
     "fleet.edge": {"cut", "send_backbone", "send_public_features", "share", "embed_shared"}
-    | {"search_header", "settle", "send_model", "adopt", "sketch", "compare", "train", "prune"},
+    | {"search_header", "settle", "send_model", "adopt", "compare", *WORK},
 }
 """Which cached tasks read a setting, by the longest name that fits."""
 
@@ -240,6 +243,7 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "refinement.method": "average",
     "refinement.answers": "all",
     "refinement.exchange": "none",
+    "refinement.prune_by": "magnitude",
     "refinement.deadline_s": 1000.0,
     "refinement.joint": "sum",
     "fleet.edge": "west",
@@ -365,8 +369,8 @@ def replay(working: Path) -> Iterator[Replay]:
         Path("weights.safetensors").write_bytes(b"weights")
         replay = Replay(patch)
         base = replay.run(load(Path("params.yaml")))
-        of_statistics = {"find_basis"}  # no exchange of this world describes data
-        assert {name for name, _ in base} == set(cached_tasks()) - of_statistics
+        of_others = {"sketch"}  # the exchange of this world tells who is alike itself
+        assert {name for name, _ in base} == set(cached_tasks()) - of_others
         replay.recording = False
         assert replay.run(load(Path("params.yaml"))) == base
         replay.base = base  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -16,53 +17,50 @@ from models.refinement.rounds import BEYOND, choose, is_better, shipped
 
 @dataclass(frozen=True)
 class Judged:
-    right: Tensor = field(compare=False)
+    share: Tensor = field(compare=False)
     parameters: int = 10
-    loss: float = 1.0
 
 
-def judged(count: int, parameters: int = 10, loss: float = 1.0) -> Judged:
-    """The first ``count`` of 40 samples are right."""
-    return Judged(torch.arange(40) < count, parameters, loss)
+def judged(share: float, parameters: int = 10) -> Judged:
+    """So much for the class of each of 40 samples, more or less."""
+    return Judged(share + 0.05 * torch.sin(torch.arange(40.0)), parameters)
 
 
-def test_most_samples_right_then_fewer_parameters_then_lower_loss():
-    received = judged(10)
-    assert choose(received, [judged(30), judged(29)]) == judged(30)
-    better = [judged(30), judged(30, 8), judged(30, 9)]
-    assert choose(received, better) is better[1]
-    equal = [judged(30, 8, 0.9), judged(30, 8, 0.8)]
+def test_the_largest_share_for_what_is_right_then_fewer_parameters():
+    received = judged(0.2)
+    others = [judged(0.6), judged(0.7), judged(0.65)]
+    assert choose(received, others) is others[1]
+    equal = [judged(0.7), judged(0.7, 8), judged(0.7, 9)]
     assert choose(received, equal) is equal[1]
 
 
 def test_what_was_received_ships_where_nothing_is_surely_better():
-    received = judged(20)
-    assert choose(received, [judged(21)]) is received, "one sample is no evidence"
-    assert choose(received, [judged(20, 5)]) is received
+    received = judged(0.5)
+    noisy = Judged(received.share + 0.01 + 0.2 * torch.cos(torch.arange(40.0) * 3))
+    assert noisy.share.mean() > received.share.mean()
+    assert choose(received, [noisy]) is received
+    assert choose(received, [judged(0.5, 5)]) is received
     assert choose(received, []) is received
 
 
-def test_a_lead_counts_by_the_samples_on_which_the_two_differ():
-    received = Judged(torch.tensor([True] * 10 + [False] * 30))
-    lead = torch.tensor([True] * 14 + [False] * 26)
-    assert is_better(Judged(lead), received)
-    shuffled = torch.tensor([False] * 10 + [True] * 14 + [False] * 16)
-    assert not is_better(Judged(shuffled), received), "it is right on others: 14 gained, 10 lost"
+def test_a_lead_that_all_samples_share_in_is_sure_however_small():
+    received = judged(0.5)
+    assert choose(received, [judged(0.51)]).share.mean() > 0.505
 
 
-rights = st.lists(st.booleans(), min_size=12, max_size=12).map(torch.tensor)
+def test_by_one_sample_nothing_is_told():
+    assert not is_better(Judged(torch.tensor([1.0])), Judged(torch.tensor([0.0])))
 
 
-@given(st.lists(st.builds(Judged, rights, st.integers(1, 3), st.floats(0, 2)), min_size=1))
-def test_never_fewer_right_than_what_was_received_and_beyond_its_noise(models: list[Judged]):
-    received, *others = models
-    found = choose(received, others)
-    if found is received:
-        return
-    gained = int((found.right & ~received.right).sum())
-    lost = int((received.right & ~found.right).sum())
-    assert gained - lost > BEYOND * sqrt(gained + lost)
-    assert found.right.sum() == max(of.right.sum() for of in models)
+@given(st.data(), st.integers(2, 12))
+def test_it_is_the_paired_difference_over_its_standard_error(data: st.DataObject, count: int):
+    several = st.lists(st.floats(0, 1, width=32), min_size=count, max_size=count)
+    one, other = data.draw(several), data.draw(several)
+    more = [a - b for a, b in zip(one, other, strict=True)]
+    lead = statistics.mean(more) - BEYOND * statistics.stdev(more) / sqrt(count)
+    if abs(lead) > 1e-5:  # rounding decides nothing
+        found = is_better(Judged(torch.tensor(one)), Judged(torch.tensor(other)))
+        assert found == (lead > 0)
 
 
 @dataclass(frozen=True)
