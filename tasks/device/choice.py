@@ -103,9 +103,9 @@ def finish(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[An
     smaller = discard(owns, best, judges, turn, work, machine)
     answers = []
     for own, judge, ways, chosen, small in zip(owns, judges, judged, best, smaller, strict=True):
-        receipt = _receipt(own, judge, ways, small)
-        own = replace(own, rounds=_ending(own.rounds, chosen.state, small.state), receipt=receipt)
-        answers.append(Answer(own, (_told(own, receipt),)))
+        own = replace(own, rounds=_ending(own.rounds, chosen.state, small.state))
+        own = replace(own, receipt=_receipt(own, judge, ways, small.accuracy))
+        answers.append(Answer(own, (_told(own),)))
     return answers
 
 
@@ -173,8 +173,8 @@ def _no_loss(smaller: Judged, other: Judged) -> bool:
     return smaller.state.neurons < other.state.neurons and not is_better(other, smaller)
 
 
-def _receipt(own: Own, judge: Judge, rounds: Judgements, chosen: Judged) -> Receipt:
-    with_peers, by_itself = rounds
+def _receipt(own: Own, judge: Judge, rounds: Judgements, accuracy: float) -> Receipt:
+    (with_peers, by_itself), ships = rounds, own.rounds[shipped(own.rounds)]
     twins = {of.state.round: of.accuracy for of in by_itself}
     ways = {"received": with_peers[0].accuracy}
     if by_itself:
@@ -186,9 +186,9 @@ def _receipt(own: Own, judge: Judge, rounds: Judgements, chosen: Judged) -> Rece
         own.device,
         len(judge.data.labels) - judge.virtual,
         judge.virtual,
-        chosen.state.way,
-        chosen.state.round,
-        ways | {"ships": chosen.accuracy},
+        ships.way,
+        ships.round,
+        ways | {"ships": accuracy},
         {t: of.accuracy - twins[t] for of in with_peers[1:] if (t := of.state.round) in twins},
         own.predicted,
         own.silent,
@@ -196,12 +196,14 @@ def _receipt(own: Own, judge: Judge, rounds: Judgements, chosen: Judged) -> Rece
     )
 
 
-def _told(own: Own, receipt: Receipt) -> Message:
+def _told(own: Own) -> Message:
     """What goes up of a receipt: numbers that say how well the device does."""
+    receipt, ships = own.receipt, own.rounds[shipped(own.rounds)]
+    assert receipt is not None
     values = {
         "ships": receipt.ships,
         "gained": list(receipt.gained.values()),
         "val_accuracy": receipt.ways["ships"],
-        "parameters": own.rounds[shipped(own.rounds)].parameters,
+        "parameters": ships.parameters,
     }
     return send("receipt", own.up(own.adopted[2].round), values=values)
