@@ -62,6 +62,7 @@ def test_one_module_reads_test_splits() -> None:
         "tasks/experiments/world.py",  # names what it got from heldout
         "tasks/experiments/lightweight/cells.py",  # and reads what world named
         "tasks/experiments/refining/cells.py",
+        "tasks/experiments/exchange/cells.py",
     }
 
 

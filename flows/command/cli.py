@@ -66,7 +66,9 @@ def run(params: Path) -> None:
 
 
 @cli.command()
-@click.option("--only", multiple=True, metavar="NAME", help="An experiment, e.g. fig9; repeatable.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Experiments, e.g. fig9,fig10; repeatable."
+)
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds, instead of the scale's.")
 @click.option(
     "--scale",
@@ -91,7 +93,7 @@ def evaluate(only: tuple[str, ...], seeds: int | None, scale: str, params: Path)
     help="What acme evaluate --scale default left; artifacts/evaluation.",
 )
 def results(folder: Path | None) -> None:
-    """Write docs/results.md and the README's table from an evaluation."""
+    """Write docs/results.md and the tables of other pages from an evaluation."""
     from tasks.experiments.document import publish_page
     from tasks.settings.case import Case
 

@@ -1,4 +1,4 @@
-"""`acme evaluate`: the paper's experiments, one after the other, each resumable."""
+"""`acme evaluate`: the paper's experiments and ours, one after the other, each resumable."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
     Raises:
         AcmeError: an unknown experiment, bad settings or data.
     """
+    only = [name for words in only for name in words.split(",")]
     unknown = sorted(set(only) - set(EXPERIMENTS))
     if unknown:
         raise SettingsError(f"no experiment {unknown[0]!r}: choose of {', '.join(EXPERIMENTS)}")
@@ -68,8 +69,8 @@ def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> No
         wall_s=round(time.monotonic() - start, 1),
     )
     claims = results.publish(case.evaluation, name, rows, how)
-    content = world.content_of(settings.data)
-    lineage = Lineage(settings.data.source, content, how.git_commit, scale)
+    data = bench.data(name)
+    lineage = Lineage(data.source, world.content_of(data), how.git_commit, scale)
     results.log(name, rows, claims, case, lineage)
 
 
@@ -85,8 +86,11 @@ def finish(scale: str) -> None:
     from tasks.experiments import results
 
     case = Case.here()
-    rows = [_verdict(row) for row in results.collect(case.evaluation, scale)]
-    print_rows(f"The paper's claims, scale {scale}", rows, left=("id", "verdict"))
+    found = results.collect(case.evaluation, scale)
+    for ours, title in ((False, "The paper's claims"), (True, "Our goals for exchanges")):
+        rows = [_verdict(r) for r in found if EXPERIMENTS[r["id"].split(".")[0]].ours == ours]
+        if rows:
+            print_rows(f"{title}, scale {scale}", rows, left=("id", "verdict"))
     print(f"\nClaims, tables and pictures: {case.shown(case.evaluation)}")
 
 

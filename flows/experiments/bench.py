@@ -10,6 +10,7 @@ from flows.backbone import elastic_backbone, given_reference, scored_grid
 from flows.job import Job
 from tasks.data.samples import World
 from tasks.experiments import world
+from tasks.experiments.exchange.texts import languages_of
 from tasks.experiments.grid import cells as grid
 from tasks.experiments.scale import Point, Scale, run_of, settings_of
 from tasks.experiments.second import second_folder
@@ -17,7 +18,7 @@ from tasks.links.records import Variant
 from tasks.run.compute import Machine
 from tasks.run.step import run_step
 from tasks.run.store import Ref
-from tasks.settings.params import Grid, Settings
+from tasks.settings.params import Data, Grid, Settings, merged
 
 Row = dict[str, Any]
 OPTIONS: dict[str, Any] = {"validate_parameters": False}
@@ -46,6 +47,17 @@ class Bench:
     def run(self, seed: int) -> Settings:
         """What ``acme run`` does with one seed."""
         return run_of(self.scale, seed, self.params)
+
+    def exchanging(self, name: str, **overlay: Any) -> Settings:
+        """The settings of ``contexts`` or ``languages``, of seed 0; ``overlay`` lies on top."""
+        values = merged(self.scale.draws(name).settings, overlay)
+        on_text = name == "languages"
+        return run_of(self.scale, 0, self.params, **(languages_of(values) if on_text else values))
+
+    def data(self, name: str) -> Data:
+        """The data that an experiment is about."""
+        own = name in ("contexts", "languages")
+        return (self.exchanging(name) if own else self.settings(0)).data
 
     def second(self) -> dict[str, Any]:
         """What to lay on top of the settings for the second data set."""

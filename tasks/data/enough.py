@@ -90,7 +90,7 @@ def shortage(
             f"{', '.join(plan.contexts.names[i] for i in plan.contexts.public)} "
             "(partition.public_contexts), where one would do"
         )
-    unseen = unseen_cells(fleet, need, plan, seed)
+    unseen = unseen_cells(fleet, need.wanted, plan.unseen_classes, seed)
     unmet = np.flatnonzero(unseen.any(0) & (test < need.test))
     if len(unmet):
         return (

@@ -71,7 +71,7 @@ def partition(
         _parts(source, rest, takers, plan, seed)
         for source, rest in ((train, rest_train), (test, rest_test))
     ]
-    unseen = unseen_cells(devices, need, plan, seed)
+    unseen = unseen_cells(devices, need.wanted, plan.unseen_classes, seed)
     for device, wanted, met in zip(devices, need.wanted, unseen, strict=True):
         counts = _counts(pools, device, wanted, met)
         dealt = _device_rows((train, test), pools, device, plan, counts, seed)

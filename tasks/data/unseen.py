@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.plan import DevicePlan, Needs, Plan, devices_of, needs
+from tasks.data.plan import DevicePlan, Index, Plan, devices_of, needs
 from tasks.run.errors import SettingsError
 from tasks.run.words import counted
 from tasks.settings.params import MOST_NAMED, Settings
@@ -23,21 +23,26 @@ KEPT = 2
 
 
 def unseen_cells(
-    devices: Sequence[DevicePlan], need: Needs, plan: Plan, seed: int
+    devices: Sequence[DevicePlan], dealt: Index, count: int, seed: int
 ) -> NDArray[np.bool_]:
-    """Which cells each device, in the order of ids, is dealt for its test split alone
-    ``(devices, cells)``: ``plan.unseen_classes`` or fewer, so that one of its peers (of its edge
-    and context) learns each of them, and it keeps :data:`KEPT` and one sample to choose by."""
-    learns, found = need.wanted[:, 0] > 0, np.zeros((len(devices), plan.cells), bool)
-    for at, device in enumerate(devices if plan.unseen_classes else ()):
+    """Which cells each device, in the order of ids, is to have in its test split alone
+    ``(devices, cells)``: ``count`` or fewer, so that one of its peers (of its edge and context)
+    learns each of them, and it keeps :data:`KEPT` and one sample to choose by.
+
+    Args:
+        dealt: samples of each cell that each is dealt in train, val and test
+            ``(devices, 3, cells)``.
+    """
+    learns, found = dealt[:, 0] > 0, np.zeros(dealt[:, 0].shape, bool)
+    for at, device in enumerate(devices if count else ()):
         peers = [i for i, d in enumerate(devices) if i != at and _alike(d, device)]
         stream = np.random.default_rng([seed, UNSEEN, device.id])
-        for cell in stream.permutation(np.flatnonzero(learns[at] & (need.wanted[at, 2] > 0))):
-            left = learns[at] & (np.arange(plan.cells) != cell)
-            if found[at].sum() == plan.unseen_classes or left.sum() < KEPT:
+        for cell in stream.permutation(np.flatnonzero(learns[at] & (dealt[at, 2] > 0))):
+            left = learns[at] & (np.arange(dealt.shape[2]) != cell)
+            if found[at].sum() == count or left.sum() < KEPT:
                 break
             # a peer that learns it is one for all of them that do not
-            if learns[peers, cell].any() and need.wanted[at, 1, left].any():
+            if learns[peers, cell].any() and dealt[at, 1, left].any():
                 learns[at], found[at, cell] = left, True
     return found
 
@@ -59,7 +64,7 @@ def dealt_classes(settings: Settings, plan: Plan) -> Dealt:
     """Which classes devices are to get."""
     devices = devices_of(settings, plan.contexts)
     need = needs(devices, plan, settings.seed)
-    unseen = unseen_cells(devices, need, plan, settings.seed)
+    unseen = unseen_cells(devices, need.wanted, plan.unseen_classes, settings.seed)
 
     def labels(cells: NDArray[np.bool_]) -> dict[str, list[int]]:
         names = [device.name for device in devices]

@@ -17,12 +17,14 @@ COLORS += ["#6b4226"]  # Fig. 7b has nine headers
 INK = "#1f2933"
 
 
-def panels(count: int, width: float = 5.4, height: float = 3.9) -> tuple[Any, list[Any]]:
-    """A figure with ``count`` panels side by side."""
+def panels(
+    count: int, width: float = 5.4, height: float = 3.9, rows: int = 1
+) -> tuple[Any, list[Any]]:
+    """A figure with ``count`` panels side by side, in ``rows`` of so many, row by row."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * count, height), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, count))
+    figure = Figure(figsize=(width * count, height * rows), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, count)).ravel()
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", color="#e4e7eb", lw=0.7)

@@ -1,9 +1,10 @@
-"""docs/results.md and the README's table, generated from the results of a run in docs/results."""
+"""docs/results.md, and parts of the README and docs/exchange.md, generated from docs/results."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from models.statistics import interval
+from tasks.experiments.exchange.tables import tables_of
 from tasks.experiments.fleet.claims import fleet_claims
 from tasks.experiments.fleet.claims import fleet_table as table_of
 from tasks.experiments.registry import EXPERIMENTS
@@ -20,6 +22,7 @@ from tasks.run.files import atomic_write, read_json
 from tasks.run.written import read_written_json
 
 RESULTS, PAGE, README = Path("docs/results"), Path("docs/results.md"), Path("README.md")
+EXCHANGE = Path("docs/exchange.md")
 NOTES = "notes"  # what people wrote about an experiment: docs/results/notes/<experiment>.md
 HEADLINES = (  # of the README
     "fleet.over-own-classes",
@@ -44,10 +47,10 @@ Row = dict[str, Any]
 
 
 def publish_page(out: Path, root: Path = Path()) -> list[str]:
-    """Copy a finished run into docs/results and write the page and the README's table from it.
+    """Copy a finished run into docs/results and write the pages and the tables from it.
 
     Returns:
-        The experiments of the page that the run did not hold (their older results stay).
+        The experiments that the run did not hold (their older results stay).
 
     Raises:
         ArtifactError: the run holds no results of the scale ``default``.
@@ -63,8 +66,9 @@ def publish_page(out: Path, root: Path = Path()) -> list[str]:
             shutil.copyfile(out / f"{name}.{suffix}", target / f"{name}.{suffix}")
     collect(target, "default", committed)
     atomic_write(root / PAGE, render(target).encode())
-    readme = (root / README).read_text()
-    atomic_write(root / README, with_tables(readme, target).encode())
+    for page, parts in MARKED.items():
+        text = with_tables((root / page).read_text(), target, parts)
+        atomic_write(root / page, text.encode())
     return [name for name in EXPERIMENTS if name not in chosen]
 
 
@@ -74,14 +78,14 @@ def committed(folder: Path, name: str) -> Any:
 
 
 def _runs(folder: Path, read: Callable[[Path, str], Any] = committed) -> dict[str, Row]:
-    """What lies in ``folder``, by experiment."""
+    """What lies in ``folder``, by experiment, the paper's and ours."""
     files = {name: f"{name}.json" for name in EXPERIMENTS}
     return {name: read(folder, f) for name, f in files.items() if (folder / f).exists()}
 
 
 def render(folder: Path) -> str:
-    """The whole page as Markdown."""
-    runs = _runs(folder)
+    """The whole page of the paper's experiments as Markdown."""
+    runs = {name: run for name, run in _runs(folder).items() if not EXPERIMENTS[name].ours}
     parts = [_head(runs), *(_section(folder, name, run) for name, run in runs.items())]
     return "\n\n".join(parts) + "\n"
 
@@ -92,21 +96,25 @@ def headlines(folder: Path) -> str:
     return _table([rows[id] for id in HEADLINES if id in rows])
 
 
-def with_tables(readme: str, folder: Path) -> str:
-    """The README with what the results in ``folder`` say between its marks.
+Parts = Mapping[str, Callable[[Path], str]]
+"""What stands between two marks of a page, by their name: made of a folder of results, or empty."""
+
+
+def with_tables(page: str, folder: Path, parts: Parts) -> str:
+    """A page with what the results in ``folder`` say between its marks.
 
     Raises:
         ArtifactError: marks are not there.
     """
-    for part, table_from in PARTS.items():
+    for part, table_from in parts.items():
         begin, end = (f"<!-- {part}: {word} -->" for word in ("begin", "end"))
-        before, found, rest = readme.partition(begin)
+        before, found, rest = page.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            raise ArtifactError(f"README.md: the marks {begin} and {end} are missing")
+            raise ArtifactError(f"the marks {begin} and {end} are missing")
         if table := table_from(folder):
-            readme = f"{before}{begin}\n{table}\n{end}{after}"
-    return readme
+            page = f"{before}{begin}\n{table}\n{end}{after}"
+    return page
 
 
 def fleet(folder: Path) -> str:
@@ -135,8 +143,19 @@ def fleet(folder: Path) -> str:
     )
 
 
-PARTS = {"fleet": fleet, "results": headlines}
-"""Of the README, each between two marks."""
+def exchanged(folder: Path, name: str) -> str:
+    """One of our experiments: its picture, tables, claims."""
+    run = _runs(folder).get(name)
+    if run is None:
+        return ""
+    return _section(folder, name, run, tables_of(pd.read_csv(folder / f"{name}.csv")))
+
+
+MARKED: dict[Path, Parts] = {
+    README: {"fleet": fleet, "results": headlines},
+    EXCHANGE: {name: partial(exchanged, name=name) for name, of in EXPERIMENTS.items() if of.ours},
+}
+"""The pages that people wrote, with parts that are generated."""
 
 
 def _with_interval(values: pd.Series) -> str:
@@ -166,15 +185,16 @@ their differences are fractions of 1. Energies are modelled (Eq. 1-2). The data 
 is `--scale paper`. Of {len(verdicts)} claims: {counts}."""
 
 
-def _section(folder: Path, name: str, run: Row) -> str:
+def _section(folder: Path, name: str, run: Row, tables: str = "") -> str:
     notes = folder / NOTES / f"{name}.md"
     words = f"{notes.read_text().strip()}\n\n" if notes.exists() else ""
+    tables = f"{tables}\n\n" if tables else ""
     title = EXPERIMENTS[name].title
     return f"""## {title}
 
 ![{title}](results/{name}.png)
 
-{_table(run["claims"])}
+{tables}{_table(run["claims"])}
 
 {words}<sub>`{run["command"]}` on {run["hardware"]}, commit {run["git_commit"][:10]}; rows: \
 [{name}.csv](results/{name}.csv)</sub>"""

@@ -1,4 +1,4 @@
-"""The paper's experiments by name, cheap to import: what the command line offers.
+"""The experiments by name, the paper's and ours, cheap to import: what the command line offers.
 
 An experiment is found by its name in its room: the flow ``<name>`` in ``flows/experiments/<room>``,
 its judge ``<name>_claims`` and its picture ``<name>`` in ``claims`` and ``picture`` of
@@ -22,11 +22,15 @@ SCALES = ("quick", "default", "paper")  # files of evaluation/
 
 @dataclass(frozen=True)
 class Experiment:
-    """One figure or table of the evaluation: its name, its room, and its title in the results."""
+    """One figure or table of the evaluation: its name, its room, and its title in the results.
+
+    ``ours`` has no counterpart in the paper: its claims are our goals, on a page of their own.
+    """
 
     name: str
     room: str
     title: str
+    ours: bool = False
 
     @property
     def judge(self) -> Callable[[pd.DataFrame], list[Claim]]:
@@ -60,5 +64,7 @@ EXPERIMENTS = {  # in the order in which they run and are reported
         Experiment("fig13a", "lightweight", "Fig. 13a: lightweight models, second data set"),
         Experiment("fig13b", "headers", "Fig. 13b: headers, second data set"),
         Experiment("ablation", "ablation", "Ablation: what we changed"),
+        Experiment("contexts", "exchange", "Behind four sensors", ours=True),
+        Experiment("languages", "exchange", "In four languages", ours=True),
     )
 }

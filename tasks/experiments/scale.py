@@ -67,9 +67,21 @@ class Lightweight(Frozen):
     longer: Count = 0  # times the reference's epochs, in a control that is not at equal training
 
 
+class Draws(Frozen):
+    """Of ``contexts`` and ``languages``: how many samples of a class a device has, and how many of
+    its classes it has none of. ``settings`` lie on top of ``run``; by them the edges search, once.
+    What devices have is drawn from larger parts of the data, as ``pool`` divides them."""
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    pool: dict[str, Any]  # on top of the settings' partition
+    samples: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    unseen: Annotated[tuple[Count, ...], Field(min_length=1)]
+    val_samples: Positive  # of a class, at least; else as many to a train sample as in a partition
+
+
 class Scale(Frozen):
     """``settings``, the paper's regime, lies on top of params.yaml; ``digits`` on top of that for
-    Fig. 13. ``run`` lies on params.yaml instead, for the default fleet."""
+    Fig. 13. ``run`` lies on params.yaml instead, for the default fleet and for the draws."""
 
     seeds: Positive
     cheap_seeds: Positive  # of experiments that need little more than the backbones
@@ -80,6 +92,13 @@ class Scale(Frozen):
     refining: Refining
     lightweight: Lightweight
     windows: tuple[PositiveFloat, ...]  # gamma_p of the ablation
+    contexts: Draws
+    languages: Draws
+
+    def draws(self, name: str) -> Draws:
+        """Of an experiment."""
+        found: Draws = getattr(self, name)
+        return found
 
 
 def load_scale(name: str, folder: Path) -> Scale:
@@ -102,6 +121,6 @@ def settings_of(scale: Scale, seed: int, params: Path, **overlay: Any) -> Settin
     return load(params, merged(merged(scale.settings, overlay), {"seed": seed}))
 
 
-def run_of(scale: Scale, seed: int, params: Path) -> Settings:
-    """The settings of the default fleet, of one seed."""
-    return load(params, merged(scale.run, {"seed": seed}))
+def run_of(scale: Scale, seed: int, params: Path, **overlay: Any) -> Settings:
+    """The settings of the default fleet, of one seed; ``overlay`` lies on top of the scale's."""
+    return load(params, merged(merged(scale.run, overlay), {"seed": seed}))

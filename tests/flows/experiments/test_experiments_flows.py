@@ -13,10 +13,11 @@ import pytest
 import torch
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.experiments import bench, refining
+from flows.experiments import bench, exchange, refining
 from flows.experiments.bench import Bench
 from flows.experiments.by_name import flow_of
 from models.backbone import distillation, training
+from models.refinement.exchanges import EXCHANGES
 from tasks.data import dealing, partitioning
 from tasks.experiments import results
 from tasks.experiments.grid import cells as grid
@@ -27,6 +28,9 @@ from tasks.run.errors import ValidationError
 from tasks.run.store import put_tensors, read_tensors
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import load
+from tests.encoders import tiny_encoder
+from tests.texts import texts
+from tests.tiny_texts import tiny_text_params
 
 FLEET = [
     {
@@ -37,6 +41,33 @@ FLEET = [
             for i in range(2)
         ],
     }
+]
+ALIKE = [
+    {
+        "edge": "alike",
+        "devices": [
+            {"id": i, "group": 0, "storage_limit": 9000}
+            | {"gpu_capacity_watt": 5, "base_latency_s": 1.0}
+            for i in range(3)
+        ],
+    }
+]
+OWN = tiny_text_params()
+TEXTS = {name: OWN[name] for name in ("backbone", "edge", "matching", "refinement")}
+TEXTS["data"] = OWN["data"] | {"folder": "texts"}
+TEXTS["partition"] = OWN["partition"] | {
+    "heterogeneity": "iid",
+    "samples_per_device": 30,
+    "public_contexts": ["en", "de"],
+}
+TEXTS["fleet"] = [
+    {
+        "edge": "it",
+        "devices": [
+            {**FLEET[0]["devices"][i], "id": i, "group": 0, "context": "it", "storage_limit": 50000}
+            for i in range(2)
+        ],
+    },
 ]
 SCALE: dict[str, Any] = {
     "seeds": 1,
@@ -66,6 +97,20 @@ SCALE: dict[str, Any] = {
         "loop": {"rounds": 1, "steps": 3, "tuning_steps": 2},
     },
     "windows": [0.05, 0.4],
+    "contexts": {
+        "settings": {"fleet": ALIKE, "partition": {"samples_per_device": 40, "slots": 4}},
+        "pool": {"samples_per_device": 80},
+        "samples": [4],
+        "unseen": [0, 2],
+        "val_samples": 3,
+    },
+    "languages": {
+        "settings": TEXTS,
+        "pool": {"samples_per_device": 60},
+        "samples": [4],
+        "unseen": [0, 1],
+        "val_samples": 3,
+    },
     "lightweight": {
         "families": ["DeiT", "DeViT"],
         "parameters": 9000,
@@ -83,6 +128,10 @@ def tiny(pinned: Path, prefect_home: None, tmp_path: Path) -> Iterator[Callable[
         (tmp_path / name).symlink_to(pinned / name)
     params = read_yaml(pinned / "params.yaml")
     (tmp_path / "params.yaml").write_text(yaml_text(params))
+    written = texts(("en", "de", "it"), 120)
+    (tmp_path / "texts").mkdir()
+    written.drop(columns="number").to_csv(tmp_path / "texts/manifest.csv", index=False)
+    tiny_encoder(tmp_path / "texts/encoder", written["text"])
     with pytest.MonkeyPatch.context() as patch, temporary_settings(storage):
         patch.chdir(tmp_path)
         yield lambda name: flow_of(name)(Bench(Scale.model_validate(SCALE), Path("params.yaml"), 1))
@@ -106,6 +155,9 @@ def permuted(data: World) -> World:
         ("fig7b", ["architecture", "winner", "val_loss", "val_accuracy"], "test_accuracy"),
         ("fig10", ["rank_agreement", "weights"], None),
         ("table1", ["chosen", "uplink_bytes"], "accuracy"),
+        pytest.param(
+            "contexts", ["round_shipped", "uplink_bytes"], "accuracy", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_permuting_test_labels_changes_no_choice(
@@ -117,7 +169,7 @@ def test_permuting_test_labels_changes_no_choice(
 ) -> None:
     honest = pd.DataFrame(tiny(name))
     real = bench.partition
-    for module in (bench, refining):
+    for module in (bench, exchange, refining):
         monkeypatch.setattr(module, "partition", lambda settings: permuted(real(settings)))
     blind = pd.DataFrame(tiny(name))
     assert honest[chosen].to_dict("records") == blind[chosen].to_dict("records")
@@ -160,6 +212,22 @@ def test_a_test_sample_in_validation_stops_the_evaluation(
     with pytest.raises(ValidationError, match=r"sample|content"):
         partitioning.divide(settings, "content", tmp_path / "out", tmp_path / "report")
     assert not list((tmp_path / "out").rglob("*.safetensors")), "nothing may be trained on it"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["contexts", "languages"])
+def test_all_exchanges_get_the_same_draw(name: str, tiny: Callable[..., Any]) -> None:
+    frame = pd.DataFrame(tiny(name))
+    by_draw = frame.groupby(["device", "samples", "unseen"])
+    assert (by_draw.exchange.agg(tuple) == tuple(EXCHANGES)).all()
+    assert (by_draw[["raw_bytes", "received", "ceiling"]].nunique() == 1).all(axis=None)
+    assert (frame.groupby("unseen").accuracy_wanted.count() > 0).tolist() == [False, True]
+    seen, lacking = (frame[frame.unseen == u] for u in sorted(set(frame.unseen)))
+    assert seen.raw_bytes.mean() > lacking.raw_bytes.mean()
+    alone = frame[frame.exchange == "none"]
+    assert (alone.uplink_bytes == alone.up_metrics).all()
+    assert (frame.uplink_bytes == frame.filter(like="up_").sum(axis=1)).all()
+    assert (frame.peers > 0).all()
 
 
 @pytest.mark.slow

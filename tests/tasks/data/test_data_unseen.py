@@ -72,7 +72,7 @@ def test_a_device_meets_what_only_its_peers_learn(
     plan = replace(plain, unseen_classes=count)
     frame = partition(train, test, devices, plan, seed)
     pd.testing.assert_frame_equal(frame, partition(train, test, devices[::-1], plan, seed))
-    cells = unseen_cells(devices, needs(devices, plan, seed), plan, seed)
+    cells = unseen_cells(devices, needs(devices, plan, seed).wanted, plan.unseen_classes, seed)
     unseen = [{*(np.flatnonzero(row) % plan.classes).tolist()} for row in cells]
     for who, met in zip(devices, unseen, strict=True):
         learned = labels(frame, who, "train")
@@ -97,7 +97,10 @@ def test_a_device_meets_what_only_its_peers_learn(
 
 def test_devices_of_one_group_lack_different_classes_and_seeds_draw_others() -> None:
     devices, plan = [device(0, 0), device(1, 0)], replace(PLAN, unseen_classes=2)
-    found = [unseen_cells(devices, needs(devices, plan, s), plan, s) for s in range(5)]
+    found = [
+        unseen_cells(devices, needs(devices, plan, s).wanted, plan.unseen_classes, s)
+        for s in range(5)
+    ]
     for cells in found:
         assert cells.sum(1).tolist() == [2, 2]
         assert not (cells[0] & cells[1]).any()
@@ -111,7 +114,9 @@ def test_without_a_peer_nothing_is_unseen() -> None:
         [device(0, 0), device(1, 1)],
         [device(0, 0), device(1, 0, 0, 1)],
     ):
-        assert not unseen_cells(devices, needs(devices, plan, 0), plan, 0).any()
+        assert not unseen_cells(
+            devices, needs(devices, plan, 0).wanted, plan.unseen_classes, 0
+        ).any()
 
 
 def test_a_class_that_is_met_has_a_test_sample_for_each_device() -> None:
@@ -119,7 +124,9 @@ def test_a_class_that_is_met_has_a_test_sample_for_each_device() -> None:
     names = [f"name {label}" for label in range(10)]
     counts = np.bincount(TRAIN.labels), np.bincount(TEST.labels)
     assert shortage(devices, plan, 0, names, counts) is None
-    [met, *_] = np.flatnonzero(unseen_cells(devices, needs(devices, plan, 0), plan, 0).any(0))
+    [met, *_] = np.flatnonzero(
+        unseen_cells(devices, needs(devices, plan, 0).wanted, plan.unseen_classes, 0).any(0)
+    )
     counts[1][met] = 3
     said = shortage(devices, plan, 0, names, counts)
     assert said is not None

@@ -282,7 +282,7 @@ def test_who_may_have_which_context(manifest, tmp_path: Path) -> None:
 
 def test_a_class_that_is_met_is_in_the_test_split_alone(tmp_path: Path) -> None:
     plan = replace(PLAN, unseen_classes=1)
-    cells = unseen_cells(DEVICES, needs(DEVICES, plan, 0), plan, 0)
+    cells = unseen_cells(DEVICES, needs(DEVICES, plan, 0).wanted, plan.unseen_classes, 0)
     met = {d.name: np.flatnonzero(row).tolist() for d, row in zip(DEVICES, cells, strict=True)}
     frame = partition(TRAIN, TEST, DEVICES, plan, 0)
     rules = {"wanted": met, "unseen": met}
