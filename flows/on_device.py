@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flows.job import Job
@@ -29,6 +30,8 @@ train = cached("{turn.edge} devices, round {turn.round}: train")(rounds.train)
 prune = cached("{turn.edge} devices, round {turn.round}: prune and tune")(rounds.prune)
 finish = cached("{turn.edge} devices: choose what ships")(choice.finish)
 
+ALONE = "none"
+"""The exchange of who tells nobody anything."""
 Outcome = Answer | Exception
 
 
@@ -123,11 +126,33 @@ def _prune(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 
 def _finish(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    turn, work = carrier.turn(asks[0]), carrier.work
+    turn, work, owns = carrier.turn(asks[0]), carrier.work, carrier.of(asks)
+    twins = _alone(carrier, owns, turn) if turn.how.up else {}
     return _together(
-        [(own,) for own in carrier.of(asks)],
-        lambda owned: (finish, (list(*owned), turn, work, carrier.job.machine)),
+        [(own, twins.get(own.device)) for own in owns],
+        lambda given: (finish, (*map(list, given), turn, work, carrier.job.machine)),
     )
+
+
+def _alone(carrier: LocalCarrier, owns: Sequence[Own], turn: Turn) -> dict[str, Own]:
+    """By name what devices have after the same rounds had nobody told them anything; but for those
+    that fail, as they did with peers or will by themselves."""
+    twins = [own.as_received for own in owns]
+    for t in range(1, turn.round + 1):
+        twins = _round_alone(carrier, twins, replace(turn, round=t, exchange=ALONE))
+    return {own.device: own for own in twins}
+
+
+def _round_alone(carrier: LocalCarrier, owns: Sequence[Own], turn: Turn) -> list[Own]:
+    work, machine = carrier.work, carrier.job.machine
+    trained = _together(
+        [(own,) for own in owns], lambda owned: (train, (list(*owned), turn, work, machine))
+    )
+    tuned = _together(
+        [(of.own, None) for of in trained if isinstance(of, Answer)],
+        lambda given: (prune, (*map(list, given), turn, work, machine)),
+    )
+    return [of.own for of in tuned if isinstance(of, Answer)]
 
 
 def _together(
@@ -139,6 +164,8 @@ def _together(
         given: what each device gives to the step.
         call: the columns of ``given`` -> the step and its arguments.
     """
+    if not given:
+        return []
     step, arguments = call(list(zip(*given, strict=True)))
     [answers] = try_steps(step, [arguments])
     if not isinstance(answers, Exception):

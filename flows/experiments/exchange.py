@@ -108,7 +108,7 @@ def compared(place: Place, draw: Draw) -> Iterator[Row]:
     for exchange in EXCHANGES:
         link = exchanged(place, draw, start, replace(recipe, exchange=exchange))
         assert isinstance(link.carrier, LocalCarrier)
-        found = run_step(cells.judged, circle, start, link.carrier.rounds, b.machine)
+        found = run_step(cells.judged, circle, start, link.carrier.owns, b.machine)
         for member, began, limits in zip(circle.members, start, place.bounds, strict=True):
             yield {
                 "seed": draw.seed,
@@ -133,8 +133,6 @@ def exchanged(place: Place, draw: Draw, start: Sequence[Started], recipe: Refine
     recipe = replace(recipe, quorum=1.0, deadline_s=None)
     settings = place.base.settings.model_copy(update={"seed": draw.seed, "refinement": recipe})
     carrier = LocalCarrier(replace(place.base.job, settings=settings), [s.own for s in start])
-    for began in start:
-        carrier.rounds[began.own.device].append(began.own.adopted[2])
     link, model = Link(place.circle.edge, carrier), start[0].own.adopted[0]
     devices, key = [began.own.device for began in start], Key(model.sha256)
     sketches = customize.sketched(recipe, link, devices, key)

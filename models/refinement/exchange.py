@@ -118,7 +118,6 @@ class Exchange:
         combine: the usable bodies and who listens to whom ``(devices, devices)``, rows summing
             to 1 -> what each of them gets back.
         apply: a device's state and what it got (None: nothing) -> its state.
-        alone: what a device does in place of that which tells nobody anything.
         weigh: the bodies -> who listens to whom, where they tell that themselves (None: as before);
             without it, Eq. 19 and 20 on sketches do.
         beside: what a device keeps, and its own samples -> samples of peers' classes, virtual ones,
@@ -136,7 +135,6 @@ class Exchange:
     check: Callable[[Body, Received], str | None]
     combine: Callable[[Sequence[Body], Matrix], list[Body]]
     apply: Callable[[DeviceState, Body | None], DeviceState]
-    alone: Callable[[DeviceState], DeviceState]
     weigh: Callable[[Sequence[Body], Received], Weighed | None] | None = None
     beside: Callable[[Body, Basis, Split, torch.Generator], Split | None] | None = None
     rounds: Literal["first", "every"] = "every"

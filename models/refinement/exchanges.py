@@ -53,10 +53,6 @@ def _rank_by(state: DeviceState, body: Body | None) -> DeviceState:
     return replace(state, ranking=None if body is None else body["importance"])
 
 
-def _rank_alone(state: DeviceState) -> DeviceState:
-    return replace(state, ranking=state.importance)
-
-
 def _as_it_is(state: DeviceState, body: Body | None = None) -> DeviceState:
     return state
 
@@ -214,7 +210,6 @@ IMPORTANCE = Exchange(
     check=_check_set,
     combine=_mixed_sets,
     apply=_rank_by,
-    alone=_rank_alone,
     prunes=True,
 )
 """The paper's (Eq. 16-21): devices prune by the importance that alike devices see."""
@@ -228,7 +223,6 @@ WEIGHTS = Exchange(
     check=_check_difference,
     combine=_mixed_differences,
     apply=_take,
-    alone=_as_it_is,
     tunes=False,
 )
 """Headers, as their differences to what all received, are averaged among alike devices."""
@@ -242,7 +236,6 @@ STATISTICS = Exchange(
     check=_check_statistics,
     combine=_of_peers,
     apply=_keep,
-    alone=_as_it_is,
     weigh=_weigh,
     beside=_virtual,
     rounds="first",
@@ -260,7 +253,6 @@ BOTH = Exchange(
     check=_check_both,
     combine=_mixed_both,
     apply=_take_and_keep,
-    alone=_as_it_is,
     weigh=_weigh,
     beside=_virtual,
 )
@@ -276,7 +268,6 @@ NONE = Exchange(
     check=_unusable,
     combine=_nobody,
     apply=_as_it_is,
-    alone=_as_it_is,
 )
 """Every device trains and tunes by itself, and tells nobody."""
 

@@ -23,7 +23,7 @@ from models.refinement.rankings import RANKINGS, Ranked
 from models.refinement.rounds import choose, is_better, shipped
 from models.refinement.training import DeviceData
 from tasks.device.own import Answer, Own
-from tasks.device.rounds import Turn, Work, alone, fit, kept_of, virtual
+from tasks.device.rounds import Turn, Work, fit, kept_of, virtual
 from tasks.device.scores import scored, split_of
 from tasks.links.link import Message, send
 from tasks.links.records import Receipt, State
@@ -91,12 +91,17 @@ def _of_wanted(own: Own, turn: Turn, train: DeviceData, count: int) -> DeviceDat
     return drawn.at(torch.cat(places)) if sum(map(len, places)) else None
 
 
-def finish(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[Answer]:
-    """Every device chooses what it ships, and says what the rounds were worth to it."""
+def finish(
+    owns: list[Own], twins: list[Own | None], turn: Turn, work: Work, machine: Machine
+) -> list[Answer]:
+    """Every device chooses what it ships, and says what the rounds were worth to it.
+
+    Args:
+        twins: what each device has after as many rounds by itself, where something is exchanged.
+    """
     judges = [Judge.of(own, turn) for own in owns]
-    twins = alone(owns, turn, work, machine) if turn.how.up else [[] for _ in owns]
     judged = [
-        [[judge(state) for state in states] for states in (own.rounds, twin)]
+        [[judge(s) for s in states] for states in (own.rounds, twin.rounds[1:] if twin else ())]
         for own, judge, twin in zip(owns, judges, twins, strict=True)
     ]
     best = [choose(rounds[0], [*rounds[1:][-1:], *twin[-1:]]) for rounds, twin in judged]
@@ -177,10 +182,7 @@ def _receipt(own: Own, judge: Judge, rounds: Judgements, accuracy: float) -> Rec
     (with_peers, by_itself), ships = rounds, own.rounds[shipped(own.rounds)]
     twins = {of.state.round: of.accuracy for of in by_itself}
     ways = {"received": with_peers[0].accuracy}
-    if by_itself:
-        ways["alone"] = by_itself[-1].accuracy
-    if with_peers[1:]:
-        ways["peers"] = with_peers[-1].accuracy
+    ways |= {of[-1].state.way: of[-1].accuracy for of in (by_itself, with_peers[1:]) if of}
     kept = kept_of(own.adopted[2])
     return Receipt(
         own.device,

@@ -31,6 +31,12 @@ class Own:
     silent: bool = False
     receipt: Receipt | None = None
 
+    @property
+    def as_received(self) -> Own:
+        """As it was before the first round."""
+        first = self.rounds[0]
+        return replace(self, state=first, rounds=(first,), predicted=None, silent=False)
+
     def after(self, state: State) -> Own:
         """With a round more."""
         return replace(self, state=state, rounds=(*self.rounds, state))

@@ -123,20 +123,6 @@ def prune(
     return [Answer(own, (metrics(own),)) for own in tuned]
 
 
-def alone(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[list[State]]:
-    """For each device its states after the rounds up to the turn's, had nobody told it anything."""
-    found: list[list[State]] = [[] for _ in owns]
-    twins = [replace(own, state=own.rounds[0]) for own in owns]
-    for t in range(1, turn.round + 1):
-        now = replace(turn, round=t)
-        trained = train_headers(twins, now, work.train, machine)
-        told = [_applied(own, now.how.alone(_state_of(own)), work.pruning) for own in trained]
-        twins = tune_headers(told, now, work.tune, machine)
-        for states, own in zip(found, twins, strict=True):
-            states.append(replace(own.adopted[2], way="alone"))
-    return found
-
-
 def tune_headers(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machine) -> list[Own]:
     """What devices have at a round's end, tuned where the exchange lets them."""
     loaded = [load_header(own.adopted[2].header) for own in owns]
@@ -152,7 +138,7 @@ def tune_headers(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machin
             pruned=before.header,
             importance=before.importance,
             kept=before.kept,
-            way="peers",
+            way="peers" if turn.how.up else "alone",
         )
         found.append(own.after(now))
     return found

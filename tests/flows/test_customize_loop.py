@@ -41,6 +41,7 @@ WEIGHTS = ((0.5, 0.5, 0.0), (0.2, 0.8, 0.0), (0.0, 0.0, 1.0))
 SHIPPED = load(ROOT / "params.yaml")
 SHIPPED_INFO: Any = None  # no sample is read
 STEPS, TUNING, ROUNDS = 4, 3, 2
+OF_ROUNDS = {"received", "peers", "alone"}
 KEEPS = {"weights", "statistics", "both"}
 
 
@@ -87,7 +88,7 @@ def run(recipe: Settings) -> tuple[list[list[State]], list[Message]]:
     assert isinstance(link.carrier, LocalCarrier)
     refine(recipe.refinement, link, circle)
     rounds = [
-        [state for state in states if state.way in ("received", "peers")]
+        [state for state in states if state.way in OF_ROUNDS][: ROUNDS + 1]
         for states in link.carrier.rounds.values()
     ]
     return [*map(list, zip(*rounds, strict=True))], link.sent
@@ -247,17 +248,14 @@ def test_one_state_of_each_device_ships_and_its_receipt_says_which(exchange: str
 
 def test_a_receipt_says_what_peers_gained_over_the_same_steps_alone() -> None:
     recipe = settings(0.2)
-    by_itself = recipe.model_copy(
-        update={"refinement": replace(recipe.refinement, method="itself", exchange="importance")}
-    )
-    eye = tuple(tuple(float(i == j) for j in range(3)) for i in range(3))
-    link, circle = of(by_itself)
-    refine(by_itself.refinement, link, replace(circle, mixing=Mixing("north", NAMES, eye, eye)))
+    none = recipe.model_copy(update={"refinement": replace(recipe.refinement, exchange="none")})
+    link, circle = of(none)
+    refine(none.refinement, link, replace(circle, all_rounds=True))
     alone = link.carrier.rounds  # type: ignore[attr-defined]
     for name, own in finished(recipe).items():
         assert own.receipt is not None
         after = {s.round: s.val_accuracy for s in own.rounds if s.way == "peers"}
-        twins = {s.round: s.val_accuracy for s in alone[name] if s.way == "peers"}
+        twins = {s.round: s.val_accuracy for s in alone[name][1:]}
         expected = {t: after[t] - twins[t] for t in after}
         assert own.receipt.gained == pytest.approx(expected, abs=1e-6)
         assert own.receipt.predicted is not None

@@ -20,7 +20,7 @@ from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.split import Split
 from models.ranges import Answerable
-from models.refinement.rounds import best_round
+from models.refinement.rounds import shipped
 from models.refinement.training import LocalSteps, evaluate_devices, fit_devices
 from tasks.data.modality import DataInfo
 from tasks.data.plan import DevicePlan
@@ -28,7 +28,7 @@ from tasks.data.unseen import unseen_cells
 from tasks.device.own import Own
 from tasks.device.scores import metrics, scored, split_of
 from tasks.links.link import Message
-from tasks.links.records import Coarse, State
+from tasks.links.records import Coarse
 from tasks.run.cached import cached
 from tasks.run.compute import Machine
 from tasks.run.modules import load_header
@@ -106,7 +106,7 @@ def started(
         features, raw_bytes = drawn(member, draw, wanted, info)
         own = Own(circle.edge, member.name, member.plan.id, None, member.model, features)
         own = replace(own, answers=answers)
-        own = replace(own, state=scored(own, 0, restore(config, state), config, features))
+        own = own.after(scored(own, 0, restore(config, state), config, features))
         found.append(Started(own, (metrics(own),), raw_bytes))
     return found
 
@@ -182,16 +182,11 @@ def bounds(circle: Circle, steps: LocalSteps, seed: int, machine: Machine) -> li
     ]
 
 
-def shipped(states: Sequence[State]) -> State:
-    """What a device ships, of what it received and what each round left."""
-    return states[best_round(states)]
-
-
 @cached("{circle.edge}: judge what ships")
 def judged(
     circle: Circle,
     start: list[Started],
-    rounds: Mapping[str, Sequence[State]],
+    owns: Mapping[str, Own],
     machine: Machine,
 ) -> dict[str, Row]:
     """By device, on its test split: the accuracy of what ships and of the last round, on classes
@@ -200,22 +195,24 @@ def judged(
     place = machine.prepare()
     found = {}
     for member, began in zip(circle.members, start, strict=True):
-        features, states = began.own.adopted[1], rounds[member.name]
+        features, own = began.own.adopted[1], owns[member.name]
+        ships, last = own.rounds[shipped(own.rounds)], own.adopted[2]
         train, test = split_of(features, "train"), split_of(member.features, "test")
         told = answered(began.own.answers, train.labels, train.wanted)
-        ships = shipped(states)
-        before, now, last = (
-            right(state.header, test.to(place), told) for state in (states[0], ships, states[-1])
+        before, now, after = (
+            right(state.header, test.to(place), told) for state in (own.rounds[0], ships, last)
         )
         lacked = None if train.wanted is None else torch.isin(test.labels, train.wanted)
         found[member.name] = {
             "accuracy": now.mean().item(),
-            "accuracy_last_round": last.mean().item(),
+            "accuracy_last_round": after.mean().item(),
             "accuracy_wanted": None if lacked is None else now[lacked].mean().item(),
             "won": int((now > before).sum()),
             "lost": int((now < before).sum()),
-            "round_shipped": ships.round,
-            "rounds": states[-1].round,
+            "way_shipped": ships.way,
+            "rounds": last.round,
+            "neurons": ships.neurons / max(1, ships.neurons_received),
+            "predicted": own.predicted,
         }
     return found
 

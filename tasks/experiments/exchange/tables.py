@@ -90,8 +90,8 @@ def _costs(frame: pd.DataFrame, names: Sequence[str]) -> str:
 
 
 def _kept(ours: pd.DataFrame) -> str:
-    found, rounds = int(below(ours).sum()), ours.round_shipped.value_counts(normalize=True)
-    shares = ", ".join(f"{share:.0%} round {at}" for at, share in sorted(rounds.items()))
+    found, ways = int(below(ours).sum()), ours.way_shipped.value_counts(normalize=True)
+    shares = ", ".join(f"{way} {share:.0%}" for way, share in ways.items())
     return (
         f"Of {len(ours)} devices and draws, {found} ended below what they received, told its "
         f"classes, beyond their paired bound; chance allows {allowed(len(ours))}. What shipped: "

@@ -80,10 +80,11 @@ def test_importance_is_mixed_as_eq_21_says(seed: int, devices: int) -> None:
         assert exchange.apply(states[n], mixed[n]).ranking is mixed[n]["importance"]
 
 
-def test_who_got_nothing_keeps_its_neurons_unless_nothing_is_exchanged() -> None:
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_who_got_nothing_stays_as_it_is(name: str) -> None:
     alone = state()
-    assert EXCHANGES["importance"].apply(alone, None).ranking is None
-    assert EXCHANGES["none"].apply(alone, None).ranking is alone.importance
+    assert EXCHANGES[name].apply(alone, None) is alone or name == "importance"
+    assert EXCHANGES[name].apply(alone, None).ranking is None
 
 
 @pytest.mark.parametrize("bad", [torch.rand(4), torch.full((5,), -1.0), torch.zeros(5)])
@@ -110,7 +111,9 @@ def test_statistics_of_peers_alone_come_back_and_are_kept() -> None:
     bodies = [exchange.prepare(s)[0] for s in states]
     assert exchange.weigh is not None
     assert exchange.beside is not None
-    apart, weights = exchange.weigh(bodies, received())
+    found = exchange.weigh(bodies, received())
+    assert found is not None
+    apart, weights = found
     assert apart.shape == (3, 3)
     np.testing.assert_allclose(weights, np.full((3, 3), 1 / 3))
     listens = np.array([[0.5, 0.5, 0], [0, 1, 0], [0.4, 0.3, 0.3]])
@@ -120,6 +123,29 @@ def test_statistics_of_peers_alone_come_back_and_are_kept() -> None:
     assert torch.equal(back[0]["means"], bodies[1]["means"])
     kept = exchange.apply(states[0], back[0]).kept
     virtual = exchange.beside(kept, BASIS, split(0), torch.Generator().manual_seed(0))
+    assert virtual is not None
     assert virtual.labels.bincount().tolist() == [16, 11, 11]  # 14 and 13, told coarsely
     empty = exchange.apply(states[1], back[1]).kept
-    assert len(exchange.beside(empty, BASIS, split(1), torch.Generator()).labels) == 0
+    assert exchange.beside(empty, BASIS, split(1), torch.Generator()) is None
+    assert exchange.beside({}, BASIS, split(1), torch.Generator()) is None
+
+
+def test_both_tell_statistics_until_peers_came_back_and_differences_every_time() -> None:
+    exchange, states = EXCHANGES["both"], [state(i) for i in range(3)]
+    assert exchange.weigh is not None
+    assert exchange.beside is not None
+    first = [exchange.prepare(s)[0] for s in states]
+    found = exchange.weigh(first, received())
+    assert found is not None
+    back = exchange.combine(first, found[1])
+    told = [exchange.apply(s, body) for s, body in zip(states, back, strict=True)]
+    again = [exchange.prepare(s)[0] for s in told]
+    for body in again:
+        assert set(body) == set(EXCHANGES["weights"].up.tensors)  # type: ignore[union-attr]
+        assert exchange.check(body, received()) is None
+    assert exchange.weigh(again, received()) is None, "who listens to whom stays"
+    assert [set(body) for body in exchange.combine(again, found[1])] == [{"difference"}] * 3
+    assert exchange.weigh([again[0], *first[1:]], received()) is None, "not all tell"
+    virtual = exchange.beside(told[0].kept, BASIS, split(0), torch.Generator())
+    assert virtual is not None
+    assert len(virtual.labels) > 20

@@ -73,7 +73,10 @@ class Pair:
                 route = [Route("edge", own.device, t, own.run) for own in owns]
                 bodies = [send(how.down.kind, r, body) for r, body in zip(route, back, strict=True)]
             owns = [answer.own for answer in prune(owns, bodies, turn, WORK, MACHINE)]
-        return [answer.own for answer in finish(owns, self.turn, WORK, MACHINE)]
+        twins: list[Own | None] = [None] * len(owns)
+        if how.up:
+            twins = [*Pair("none").loop()]
+        return [answer.own for answer in finish(owns, twins, self.turn, WORK, MACHINE)]
 
     def state(self, own: Own) -> DeviceState:
         from tasks.device import rounds

@@ -42,7 +42,7 @@ def rows(seeds: int = 3, peers: tuple[int, ...] = (1, 1)) -> pd.DataFrame:
             "accuracy_wanted": 0.2 + gain if unseen else None,
             "won": 40,
             "lost": 10,
-            "round_shipped": 3,
+            "way_shipped": "peers",
             "rounds": 3,
             "raw_bytes": 4000 * samples,
             "uplink_bytes": 0 if name == "none" else 2000,
