@@ -24,6 +24,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     from models.matching.rules import RULES
     from models.refinement.exchanges import EXCHANGES
     from models.refinement.mixers import MIXERS
+    from models.refinement.sketches import SKETCHES
     from models.sensors import SENSORS
 
     return {
@@ -35,6 +36,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "edge.operations": OPERATIONS,
         "refinement.method": MIXERS,
         "refinement.exchange": EXCHANGES,
+        "refinement.sketch": SKETCHES,
     }
 
 

@@ -189,7 +189,9 @@ READ_BY: dict[str, set[str]] = {
     "refinement.batch_size": {"train", "prune"},
     "refinement.lr": {"train", "prune"},
     "refinement.weight_decay": {"train", "prune"},
+    "refinement.sketch": {"sketch", "compare"},
     "refinement.sketch_samples": {"sketch"},
+    "refinement.noise": {"sketch"},
     "refinement.rank": set(),  # of a basis, of which importance sets have no use
     "refinement.answers": {"share", "train", "prune"},  # share: of what a device is, it is first
     "refinement.exchange": {"compare", "train", "prune"},  # without one there is no sketch
@@ -238,6 +240,7 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "edge.operations": ["conv1", "identity"],
     "edge.fixed": ["mlp"],
     "refinement.method": "average",
+    "refinement.sketch": "moments",
     "refinement.answers": "all",
     "refinement.exchange": "none",
     "refinement.deadline_s": 1000.0,
