@@ -18,7 +18,7 @@ from tasks.links.asking import Ask, Reply
 from tasks.links.records import State
 from tasks.run.cached import cached, retried
 from tasks.run.step import try_steps
-from tasks.settings.params import LocalTraining, Pruning
+from tasks.settings.params import LocalTraining, Pruning, Sketching
 
 describe_data = retried("{device}: remember its data")(drifted.describe)
 check_data = retried("{then.device}: check its data for drift")(drift.check)
@@ -105,8 +105,8 @@ def _adopt(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 
 def _sketch(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    samples, seed = carrier.job.settings.refinement.sketch_samples, carrier.job.settings.seed
-    return try_steps(sketch, [(own, samples, seed + own.id) for own in carrier.of(asks)])
+    how, seed = carrier.job.settings.refinement.part(Sketching), carrier.job.settings.seed
+    return try_steps(sketch, [(own, how, seed + own.id) for own in carrier.of(asks)])
 
 
 def _train(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:

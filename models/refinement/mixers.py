@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +13,14 @@ from models.refinement.aggregation import row_weights
 from models.refinement.recipe import Likeness
 from models.refinement.similarity import (
     Distance,
+    Halves,
     Matrix,
     Samples,
-    debiased,
     distances,
     jensen_shannon,
     similarity,
     wasserstein,
 )
-
-PROPORTION = 4
 
 
 @dataclass(frozen=True)
@@ -65,25 +63,19 @@ def mixing_weights(recipe: Likeness, samples: Sequence[Samples]) -> tuple[Matrix
     """
     mixer = chosen("method", recipe.method, MIXERS)
     matrix = distances(samples, mixer.distance)
-    used = debiased(samples, mixer.distance) if recipe.debias else matrix
-    return matrix, mixer.weigh(used, recipe.temperature)
+    halves = Halves.of(samples, mixer.distance)
+    weights = mixer.weigh(halves.debiased if recipe.debias else matrix, recipe.temperature)
+    return matrix, one_voice(weights, halves.copied)
 
 
-def out_of_proportion(recipe: Likeness, samples: Sequence[Samples], matrix: Matrix) -> list[int]:
-    """Which of three or more samples are no measure for the others: a sample's halves, or it and
-    its nearest peer, are :data:`PROPORTION` times farther apart than at the median, or closer.
+def one_voice(weights: Matrix, copied: NDArray[np.bool_]) -> Matrix:
+    """Weights in which all who show the same have the voice of one, and none with each other: who
+    copies a peer gains nothing with it, and shares its weight with others.
 
     Args:
-        matrix: the distances of the samples by :func:`mixing_weights`.
+        copied: who shows what whom shows ``(devices, devices)``, with a true diagonal.
     """
-    if len(samples) < 3:
-        return []
-    distance = MIXERS[recipe.method].distance
-    halves = np.array([distance(s[0::2], s[1::2]) for s in samples])
-    nearest = np.min(matrix + np.diag(np.full(len(matrix), np.inf)), axis=1)
-    return sorted({i for found in (halves, nearest) for i in _odd(found)})
-
-
-def _odd(values: NDArray[np.float64]) -> Iterable[int]:
-    middle = np.median(values)
-    return np.flatnonzero((values > PROPORTION * middle) | (values * PROPORTION < middle)).tolist()
+    voices = np.where(copied, 0, weights / copied.sum(0))
+    np.fill_diagonal(voices, weights.diagonal())
+    total = voices.sum(1, keepdims=True)
+    return np.divide(voices, total, out=np.eye(len(weights)), where=total > 0)

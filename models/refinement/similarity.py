@@ -1,8 +1,10 @@
-"""How alike the devices' data are (Eq. 19), from small samples of standardised features."""
+"""How alike the devices' data are (Eq. 19), from small samples of standardised features, or other
+points that stand for them (:mod:`models.refinement.sketches`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ Samples = NDArray[np.float64]
 """``(n, features)``: one device's feature sample."""
 Matrix = NDArray[np.float64]
 Distance = Callable[[Samples, Samples], float]
+COPIED = 0.5
+"""Of what two halves of one device are apart: twins' halves were never below .6, of 10 samples or
+300, images or texts."""
 
 BINS = 16
 RANGE = (-3.0, 3.0)  # of standardised features; what lies beyond counts in the outer bins
@@ -61,10 +66,13 @@ def distances(samples: Sequence[Samples], distance: Distance = wasserstein) -> M
     return matrix
 
 
-def check_sample(sample: Samples, features: int) -> str | None:
-    """Why a received feature sample cannot be compared, or None if it can."""
+def check_sample(sample: Samples, features: int, rows: int | None = None) -> str | None:
+    """Why a received feature sample cannot be compared, or None if it can; ``rows`` is how many it
+    has to have (None: two or more)."""
     if sample.ndim != 2 or sample.shape[1] != features:
         return f"has shape {sample.shape}, expected (n, {features})"
+    if rows is not None and len(sample) != rows:
+        return f"has {len(sample)} rows, expected {rows}"
     if len(sample) < 2:
         return f"has too few rows ({len(sample)}), needs at least 2"
     if not np.isfinite(sample).all():
@@ -72,35 +80,64 @@ def check_sample(sample: Samples, features: int) -> str | None:
     return None
 
 
-def debiased(samples: Sequence[Samples], distance: Distance = wasserstein) -> Matrix:
-    """Distances over their mean, less what samples of one distribution would be apart; not below 0.
-    Ours: the literal zero diagonal makes every device look far more like itself than its twin.
+@dataclass(frozen=True)
+class Halves:
+    """How far apart halves of samples are: what chance alone brings shows in halves of one device,
+    and distances of small samples, which are too large by an amount that depends on their size, are
+    compared with those of samples as small.
 
-    That share is the mean distance between two halves of one device over the mean distance between
-    halves of two devices: halves on both sides, because the distance of small samples is too large
-    by an amount that depends on their size. One share for all keeps the order of the distances.
+    Attributes:
+        within: between the two halves of each device ``(devices,)``.
+        between: mean between a half of one and a half of the other ``(devices, devices)``.
+        nearest: the least of these four.
     """
-    matrix = distances(samples, distance)
-    count = len(samples)
-    if count == 1:
-        return matrix
-    halves = [(s[0::2], s[1::2]) for s in samples]
-    within = np.mean([distance(a, b) for a, b in halves])
-    between = np.mean(
-        [
-            distance(a, b)
-            for i in range(count)
-            for j in range(i)
-            for a in halves[i]
-            for b in halves[j]
-        ]
-    )
-    mean = matrix.sum() / (count * (count - 1))
-    if not (mean > 0 and between > 0):
-        return matrix
-    rest = np.clip(matrix / mean - within / between, 0, None)
-    np.fill_diagonal(rest, 0)
-    return rest
+
+    within: NDArray[np.float64]
+    between: Matrix
+    nearest: Matrix
+
+    @classmethod
+    def of(cls, samples: Sequence[Samples], distance: Distance = wasserstein) -> Halves:
+        """Of even and odd rows. Of a device and itself both distances are 0."""
+        halves, count = [(s[0::2], s[1::2]) for s in samples], len(samples)
+        between, nearest = np.zeros((count, count)), np.zeros((count, count))
+        for i in range(count):
+            for j in range(i):
+                found = [distance(a, b) for a in halves[i] for b in halves[j]]
+                between[i, j] = between[j, i] = np.mean(found)
+                nearest[i, j] = nearest[j, i] = min(found)
+        return cls(np.array([distance(a, b) for a, b in halves]), between, nearest)
+
+    @property
+    def debiased(self) -> Matrix:
+        """Distances ``(devices, devices)`` less what samples of one distribution would be apart,
+        over what is usual for the two; not below 0. Ours: the literal zero diagonal makes every
+        device look far more like itself than its twin.
+
+        ``(between_ij - (within_i + within_j) / 2) / sqrt(usual_i usual_j)``, where what is usual
+        for a device is the (lower) median of ``between`` over its peers. So a third device can
+        change what is between two by their medians alone: of four or more, one that lies, whatever
+        it says, moves these no farther than honest ones are apart.
+        """
+        count = len(self.within)
+        if count == 1:
+            return np.zeros((1, 1))
+        off_diagonal = ~np.eye(count, dtype=bool)
+        peers = self.between[off_diagonal].reshape(count, count - 1)
+        usual = np.sqrt(np.quantile(peers, 0.5, axis=1, method="lower"))
+        rest = self.between - (self.within[:, None] + self.within) / 2
+        scale = np.outer(usual, usual)
+        found = np.divide(rest, scale, out=np.zeros_like(rest), where=scale > 0)
+        return np.where(off_diagonal, found.clip(0), 0)
+
+    @property
+    def copied(self) -> NDArray[np.bool_]:
+        """Which devices show what another shows ``(devices, devices)``, themselves among them:
+        halves that are nearer to each other than :data:`COPIED` of what those of one device are,
+        which those of two honest ones are not."""
+        found = self.nearest <= COPIED * np.minimum(self.within[:, None], self.within)
+        np.fill_diagonal(found, True)
+        return found
 
 
 def similarity(matrix: Matrix) -> Matrix:

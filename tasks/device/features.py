@@ -13,11 +13,14 @@ from models.backbone.features import extract
 from models.header.build import restore
 from models.header.config import HeaderConfig
 from models.header.split import Split
+from models.refinement.noise import noised
+from models.refinement.recipe import Sketching
+from models.refinement.sketches import SKETCHES
 from tasks.data.modality import DataInfo
 from tasks.data.samples import classes_of, read_split
 from tasks.device.own import Answer, Own
 from tasks.device.scores import metrics, scored
-from tasks.links.link import Message, Route, receive, send
+from tasks.links.link import Message, Route, leave_out, receive, send
 from tasks.links.sent import MODEL
 from tasks.run.compute import Machine
 from tasks.run.store import put_tensors, read_tensors
@@ -60,15 +63,20 @@ def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
     return Answer(own, (metrics(own),))
 
 
-def sketch(own: Own, samples: int, seed: int) -> Answer:
-    """A few standardised [CLS] features of train samples go up, in half precision (Eq. 19)."""
+def sketch(own: Own, how: Sketching, seed: int) -> Answer:
+    """A sketch of the standardised [CLS] features of its train samples goes up, in half precision
+    (Eq. 19); nothing, and it says so, where they are too few for one that shows none of them."""
     model, features, _ = own.adopted
     state, _ = receive(model, MODEL, Route(own.edge, own.device))
     tokens = read_tensors(features)[0]["train_features"][:, 0, 0]
-    chosen = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))[:samples]
-    values = (tokens[chosen] - state["scale.mean"]) / state["scale.std"]
-    message = send("feature_sketch", own.up(), {"features": values.half()})
-    return Answer(own, (message,))
+    values = (tokens - state["scale.mean"]) / state["scale.std"]
+    stream = torch.Generator().manual_seed(seed)
+    points = SKETCHES[how.sketch].make(values, how.sketch_samples, stream)
+    if points is None:
+        leave_out(own.edge, own.device, f"its {len(values)} train samples are too few for a sketch")
+        return Answer(own, ())
+    body = noised({"features": points.half()}, how.noise, stream)
+    return Answer(own, (send("feature_sketch", own.up(), body),))
 
 
 def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -10,8 +10,9 @@ import numpy as np
 from models.refinement import aggregation, similarity
 from models.refinement.exchange import Body, Weighed
 from models.refinement.exchanges import EXCHANGES
-from models.refinement.mixers import mixing_weights, out_of_proportion
+from models.refinement.mixers import mixing_weights
 from models.refinement.recipe import Likeness
+from models.refinement.sketches import SKETCHES
 from tasks.edge.kept import SKETCH
 from tasks.links.link import Message, Route, each_readable, in_short, leave_out, receive, send
 from tasks.links.records import Mixed, Mixing, Sent
@@ -24,9 +25,8 @@ from tasks.run.errors import LinkError
 def compare(edge: str, devices: Sequence[str], sketches: list[Message], recipe: Likeness) -> Mixing:
     """Similarity of the devices' data (Eq. 19) and who listens to whom (Eq. 20).
 
-    A device whose sketch is malformed or missing listens to itself alone, and nobody to it. So does
-    one whose sketch is out of proportion to the others': distances are scaled by their mean, so
-    that it would change what the others are to each other.
+    A device whose sketch is malformed, of another kind than is asked for, or missing listens to
+    itself alone, and nobody to it.
     """
     samples = {
         message.sender: tensors["features"].float().numpy()
@@ -34,25 +34,20 @@ def compare(edge: str, devices: Sequence[str], sketches: list[Message], recipe: 
         if message.sender in devices
     }
     width = statistics.mode(sample.shape[-1] for sample in samples.values()) if samples else 0
-    usable = []
+    rows, usable = SKETCHES[recipe.sketch].rows, list[int]()
     for i, device in enumerate(devices):
         if device in samples:
-            reason = similarity.check_sample(samples[device], width)
+            reason = similarity.check_sample(samples[device], width, rows)
             if reason is None:
                 usable.append(i)
             else:
                 leave_out(edge, device, f"its sketch {reason}")
     distances, weights = np.zeros((len(devices),) * 2), np.eye(len(devices))
-    while usable:
-        compared = [samples[devices[i]] for i in usable]
-        among, own = mixing_weights(recipe, compared)
-        odd = out_of_proportion(recipe, compared, among)
-        if not odd:
-            distances[np.ix_(usable, usable)], weights[np.ix_(usable, usable)] = among, own
-            break
-        for i in odd:
-            leave_out(edge, devices[usable[i]], "its sketch is out of proportion to the others'")
-        usable = [at for i, at in enumerate(usable) if i not in odd]
+    if usable:
+        among = np.ix_(usable, usable)
+        distances[among], weights[among] = mixing_weights(
+            recipe, [samples[devices[i]] for i in usable]
+        )
     return Mixing(edge, tuple(devices), _rows(distances), _rows(weights))
 
 

@@ -212,7 +212,7 @@ def questions() -> dict[str, Question]:
         "attributes": Question(up=frozenset({"device_attributes"})),
         "share": Question(up=frozenset({"shared_samples"}), least=0),  # who shares nothing
         "adopt": Question(frozenset({"customized_model"}), frozenset({"metrics"})),
-        "sketch": Question(up=frozenset({"feature_sketch"})),
+        "sketch": Question(up=frozenset({"feature_sketch"}), least=0),  # who has too few samples
         "train": Question(up=up, least=0),  # where nothing is exchanged, or it would not pay
         "prune": Question(down, frozenset({"metrics"})),
         "finish": Question(up=frozenset({"receipt"})),

@@ -25,6 +25,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
     from models.refinement.exchanges import EXCHANGES
     from models.refinement.mixers import MIXERS
     from models.refinement.rankings import RANKINGS
+    from models.refinement.sketches import SKETCHES
     from models.sensors import SENSORS
 
     return {
@@ -37,6 +38,7 @@ def registries() -> dict[str, Mapping[str, Any]]:
         "refinement.method": MIXERS,
         "refinement.exchange": EXCHANGES,
         "refinement.prune_by": RANKINGS,
+        "refinement.sketch": SKETCHES,
     }
 
 

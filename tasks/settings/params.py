@@ -17,7 +17,7 @@ from models.backbone.training import Schedule, Training
 from models.header.recipe import HeaderSearch, JointTraining
 from models.matching.recipe import Choice, EnergyConstants
 from models.ranges import Answerable, Count, Few, Fraction, Part, Positive, Size, twice
-from models.refinement.recipe import Likeness, LocalTraining, Pruning
+from models.refinement.recipe import Likeness, LocalTraining, Pruning, Sketching
 from tasks.run.errors import SettingsError
 from tasks.run.words import counted
 from tasks.settings.fields import Frozen, Place, Section, in_words, read_yaml, taken_for_numbers
@@ -215,13 +215,12 @@ class Edge(HeaderSearch, JointTraining, Section):
 
 
 @dataclass(frozen=True)
-class Refinement(Likeness, LocalTraining, Pruning, Section):
+class Refinement(Likeness, Sketching, LocalTraining, Pruning, Section):
     rounds: Positive
     steps: Positive
     tuning_steps: Positive
     joint: Literal["group", "sum"]
     rank: Annotated[int, Field(ge=1, le=4096)]
-    sketch_samples: Annotated[int, Field(ge=2, le=10_000)]
     quorum: Fraction
     exchange: str = "statistics"
     prune_by: str = "importance"

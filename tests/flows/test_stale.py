@@ -197,6 +197,8 @@ READ_BY: dict[str, set[str]] = {
     "refinement.rank": {"find_basis"},
     "refinement.answers": {"share", *WORK},  # share: of what a device is, it is first
     "refinement.exchange": WORK,
+    "refinement.sketch": {"compare"},
+    "refinement.noise": set(),
     "refinement.deadline_s": set(),
     "refinement.ceiling_steps": set(),  # of the report, which nothing is cached of
     "fleet.storage_limit": {"search_header"},  # the smallest of the cluster
@@ -241,6 +243,7 @@ OTHER: dict[str, Any] = {  # where adding a little is no valid value
     "edge.operations": ["conv1", "identity"],
     "edge.fixed": ["mlp"],
     "refinement.method": "average",
+    "refinement.sketch": "moments",
     "refinement.answers": "all",
     "refinement.exchange": "none",
     "refinement.prune_by": "magnitude",

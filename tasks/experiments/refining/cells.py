@@ -17,7 +17,7 @@ from models.header.split import Split
 from models.refinement.aggregation import row_weights
 from models.refinement.mixers import MIXERS, mixing_weights
 from models.refinement.recipe import Likeness
-from models.refinement.similarity import DISTANCES, debiased, distances, similarity
+from models.refinement.similarity import DISTANCES, Halves, distances, similarity
 from models.statistics import cluster_purity, rank_agreement
 from models.training import Loop
 from tasks.data.modality import DataInfo
@@ -89,7 +89,7 @@ def similarity_rows(cluster: Cluster, groups: Sequence[int], level: str, samples
     rows = []
     for name, distance in DISTANCES.items():
         raw = distances(sketches, distance)
-        for debias, matrix in ((False, raw), (True, debiased(sketches, distance))):
+        for debias, matrix in ((False, raw), (True, Halves.of(sketches, distance).debiased)):
             rows.append(
                 {
                     "level": level,

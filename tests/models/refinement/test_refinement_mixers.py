@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.refinement.aggregation import aggregate
-from models.refinement.mixers import MIXERS, mixing_weights
+from models.refinement.mixers import MIXERS, mixing_weights, one_voice
 from models.refinement.recipe import Likeness
 
 
@@ -47,3 +47,26 @@ def test_one_device_listens_to_itself():
 def test_unknown_method_is_refused():
     with pytest.raises(ValueError, match="unknown method 'best': choose one of average, js"):
         mixing_weights(Likeness("best", 1.0, False), _samples())
+
+
+def test_copies_have_one_voice_literally():
+    weights = np.array([[0.4, 0.3, 0.3], [0.2, 0.5, 0.3], [0.2, 0.3, 0.5]])
+    copied = np.array([[1, 0, 0], [0, 1, 1], [0, 1, 1]], bool)
+    found = one_voice(weights, copied)
+    np.testing.assert_allclose(found[0], np.array([0.4, 0.15, 0.15]) / 0.7)
+    np.testing.assert_allclose(found[1], np.array([0.2, 0.5, 0]) / 0.7)
+    np.testing.assert_allclose(found[2], np.array([0.2, 0, 0.5]) / 0.7)
+    assert one_voice(weights, np.eye(3, dtype=bool)).tolist() == weights.tolist()
+
+
+@pytest.mark.parametrize("method", MIXERS)
+def test_a_copied_peer_takes_no_more_than_that_peer_had(method: str):
+    samples = _samples(5, size=40)
+    recipe = Likeness(method, 0.1, True)
+    honest = mixing_weights(recipe, samples)[1]
+    weights = mixing_weights(recipe, [*samples[:4], samples[2]])[1]  # the last had its own to say
+    assert weights[4, 2] == weights[2, 4] == 0
+    for row in (0, 1, 3):
+        voice = weights[row, 2] + weights[row, 4]
+        assert weights[row, 2] == pytest.approx(weights[row, 4])
+        assert voice < honest[row, 2] + honest[row, 4] + 0.05

@@ -14,7 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from models.refinement.similarity import (
     BINS,
     RANGE,
-    debiased,
+    Distance,
+    Halves,
     distances,
     jensen_shannon,
     similarity,
@@ -106,19 +107,65 @@ def test_jensen_shannon_counts_single_precision_values_on_the_upper_edge():
     assert jensen_shannon(edge, -edge) == pytest.approx(math.log(2))
 
 
+def debiased(samples: list[np.ndarray], distance: Distance = wasserstein) -> np.ndarray:
+    return Halves.of(samples, distance).debiased
+
+
 def test_debiased_literally():
-    samples = [_sample(i, 6, shift=0.8 * i) for i in range(3)]
+    samples = [_sample(i, 6, shift=0.8 * i) for i in range(4)]
     halves = [(s[[0, 2, 4]], s[[1, 3, 5]]) for s in samples]
-    within = sum(_best_permutation(*h) for h in halves) / 3
-    pairs = list(itertools.combinations(range(3), 2))
-    between = sum(_best_permutation(a, b) for i, j in pairs for a in halves[i] for b in halves[j])
-    whole = {(i, j): _best_permutation(samples[i], samples[j]) for i, j in pairs}
-    mean = sum(whole.values()) / 3
+    within = [_best_permutation(*h) for h in halves]
+    between = [
+        [sum(_best_permutation(a, b) for a in one for b in two) / 4 for two in halves]
+        for one in halves
+    ]
+    usual = [sorted(row[:i] + row[i + 1 :])[1] for i, row in enumerate(between)]
     found = debiased(samples)
-    for i, j in pairs:
-        expected = max(whole[i, j] / mean - within / (between / 12), 0)
+    for i, j in itertools.combinations(range(4), 2):
+        rest = max(between[i][j] - (within[i] + within[j]) / 2, 0)
+        expected = rest / math.sqrt(usual[i] * usual[j])
         assert found[i, j] == found[j, i] == pytest.approx(expected)
     assert not found.diagonal().any()
+
+
+lies = st.one_of(
+    st.floats(-100, 100).map(lambda value: np.full((8, 3), value)),
+    seeds.map(lambda seed: _sample(seed, 8, shift=3)),
+    seeds.map(lambda seed: 100 * np.sign(_sample(seed, 8))),
+)
+
+
+@given(seeds, st.integers(3, 5), lies)
+def test_one_liar_moves_what_is_between_honest_devices_by_no_more_than_they_differ(
+    seed: int, honest: int, lie: np.ndarray
+):
+    """Among four or more: the scale of what is between two stays within the distances that honest
+    devices have to each other, whatever one more says."""
+    samples = [_sample(seed + i, 8, shift=0.7 * (i % 2)) for i in range(honest)]
+    halves, found = Halves.of(samples), debiased([*samples, lie])
+    off = ~np.eye(honest, dtype=bool)
+    rows = halves.between[off].reshape(honest, -1)
+    rest = (halves.between - (halves.within[:, None] + halves.within) / 2).clip(0)
+    least = rest / np.sqrt(np.outer(rows.max(1), rows.max(1)))
+    most = rest / np.sqrt(np.outer(rows.min(1), rows.min(1)))
+    among = found[:honest, :honest]
+    assert (among[off] >= least[off] - 1e-9).all()
+    assert (among[off] <= most[off] + 1e-9).all()
+
+
+def test_a_copy_is_found_and_no_twin_is_one():
+    samples = [_sample(i, 24, 16, shift=2.0 * (i > 1)) for i in range(4)]
+    assert Halves.of(samples).copied.tolist() == np.eye(4, dtype=bool).tolist()
+    nearly = samples[2][::-1] + np.random.default_rng(0).normal(0, 0.01, samples[2].shape)
+    found = Halves.of([*samples, nearly]).copied
+    assert np.argwhere(np.triu(found, 1)).tolist() == [[2, 4]]
+
+
+def test_whose_halves_are_far_apart_makes_nobody_a_copy_of_it():
+    wide = np.repeat([[100.0], [-100.0]], 12, axis=0).reshape(2, 12, 1).transpose(1, 0, 2)
+    samples = [_sample(i, 24, 1) for i in range(3)]
+    found = Halves.of([*samples, wide.reshape(24, 1)]).copied
+    assert not found[3, :3].any()
 
 
 def test_debiased_of_one_device_or_of_identical_points_is_zero():

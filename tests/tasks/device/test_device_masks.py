@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.backbone import config as registry
 from models.header.config import SEARCHED
 from models.header.split import Split
-from models.refinement.recipe import LocalTraining, Pruning
+from models.refinement.recipe import LocalTraining, Pruning, Sketching
 from models.refinement.training import LocalSteps
 from tasks.cloud.backbone import send_backbone, send_public_features
 from tasks.cloud.public import Public
@@ -168,7 +168,7 @@ def test_devices_adopt_train_and_prune_with_their_masks() -> None:
     for own in owns:
         facts = describe(own.device, own.data, INFO)
         assert sum(facts.looks[:2]) < 0.1  # of texts, how full they are: two of six or more
-        [sketch] = features.sketch(own, 8, SEED).messages
+        [sketch] = features.sketch(own, Sketching(8, sketch="samples"), SEED).messages
         assert receive(sketch)[0]["features"].shape == (8, CONFIG.dim)
         assert split_of(own.adopted[1], "train").mask is not None
     elsewhere = [replace(own, features=poisoned(own.adopted[1])) for own in owns]

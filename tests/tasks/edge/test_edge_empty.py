@@ -10,6 +10,7 @@ import torch
 from models.backbone.config import build
 from models.backbone.families.vit import ViTConfig
 from models.header.recipe import HeaderSearch, JointTraining
+from models.refinement.recipe import Sketching
 from tasks.cloud.backbone import send_backbone, send_public_features
 from tasks.cloud.public import Public
 from tasks.data.modality import ImageInfo
@@ -76,7 +77,7 @@ def test_an_edge_without_enough_shared_samples_goes_by_public_ones(shared: int, 
     assert torch.allclose(scale["scale.mean"], of_public.mean(0), atol=1e-6)
     assert torch.allclose(scale["scale.std"], of_public.std(0), atol=1e-5)
     adopted = features.adopt(own, model, INFO, MACHINE).own
-    [sketch] = features.sketch(adopted, 8, 0).messages
+    [sketch] = features.sketch(adopted, Sketching(8, sketch="samples"), 0).messages
     assert receive(sketch)[0]["features"].isfinite().all()
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from models.header.build import build_header, state_of
 from models.header.config import HeaderConfig
+from models.refinement.sketches import LEVELS, quantiles
 from tasks.edge.mixing import compare, mix
 from tasks.edge.statistics import send_statistics
 from tasks.links.link import Message, Route, receive, send
@@ -126,11 +127,17 @@ def sketch(device: str, features: torch.Tensor) -> Message:
     return send("feature_sketch", Route(device, "edge-0"), {"features": features.half()})
 
 
+def shown(values: torch.Tensor, stream: torch.Generator) -> torch.Tensor:
+    points = quantiles(values, 0, stream)
+    assert points is not None
+    return points
+
+
 def sketches() -> list[Message]:
     """Devices 0 and 1 alike, 2 and 3 alike."""
     stream = torch.Generator().manual_seed(1)
     return [
-        sketch(d, torch.randn(32, 16, generator=stream) + (1.5 if i > 1 else 0.0))
+        sketch(d, shown(torch.randn(200, 16, generator=stream) + (1.5 if i > 1 else 0.0), stream))
         for i, d in enumerate(DEVICES)
     ]
 
@@ -144,7 +151,7 @@ def test_alike_devices_listen_to_each_other() -> None:
 
 def test_a_device_with_a_malformed_sketch_listens_to_itself() -> None:
     sent = sketches()
-    sent[1] = forged(sent[1], {"features": torch.full((32, 16), float("nan")).half()})
+    sent[1] = forged(sent[1], {"features": torch.full((2 * LEVELS, 16), float("nan")).half()})
     weights = np.array(compare.fn("edge-0", DEVICES, sent, recipe()).weights)
     assert weights[1].tolist() == [0, 1, 0, 0]
     assert weights[[0, 2, 3], 1].tolist() == [0, 0, 0]
@@ -184,21 +191,59 @@ def test_statistics_go_up_without_the_devices_own_files() -> None:
         receive(replace(message, sha256="0"))
 
 
-@pytest.mark.parametrize("value", [65_504.0, 100.0, 0.0])
-def test_one_device_cannot_change_what_the_others_are_to_each_other(
-    value: float, capsys: pytest.CaptureFixture[str]
+LIES = {
+    "zeros": lambda own, peer: torch.zeros_like(own),
+    "constant": lambda own, peer: torch.full_like(own, 5.0),
+    "inverted": lambda own, peer: -own,
+    "a million times": lambda own, peer: (own * 1e6).clamp(-100, 100),
+    "a peer's": lambda own, peer: peer,
+}
+
+
+@pytest.mark.parametrize("count", [4, 5])
+@pytest.mark.parametrize("lie", LIES)
+def test_one_device_hardly_changes_what_the_others_are_to_each_other(lie: str, count: int) -> None:
+    """Of a cluster of four or five, what they give each other changes by a tenth at most, and a
+    liar that shows what another does is not heard by that one, nor heard twice by others."""
+    devices = (*DEVICES[: count - 1], "device-04")
+    sent = sketches()[: count - 1]
+    own, peer = (receive(m)[0]["features"] for m in (sketches()[3], sent[1]))
+    honest = weights_of(devices, [*sent, sketch("device-04", own + 0.1)])
+    weights = weights_of(
+        devices, [*sent, sketch("device-04", LIES[lie](own.float(), peer.float()))]
+    )
+    among, before = (w[:-1, :-1] / w[:-1, :-1].sum(1, keepdims=True) for w in (weights, honest))
+    np.testing.assert_allclose(among, before, atol=0.1 if lie != "a peer's" else 0.2)
+    if lie == "a peer's":
+        assert weights[1, -1] == weights[-1, 1] == 0
+        assert weights[0, -1] == weights[0, 1] < before[0, 1]
+    else:
+        assert weights[:-1, -1].max() < 0.05
+
+
+def weights_of(devices: tuple[str, ...], sent: list[Message]) -> np.ndarray:
+    return np.array(compare.fn("edge-0", devices, sent, recipe()).weights)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (torch.full((2 * LEVELS, 16), 65_504.0), "outside -100 to 100"),
+        (torch.zeros(32, 16), f"has 32 rows, expected {2 * LEVELS}"),
+        (torch.zeros(2 * LEVELS, 8), "has shape"),
+    ],
+)
+def test_a_sketch_of_another_kind_is_left_out_and_named(
+    wrong: torch.Tensor, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a cluster of five: with a sketch that is out of proportion as without one."""
     devices, sent = (*DEVICES, "device-04"), sketches()
-    without = np.array(compare.fn("edge-0", devices, sent, recipe()).weights)
-    bad = sketch("device-04", torch.zeros(32, 16))
-    bad = forged(bad, {"features": torch.full((32, 16), value).half()})
-    weights = np.array(compare.fn("edge-0", devices, [*sent, bad], recipe()).weights)
-    assert weights.tolist() == without.tolist()
+    bad = forged(sketch("device-04", torch.zeros(1, 1)), {"features": wrong.half()})
+    weights = weights_of(devices, [*sent, bad])
+    assert weights.tolist() == weights_of(devices, sent).tolist()
     assert weights[4].tolist() == [0, 0, 0, 0, 1]
     said = capsys.readouterr().err
     assert "edge-0: device-04 is left out: " in said
-    assert ("outside -100 to 100" if value > 100 else "out of proportion") in said
+    assert reason in said
 
 
 def test_sets_of_another_round_edge_run_or_of_strangers_count_for_nobody() -> None:
