@@ -83,6 +83,7 @@ class LocalCarrier:
             recipe.part(Pruning),
             recipe.prune_by,
             recipe.ask_first,
+            recipe.noise,
         )
 
 

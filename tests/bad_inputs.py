@@ -208,6 +208,10 @@ SETTINGS: dict[str, Bad] = {
     "energy without end": check("energy.power_growth|less", matching__energy__power_growth=INF),
     "epochs of 400 digits": check("energy.epochs", matching__energy__epochs=10**400),
     "unknown exchange": check("refinement.exchange 'all'|choose", refinement__exchange="all"),
+    "statistics of nothing public": check(
+        "edge.public_features: 0|statistics|another refinement.exchange", edge__public_features=0
+    ),
+    "unknown ranking": check("refinement.prune_by 'foo'|choose", refinement__prune_by="foo"),
     "unknown mixer": check("refinement.method 'foo'|choose", refinement__method="foo"),
     "a quorum of more than all": check("quorum|less than or equal to 1", refinement__quorum=1.5),
     "a deadline without end": check("deadline_s|less than", refinement__deadline_s=INF),

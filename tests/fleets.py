@@ -75,7 +75,7 @@ def made_up(devices: int, edges: int, classes: int = 10) -> Page:
     }
     return Page(
         summarise(0, rows, reference, LINK, RUN)
-        | {"contexts": CONTEXTS, "cnn": CNN, "ceiling": CEILING},
+        | {"contexts": CONTEXTS, "cnn": CNN, "ceiling": CEILING, "exchange": "statistics"},
         variants,
         [h for own in clusters for h in _headers(own[0]["cluster"])],
         [_match(own, variants) for own in clusters],
@@ -102,6 +102,8 @@ def _device(number: int, edge: str, classes: list[str], random: Random) -> dict[
         "header_params_received": 15_000,
         "header_params_refined": 13_000,
         "round_kept": 2,
+        "way_kept": "peers",
+        "exchange": _receipt(number),
         "bytes": 250_000,
         "storage_limit": LIMITS[number % 3],
         "modelled_energy_joule": 120.0 + number,
@@ -125,6 +127,26 @@ def _device(number: int, edge: str, classes: list[str], random: Random) -> dict[
         "wanted_test_samples": 20,
         "accuracy_received_wanted": 0.4,
         "accuracy_refined_wanted": 0.6,
+    }
+
+
+def _receipt(number: int) -> dict[str, Any]:
+    """Every third device stayed silent; the others sent some bytes and gained a little."""
+    silent = number % 3 == 2
+    told = {} if silent else {"class_statistics": 1500 + number}
+    return {
+        "samples": 60,
+        "virtual": 20,
+        "ships": "alone" if silent else "peers",
+        "round": 2,
+        "ways": {"received": 0.5, "alone": 0.7, "peers": 0.73, "ships": 0.73},
+        "gained": {"1": 0.01, "2": 0.0 if silent else 0.03},
+        "predicted": 0.02,
+        "silent": silent,
+        "withheld": number % 2,
+        "peers": [] if silent else [f"device-{number + 1:02d}"],
+        "up_bytes": {"0": {"metrics": 90}, "1": {**told, "metrics": 90}},
+        "down_bytes": {"0": {"customized_model": 250_000}, "1": {"peers_statistics": 1700}},
     }
 
 

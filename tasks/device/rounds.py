@@ -19,6 +19,7 @@ from models.refinement import pruning
 from models.refinement.exchange import Body, DeviceState, Exchange
 from models.refinement.exchanges import EXCHANGES
 from models.refinement.expected import PAYS, expected_gain
+from models.refinement.noise import noised
 from models.refinement.recipe import Pruning
 from models.refinement.training import DeviceData, LocalSteps, fit_devices
 from tasks.device.own import Answer, Own
@@ -33,6 +34,8 @@ from tasks.run.store import Ref, put_tensors, read_tensors
 
 TUNING = 500
 """Apart from the seeds of a round's training are those of its tuning."""
+NOISE = 600
+"""And of noise on what is sent."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,15 @@ class Turn:
 class Work:
     """What a device does in a round: it trains, discards so many neurons, chosen by one of
     :data:`models.refinement.rankings.RANKINGS` where the exchange does not say by what, and tunes.
-    Where ``asks_first`` it says nothing if it expects too little of that."""
+    Where ``asks_first`` it says nothing if it expects too little of that; what it says has so much
+    ``noise`` (:func:`models.refinement.noise.noised`)."""
 
     train: LocalSteps
     tune: LocalSteps
     pruning: Pruning
     prune_by: str
     asks_first: bool
+    noise: float = 0.0
 
 
 def train(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[Answer]:
@@ -73,7 +78,7 @@ def train(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[Ans
     the exchange prepares of that goes up."""
     trained = train_headers(owns, turn, work.train, machine)
     expecting = [_expecting(own, turn, work.asks_first) for own in trained]
-    return [_sent(own, turn) for own in expecting]
+    return [_sent(own, turn, work.noise) for own in expecting]
 
 
 def _expecting(own: Own, turn: Turn, asks_first: bool) -> Own:
@@ -96,11 +101,13 @@ def train_headers(owns: list[Own], turn: Turn, steps: LocalSteps, machine: Machi
     return found
 
 
-def _sent(own: Own, turn: Turn) -> Answer:
-    """What the exchange prepares of a device's state, on its way up."""
+def _sent(own: Own, turn: Turn, noise: float) -> Answer:
+    """What the exchange prepares of a device's state, on its way up, with the ``noise`` that its
+    owner asks for."""
     if turn.how.up is None or own.silent or not turn.how.says_something(turn.round):
         return Answer(own, ())
     body, kept = turn.how.prepare(_state_of(own))
+    body = noised(body, noise, torch.Generator().manual_seed(turn.seed_of(own) + NOISE))
     message = send(turn.how.up.kind, own.up(turn.round), body)
     state = own.adopted[2]
     return Answer(replace(own, state=replace(state, kept=_keeping(state.kept, kept))), (message,))

@@ -14,6 +14,7 @@ from models.backbone.families.stem import StemConfig, config_of
 from models.backbone.families.vit import ViTConfig
 from models.backbone.family import BackboneConfig
 from models.backbone.size import backbone_parameters
+from models.refinement.exchanges import EXCHANGES
 from tasks.cloud import named
 from tasks.cloud.weights import require_of_shape, require_of_timm, state_of
 from tasks.data import own, sources
@@ -32,6 +33,9 @@ from tasks.settings.declared import checked
 from tasks.settings.params import Reference, Settings
 from tasks.settings.sources import SOURCES, Counts, OwnCount
 from tasks.setup import texts
+
+LEAST_DESCRIBED = 2
+"""Public samples without which there are no directions to describe data along."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def look(settings: Settings, params: Path) -> tuple[str, ...]:
     unseen = []
     submitted()  # whether the environment says where steps run
     try:
+        require_described(settings)
         counts = count(settings)
         config = reference(settings, len(counts.train) // len(counts.contexts) if counts else 1)
         if config is None:
@@ -89,6 +94,17 @@ def notes(settings: Settings) -> tuple[str, ...]:
     plan = plan_of(settings, contexts, counts.train)
     words = fewer(settings, dealt_classes(settings, plan).unseen)
     return (words,) if words else ()
+
+
+def require_described(settings: Settings) -> None:
+    """Raises SettingsError if devices describe their data by public features, and get none."""
+    exchange, sent = settings.refinement.exchange, settings.edge.public_features
+    if EXCHANGES[exchange].beside is not None and sent < LEAST_DESCRIBED:
+        raise SettingsError(
+            f"edge.public_features: {sent}, but devices that exchange {exchange} describe their "
+            f"data by what public ones look like: give some hundreds, at least {LEAST_DESCRIBED}, "
+            "or choose another refinement.exchange"
+        )
 
 
 def unknown_model(settings: Settings) -> str:

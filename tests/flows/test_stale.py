@@ -198,7 +198,7 @@ READ_BY: dict[str, set[str]] = {
     "refinement.answers": {"share", *WORK},  # share: of what a device is, it is first
     "refinement.exchange": WORK,
     "refinement.sketch": {"compare"},
-    "refinement.noise": set(),
+    "refinement.noise": WORK,
     "refinement.deadline_s": set(),
     "refinement.ceiling_steps": set(),  # of the report, which nothing is cached of
     "fleet.storage_limit": {"search_header"},  # the smallest of the cluster
