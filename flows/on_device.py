@@ -13,8 +13,9 @@ from models.refinement.training import LocalSteps
 from tasks.data import drift
 from tasks.device import attributes, choice, drifted, features, rounds
 from tasks.device.own import Answer, Own
-from tasks.device.rounds import Turn, Work
+from tasks.device.rounds import Speech, Turn, Work
 from tasks.links.asking import Ask, Reply
+from tasks.links.link import Message
 from tasks.links.records import State
 from tasks.run.cached import cached, retried
 from tasks.run.step import try_steps
@@ -81,10 +82,13 @@ class LocalCarrier:
             LocalSteps(recipe.steps, training, recipe.joint, recipe.answers),
             LocalSteps(recipe.tuning_steps, training, answers=recipe.answers),
             recipe.part(Pruning),
-            recipe.prune_by,
-            recipe.ask_first,
-            recipe.noise,
         )
+
+    @property
+    def speech(self) -> Speech:
+        """How devices speak."""
+        recipe = self.job.settings.refinement
+        return Speech(recipe.ask_first, recipe.noise)
 
 
 def _attributes(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
@@ -111,27 +115,33 @@ def _sketch(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
 
 
 def _train(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    turn, work = carrier.turn(asks[0]), carrier.work
-    return _together(
-        [(own,) for own in carrier.of(asks)],
-        lambda owned: (train, (list(*owned), turn, work, carrier.job.machine)),
-    )
+    return _trained(carrier, carrier.of(asks), carrier.turn(asks[0]))
+
+
+def _trained(carrier: LocalCarrier, owns: Sequence[Own], turn: Turn) -> list[Outcome]:
+    rest = (turn, carrier.work, carrier.speech, carrier.job.machine)
+    return _together([(own,) for own in owns], lambda owned: (train, (list(*owned), *rest)))
 
 
 def _prune(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    turn, work = carrier.turn(asks[0]), carrier.work
-    return _together(
-        [(own, ask.body) for own, ask in zip(carrier.of(asks), asks, strict=True)],
-        lambda given: (prune, (*map(list, given), turn, work, carrier.job.machine)),
-    )
+    given = [(own, ask.body) for own, ask in zip(carrier.of(asks), asks, strict=True)]
+    return _tuned(carrier, given, carrier.turn(asks[0]))
+
+
+def _tuned(
+    carrier: LocalCarrier, given: list[tuple[Own, Message | None]], turn: Turn
+) -> list[Outcome]:
+    rest = (turn, carrier.work, carrier.job.machine)
+    return _together([*given], lambda columns: (prune, (*map(list, columns), *rest)))
 
 
 def _finish(carrier: LocalCarrier, asks: Sequence[Ask]) -> list[Outcome]:
-    turn, work, owns = carrier.turn(asks[0]), carrier.work, carrier.of(asks)
+    turn, owns = carrier.turn(asks[0]), carrier.of(asks)
     twins = _alone(carrier, owns, turn) if turn.how.up else {}
+    rest = (turn, carrier.work, carrier.job.settings.refinement.prune_by, carrier.job.machine)
     return _together(
         [(own, twins.get(own.device)) for own in owns],
-        lambda given: (finish, (*map(list, given), turn, work, carrier.job.machine)),
+        lambda given: (finish, (*map(list, given), *rest)),
     )
 
 
@@ -139,21 +149,11 @@ def _alone(carrier: LocalCarrier, owns: Sequence[Own], turn: Turn) -> dict[str, 
     """By name what devices have after the same rounds had nobody told them anything; but for those
     that fail, as they did with peers or will by themselves."""
     twins = [own.as_received for own in owns]
-    for t in range(1, turn.round + 1):
-        twins = _round_alone(carrier, twins, replace(turn, round=t, exchange=ALONE))
+    for now in (replace(turn, round=t, exchange=ALONE) for t in range(1, turn.round + 1)):
+        trained = [of.own for of in _trained(carrier, twins, now) if isinstance(of, Answer)]
+        tuned = _tuned(carrier, [(own, None) for own in trained], now)
+        twins = [of.own for of in tuned if isinstance(of, Answer)]
     return {own.device: own for own in twins}
-
-
-def _round_alone(carrier: LocalCarrier, owns: Sequence[Own], turn: Turn) -> list[Own]:
-    work, machine = carrier.work, carrier.job.machine
-    trained = _together(
-        [(own,) for own in owns], lambda owned: (train, (list(*owned), turn, work, machine))
-    )
-    tuned = _together(
-        [(of.own, None) for of in trained if isinstance(of, Answer)],
-        lambda given: (prune, (*map(list, given), turn, work, machine)),
-    )
-    return [of.own for of in tuned if isinstance(of, Answer)]
 
 
 def _together(

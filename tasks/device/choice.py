@@ -20,6 +20,7 @@ from models.backbone.training import scores
 from models.refinement import pruning
 from models.refinement.exchange import WITHHELD
 from models.refinement.rankings import RANKINGS, Ranked
+from models.refinement.recipe import Pruning
 from models.refinement.rounds import choose, is_better, shipped
 from models.refinement.training import DeviceData
 from tasks.device.own import Answer, Own
@@ -92,12 +93,18 @@ def _of_wanted(own: Own, turn: Turn, train: DeviceData, count: int) -> DeviceDat
 
 
 def finish(
-    owns: list[Own], twins: list[Own | None], turn: Turn, work: Work, machine: Machine
+    owns: list[Own],
+    twins: list[Own | None],
+    turn: Turn,
+    work: Work,
+    prune_by: str,
+    machine: Machine,
 ) -> list[Answer]:
     """Every device chooses what it ships, and says what the rounds were worth to it.
 
     Args:
         twins: what each device has after as many rounds by itself, where something is exchanged.
+        prune_by: one of :data:`models.refinement.rankings.RANKINGS`.
     """
     judges = [Judge.of(own, turn) for own in owns]
     judged = [
@@ -105,7 +112,7 @@ def finish(
         for own, judge, twin in zip(owns, judges, twins, strict=True)
     ]
     best = [choose(rounds[0], [*rounds[1:][-1:], *twin[-1:]]) for rounds, twin in judged]
-    smaller = discard(owns, best, judges, turn, work, machine)
+    smaller = discard(list(zip(owns, best, judges, strict=True)), turn, work, prune_by, machine)
     answers = []
     for own, judge, ways, chosen, small in zip(owns, judges, judged, best, smaller, strict=True):
         own = replace(own, rounds=_ending(own.rounds, chosen.state, small.state))
@@ -128,43 +135,42 @@ def _ending(rounds: tuple[State, ...], *chosen: State) -> tuple[State, ...]:
 
 
 def discard(
-    owns: Sequence[Own],
-    best: Sequence[Judged],
-    judges: Sequence[Judge],
+    devices: Sequence[tuple[Own, Judged, Judge]],
     turn: Turn,
     work: Work,
+    prune_by: str,
     machine: Machine,
 ) -> list[Judged]:
     """Pruning as a step of its own, where the rounds discarded nothing: some neurons go, the others
     are tuned, and that is kept if it is not told to be worse than before the first went; again,
     until it is, or as often as there were rounds. What was received stays as it is."""
-    found, going = list(best), [i for i, of in enumerate(best) if of.state.importance]
+    found = [best for _, best, _ in devices]
+    going = [i for i, best in enumerate(found) if best.state.importance]
     steps = 0 if turn.how.prunes or not work.pruning.prune_fraction else turn.round
     for now in (replace(turn, round=turn.round + again) for again in range(1, steps + 1)):
         if not going:
             break
-        each = [replace(owns[i], state=found[i].state) for i in going]
-        headers = [_without_least(own, now, work) for own in each]
-        fit("discarding neurons", headers, each, now, work.tune, machine)
-        smaller = [
-            judges[i](_scored(own, now, header))
-            for i, own, header in zip(going, each, headers, strict=True)
-        ]
-        kept = [(i, of) for i, of in zip(going, smaller, strict=True) if _no_loss(of, best[i])]
-        for i, of in kept:
-            found[i] = of
-        going = [i for i, _ in kept]
+        owns = [replace(devices[i][0], state=found[i].state) for i in going]
+        headers = [_without_least(own, now, work.pruning, prune_by) for own in owns]
+        fit("discarding neurons", headers, owns, now, work.tune, machine)
+        for i, own, header in zip(list(going), owns, headers, strict=True):
+            _, best, judge = devices[i]
+            smaller = judge(_scored(own, now, header))
+            if smaller.state.neurons < found[i].state.neurons and not is_better(best, smaller):
+                found[i] = smaller
+            else:
+                going.remove(i)
     return found
 
 
-def _without_least(own: Own, turn: Turn, work: Work) -> nn.Module:
+def _without_least(own: Own, turn: Turn, amount: Pruning, prune_by: str) -> nn.Module:
     _, features, state = own.adopted
     assert state.importance is not None
     header, data = load_header(state.header)[0], split_of(features, "train")
     told = answered("all" if own.answers == "all" else "own", data.labels)
     importance = read_tensors(state.importance)[0]["importance"]
     given = Ranked(header, data, told, importance, turn.seed_of(own))
-    pruning.prune(header, RANKINGS[work.prune_by](given).numpy(), work.pruning)
+    pruning.prune(header, RANKINGS[prune_by](given).numpy(), amount)
     return header
 
 
@@ -172,10 +178,6 @@ def _scored(own: Own, turn: Turn, header: nn.Module) -> State:
     before = own.adopted[2]
     state = scored(own, turn.round, header, load_header(before.header)[1], own.adopted[1])
     return replace(state, importance=before.importance, kept=before.kept, way="pruned")
-
-
-def _no_loss(smaller: Judged, other: Judged) -> bool:
-    return smaller.state.neurons < other.state.neurons and not is_better(other, smaller)
 
 
 def _receipt(own: Own, judge: Judge, rounds: Judgements, accuracy: float) -> Receipt:

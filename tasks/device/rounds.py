@@ -60,25 +60,30 @@ class Turn:
 
 @dataclass(frozen=True)
 class Work:
-    """What a device does in a round: it trains, discards so many neurons, chosen by one of
-    :data:`models.refinement.rankings.RANKINGS` where the exchange does not say by what, and tunes.
-    Where ``asks_first`` it says nothing if it expects too little of that; what it says has so much
-    ``noise`` (:func:`models.refinement.noise.noised`)."""
+    """What a device does in a round: it trains, discards so many neurons, and tunes."""
 
     train: LocalSteps
     tune: LocalSteps
     pruning: Pruning
-    prune_by: str
-    asks_first: bool
+
+
+@dataclass(frozen=True)
+class Speech:
+    """How a device speaks: where it ``asks_first`` it says nothing if it expects too little of
+    that, and what it says has so much ``noise`` (:func:`models.refinement.noise.noised`)."""
+
+    asks_first: bool = False
     noise: float = 0.0
 
 
-def train(owns: list[Own], turn: Turn, work: Work, machine: Machine) -> list[Answer]:
+def train(
+    owns: list[Own], turn: Turn, work: Work, speech: Speech, machine: Machine
+) -> list[Answer]:
     """Every device trains its header locally and accumulates its importance set (Eq. 16-18); what
     the exchange prepares of that goes up."""
     trained = train_headers(owns, turn, work.train, machine)
-    expecting = [_expecting(own, turn, work.asks_first) for own in trained]
-    return [_sent(own, turn, work.noise) for own in expecting]
+    expecting = [_expecting(own, turn, speech.asks_first) for own in trained]
+    return [_sent(own, turn, speech.noise) for own in expecting]
 
 
 def _expecting(own: Own, turn: Turn, asks_first: bool) -> Own:

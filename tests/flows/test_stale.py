@@ -192,13 +192,13 @@ READ_BY: dict[str, set[str]] = {
     "refinement.lr": WORK,
     "refinement.weight_decay": WORK,
     "refinement.sketch_samples": set(),  # of sketches, of which statistics have no use
-    "refinement.prune_by": WORK,
-    "refinement.ask_first": WORK,
+    "refinement.prune_by": {"finish"},
+    "refinement.ask_first": {"train"},
     "refinement.rank": {"find_basis"},
     "refinement.answers": {"share", *WORK},  # share: of what a device is, it is first
     "refinement.exchange": WORK,
     "refinement.sketch": {"compare"},
-    "refinement.noise": WORK,
+    "refinement.noise": {"train"},
     "refinement.deadline_s": set(),
     "refinement.ceiling_steps": set(),  # of the report, which nothing is cached of
     "fleet.storage_limit": {"search_header"},  # the smallest of the cluster

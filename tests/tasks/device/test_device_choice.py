@@ -16,7 +16,7 @@ from models.refinement.recipe import LocalTraining, Pruning
 from models.refinement.training import LocalSteps
 from tasks.device.choice import Judge, finish
 from tasks.device.own import Own
-from tasks.device.rounds import Turn, Work, prune, train
+from tasks.device.rounds import Speech, Turn, Work, prune, train
 from tasks.device.scores import scored
 from tasks.links.link import Message, Route, send
 from tasks.run.compute import Machine
@@ -25,7 +25,7 @@ from tests.models.refinement.made_up import CONFIG, fitted, world
 
 MACHINE, ROUNDS = Machine("cpu", 1), 2
 STEPS = LocalSteps(60, LocalTraining(16, 0.01, 0.0), answers="wanted")
-WORK = Work(STEPS, STEPS, Pruning(0.25, 1), "importance", False)
+WORK = Work(STEPS, STEPS, Pruning(0.25, 1))
 LACKS = 1
 """The class that the first device wants and has no samples of."""
 
@@ -63,7 +63,7 @@ class Pair:
         how, owns = EXCHANGES[self.turn.exchange], self.owns
         for t in range(1, ROUNDS + 1):
             turn = replace(self.turn, round=t)
-            trained = train(owns, turn, WORK, MACHINE)
+            trained = train(owns, turn, WORK, Speech(), MACHINE)
             owns = [answer.own for answer in trained]
             bodies: list[Message | None] = [None, None]
             if how.up and how.says_something(t):
@@ -76,7 +76,9 @@ class Pair:
         twins: list[Own | None] = [None] * len(owns)
         if how.up:
             twins = [*Pair("none").loop()]
-        return [answer.own for answer in finish(owns, twins, self.turn, WORK, MACHINE)]
+        return [
+            answer.own for answer in finish(owns, twins, self.turn, WORK, "importance", MACHINE)
+        ]
 
     def state(self, own: Own) -> DeviceState:
         from tasks.device import rounds
