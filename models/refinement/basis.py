@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class Basis:
         """Of a token."""
         return len(self.mean) // int(self.reads.sum())
 
-    @property
+    @cached_property
     def root(self) -> Tensor:
         """A square root of the correlation ``(rank, rank)``, also where rounding or few samples
         left it singular."""
