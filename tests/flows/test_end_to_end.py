@@ -85,9 +85,9 @@ def test_the_uplink_is_a_fraction_of_a_centralised_system_s(
     assert set(up.kind) == {
         "device_attributes",
         "cluster_statistics",
-        "feature_sketch",
-        "importance_set",
+        "class_statistics",
         "metrics",
+        "receipt",
         "shared_samples",
     }
     manifest = pd.read_parquet(finished / "artifacts/partition/manifest.parquet")
