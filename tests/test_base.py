@@ -105,7 +105,7 @@ from models.refinement.recipe import LocalTraining, Pruning
 from models.refinement.training import LocalSteps
 from tasks.data.modality import ImageInfo
 from tasks.delivery.shipped import Made, load_shipped, ship
-from tasks.device import features, rounds
+from tasks.device import choice, features, rounds
 from tasks.device.own import Own
 from tasks.links.link import Route, receive, send
 from tasks.run.compute import Machine
@@ -130,12 +130,15 @@ own = Own("north", "device-00", 0, put_tensors("samples", samples))
 own = features.adopt(own, model, info, machine).own
 
 turn, steps = rounds.Turn("north", 1, "importance", 0), LocalSteps(3, LocalTraining(8, 0.01, 0.01))
-[trained] = rounds.train([own], turn, steps, machine)
+work = rounds.Work(steps, steps, Pruning(0.2, 1))
+[trained] = rounds.train([own], turn, work, rounds.Speech(), machine)
 [said] = trained.messages
 back = send("mixed_importance", Route("north", "device-00", 1, said.run), receive(said)[0])
-[pruned] = rounds.prune([trained.own], [back], turn, Pruning(0.2, 1), steps, machine)
+[pruned] = rounds.prune([trained.own], [back], turn, work, machine)
 state = pruned.own.adopted[2]
 assert 0 < state.neurons < state.neurons_received
+[finished] = choice.finish([pruned.own], [None], turn, work, "importance", machine)
+assert sum(state.ships for state in finished.own.rounds) == 1
 
 shipped, file = ship(Path("model"), Made(build(config, seed=1), state, torch.tensor([0, 2])), info)
 with torch.no_grad():

@@ -21,7 +21,7 @@ from models.refinement.training import LocalSteps
 from tasks.cloud.backbone import send_backbone, send_public_features
 from tasks.cloud.public import Public
 from tasks.data.modality import DataInfo
-from tasks.device import features, rounds
+from tasks.device import choice, features, rounds
 from tasks.device.drifted import describe
 from tasks.device.own import Own
 from tasks.device.scores import split_of
@@ -129,12 +129,19 @@ def shared_set() -> Ref:
 
 
 def refined(owns: list[Own]) -> list[Own]:
-    """After a round alone."""
-    turn = rounds.Turn("edge", 1, "none", SEED)
-    owns = [answer.own for answer in rounds.train(owns, turn, STEPS, MACHINE)]
-    nothing: list[Message | None] = [None] * len(owns)
-    amount = Pruning(0.2, 1)
-    return [a.own for a in rounds.prune(owns, nothing, turn, amount, STEPS, MACHINE)]
+    """After a round in which each gets its own importance set back."""
+    turn = rounds.Turn("edge", 1, "importance", SEED)
+    work = rounds.Work(STEPS, STEPS, Pruning(0.2, 1))
+    trained = rounds.train(owns, turn, work, rounds.Speech(), MACHINE)
+    back: list[Message | None] = []
+    for answer in trained:
+        [said], own = answer.messages, answer.own
+        route = Route("edge", own.device, 1, said.run)
+        back.append(send("mixed_importance", route, receive(said)[0]))
+    owns = [answer.own for answer in trained]
+    owns = [answer.own for answer in rounds.prune(owns, back, turn, work, MACHINE)]
+    alone: list[Own | None] = [None] * len(owns)
+    return [a.own for a in choice.finish(owns, alone, turn, work, "importance", MACHINE)]
 
 
 def test_public_features_travel_with_their_masks() -> None:
@@ -173,5 +180,5 @@ def test_devices_adopt_train_and_prune_with_their_masks() -> None:
         assert split_of(own.adopted[1], "train").mask is not None
     elsewhere = [replace(own, features=poisoned(own.adopted[1])) for own in owns]
     after = refined(owns)
-    assert [own.state for own in after] == [own.state for own in refined(elsewhere)]
+    assert [own.rounds for own in after] == [own.rounds for own in refined(elsewhere)]
     assert all(own.adopted[2].neurons < own.adopted[2].neurons_received for own in after)

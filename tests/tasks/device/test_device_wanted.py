@@ -88,7 +88,8 @@ def test_it_is_scored_and_ships_as_it_answers(
     assert (own.state.val_loss, own.state.val_accuracy) == pytest.approx(score)
 
     match = Match("edge", 1.0, 1, 9000, (1.0,), 0, (0,), (0,), (0,))
-    outcome = Outcome(DEVICE, "all", match, coarse.backbone, "linear", [own.state], answers)
+    ships = [replace(own.state, ships=True)]
+    outcome = Outcome(DEVICE, "all", match, coarse.backbone, "linear", ships, answers)
     energy = EnergyConstants(0.1, 0.005, 0.1, 10)
     row = score_device.fn(outcome, samples, INFO, energy, MACHINE, Path("shipped"))
     assert (row["classes"], row["wanted"]) == (["bag", "shoe"], ["boot"])
