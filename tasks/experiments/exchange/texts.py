@@ -24,7 +24,7 @@ def languages_of(overlay: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DataError: they cannot be fetched, or are not what the case pins.
     """
-    values = merged(whole_of(SOURCE) or {}, overlay)
+    values = merged(whole_of(SOURCE) or {}, merged({"data": {"source": SOURCE}}, overlay))
     if "folder" in overlay.get("data", {}):
         return values
     folder = texts_folder(values["data"]["encoder"])
