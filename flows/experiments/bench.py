@@ -12,6 +12,7 @@ from tasks.data.samples import World
 from tasks.experiments import world
 from tasks.experiments.exchange.texts import languages_of
 from tasks.experiments.grid import cells as grid
+from tasks.experiments.registry import EXPERIMENTS
 from tasks.experiments.scale import Point, Scale, run_of, settings_of
 from tasks.experiments.second import second_folder
 from tasks.links.records import Variant
@@ -56,8 +57,9 @@ class Bench:
 
     def data(self, name: str) -> Data:
         """The data that an experiment is about."""
-        own = name in ("contexts", "languages")
-        return (self.exchanging(name) if own else self.settings(0)).data
+        if not EXPERIMENTS[name].ours:
+            return self.settings(0).data
+        return self.exchanging("languages" if name == "languages" else "contexts").data
 
     def second(self) -> dict[str, Any]:
         """What to lay on top of the settings for the second data set."""

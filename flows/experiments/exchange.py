@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from prefect import flow
@@ -10,11 +10,13 @@ from prefect import flow
 from flows import customize
 from flows.backbone import cluster_backbone
 from flows.experiments.bench import OPTIONS, Base, Bench, Row, base, partition
+from flows.job import Job
 from flows.on_device import LocalCarrier
 from models.refinement.exchanges import EXCHANGES
 from models.refinement.training import LocalSteps
 from tasks.data.plan import DevicePlan
 from tasks.data.samples import World
+from tasks.device.own import Own
 from tasks.edge import header
 from tasks.edge.mixing import compare
 from tasks.experiments.exchange import cells
@@ -106,9 +108,9 @@ def compared(place: Place, draw: Draw) -> Iterator[Row]:
     step = (circle, draw, recipe.answers, b.world.info, b.machine)
     start = run_step(cells.started, *step)
     for exchange in EXCHANGES:
-        link = exchanged(place, draw, start, replace(recipe, exchange=exchange))
-        assert isinstance(link.carrier, LocalCarrier)
-        found = run_step(cells.judged, circle, start, link.carrier.owns, b.machine)
+        by = replace(recipe, exchange=exchange, quorum=1.0)
+        carrier, link = exchanged(place, draw, start, by)
+        found = run_step(cells.judged, circle, start, carrier.owns, b.machine)
         for member, began, limits in zip(circle.members, start, place.bounds, strict=True):
             yield {
                 "seed": draw.seed,
@@ -127,12 +129,18 @@ def compared(place: Place, draw: Draw) -> Iterator[Row]:
             }
 
 
-def exchanged(place: Place, draw: Draw, start: Sequence[Started], recipe: Refinement) -> Link:
-    """The loop as it is shipped, from a draw on; what went over the link, and what its carrier
-    knows of each round. A device that fails ends the experiment."""
-    recipe = replace(recipe, quorum=1.0, deadline_s=None)
+def exchanged(
+    place: Place,
+    draw: Draw,
+    start: Sequence[Started],
+    recipe: Refinement,
+    carries: Callable[[Job, list[Own]], LocalCarrier] = LocalCarrier,
+) -> tuple[LocalCarrier, Link]:
+    """The loop as it is shipped, from a draw on: what its devices have, and what went over the
+    link. (At a quorum of 1 a device that fails ends the experiment.)"""
+    recipe = replace(recipe, deadline_s=None)
     settings = place.base.settings.model_copy(update={"seed": draw.seed, "refinement": recipe})
-    carrier = LocalCarrier(replace(place.base.job, settings=settings), [s.own for s in start])
+    carrier = carries(replace(place.base.job, settings=settings), [s.own for s in start])
     link, model = Link(place.circle.edge, carrier), start[0].own.adopted[0]
     devices, key = [began.own.device for began in start], Key(model.sha256)
     sketches = customize.sketched(recipe, link, devices, key)
@@ -140,4 +148,4 @@ def exchanged(place: Place, draw: Draw, start: Sequence[Started], recipe: Refine
     mixing = run_step(compare, link.edge, devices, sketches, likeness)
     adopted = Answers.read({began.own.device: began.said for began in start})
     customize.refine(recipe, link, customize.Circle(devices, mixing, model, adopted))
-    return link
+    return carrier, link

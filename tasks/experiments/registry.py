@@ -66,5 +66,6 @@ EXPERIMENTS = {  # in the order in which they run and are reported
         Experiment("ablation", "ablation", "Ablation: what we changed"),
         Experiment("contexts", "exchange", "Behind four sensors", ours=True),
         Experiment("languages", "exchange", "In four languages", ours=True),
+        Experiment("liars", "liars", "One device that lies", ours=True),
     )
 }

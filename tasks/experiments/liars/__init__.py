@@ -1,0 +1,1 @@
+"""What one device that lies costs the others."""
