@@ -14,12 +14,10 @@ BEYOND = 1.0
 
 class Candidate(Protocol):
     """How a model does on the samples that it is judged by: the ``share`` ``(samples,)`` that it
-    gives to each one's class, and how many ``parameters`` its header has."""
+    gives to each one's class."""
 
     @property
     def share(self) -> Tensor: ...
-    @property
-    def parameters(self) -> int: ...
 
 
 class Flagged(Protocol):
@@ -30,14 +28,15 @@ class Flagged(Protocol):
 C = TypeVar("C", bound=Candidate)
 
 
-def choose(received: C, others: Sequence[C]) -> C:
-    """The model to ship: the one that gives the largest mean share to what is right, or, of equal
-    ones, has the fewest parameters; but what was ``received`` where that is not told to be worse.
+def choose(received: C, refined: C, alone: C | None = None) -> C:
+    """The model to ship: what was ``refined`` with peers, or ``alone`` where that is told to be
+    better, or what was ``received`` where neither is told to be better than that.
 
-    Shares tell models apart by far fewer samples than counts of right answers do, of which a device
-    with 15 samples to judge by needs four more.
+    What peers say helps where it is heard at all, so that few samples do not speak against it; a
+    peer that lies costs enough to be told. Shares tell models apart by far fewer samples than
+    counts of right answers do, of which a device with 15 samples to judge by needs four more.
     """
-    best = min((received, *others), key=lambda c: (-c.share.mean().item(), c.parameters))
+    best = alone if alone is not None and is_better(alone, refined) else refined
     return best if is_better(best, received) else received
 
 

@@ -21,7 +21,7 @@ from models.refinement import pruning
 from models.refinement.exchange import WITHHELD
 from models.refinement.rankings import RANKINGS, Ranked
 from models.refinement.recipe import Pruning
-from models.refinement.rounds import choose, is_better, shipped
+from models.refinement.rounds import choose, shipped
 from models.refinement.training import DeviceData
 from tasks.device.own import Answer, Own
 from tasks.device.rounds import Turn, Work, fit, kept_of, virtual
@@ -44,10 +44,6 @@ class Judged:
     state: State
     share: Tensor
     accuracy: float
-
-    @property
-    def parameters(self) -> int:
-        return self.state.parameters
 
 
 Judgements = list[list[Judged]]
@@ -111,7 +107,7 @@ def finish(
         [[judge(s) for s in states] for states in (own.rounds, twin.rounds[1:] if twin else ())]
         for own, judge, twin in zip(owns, judges, twins, strict=True)
     ]
-    best = [choose(rounds[0], [*rounds[1:][-1:], *twin[-1:]]) for rounds, twin in judged]
+    best = [choose(rounds[0], rounds[-1], *twin[-1:]) for rounds, twin in judged]
     smaller = discard(list(zip(owns, best, judges, strict=True)), turn, work, prune_by, machine)
     answers = []
     for own, judge, ways, chosen, small in zip(owns, judges, judged, best, smaller, strict=True):
@@ -142,8 +138,8 @@ def discard(
     machine: Machine,
 ) -> list[Judged]:
     """Pruning as a step of its own, where the rounds discarded nothing: some neurons go, the others
-    are tuned, and that is kept if it is not told to be worse than before the first went; again,
-    until it is, or as often as there were rounds. What was received stays as it is."""
+    are tuned, and that is kept if it gives no less to what is right; again, until it does, or as
+    often as there were rounds. What was received stays as it is."""
     found = [best for _, best, _ in devices]
     going = [i for i, best in enumerate(found) if best.state.importance]
     steps = 0 if turn.how.prunes or not work.pruning.prune_fraction else turn.round
@@ -154,9 +150,9 @@ def discard(
         headers = [_without_least(own, now, work.pruning, prune_by) for own in owns]
         fit("discarding neurons", headers, owns, now, work.tune, machine)
         for i, own, header in zip(list(going), owns, headers, strict=True):
-            _, best, judge = devices[i]
-            smaller = judge(_scored(own, now, header))
-            if smaller.state.neurons < found[i].state.neurons and not is_better(best, smaller):
+            smaller, before = devices[i][2](_scored(own, now, header)), found[i]
+            fewer = smaller.state.neurons < before.state.neurons
+            if fewer and smaller.share.mean() >= before.share.mean():
                 found[i] = smaller
             else:
                 going.remove(i)

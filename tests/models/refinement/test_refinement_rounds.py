@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import sqrt
 
 import pytest
@@ -17,35 +17,41 @@ from models.refinement.rounds import BEYOND, choose, is_better, shipped
 
 @dataclass(frozen=True)
 class Judged:
-    share: Tensor = field(compare=False)
-    parameters: int = 10
+    share: Tensor
 
 
-def judged(share: float, parameters: int = 10) -> Judged:
+def judged(share: float) -> Judged:
     """So much for the class of each of 40 samples, more or less."""
-    return Judged(share + 0.05 * torch.sin(torch.arange(40.0)), parameters)
+    return Judged(share + 0.05 * torch.sin(torch.arange(40.0)))
 
 
-def test_the_largest_share_for_what_is_right_then_fewer_parameters():
-    received = judged(0.2)
-    others = [judged(0.6), judged(0.7), judged(0.65)]
-    assert choose(received, others) is others[1]
-    equal = [judged(0.7), judged(0.7, 8), judged(0.7, 9)]
-    assert choose(received, equal) is equal[1]
+def test_what_was_refined_ships_where_it_is_surely_better_than_what_was_received():
+    received, refined = judged(0.2), judged(0.6)
+    assert choose(received, refined) is refined
+    assert choose(received, refined, judged(0.5)) is refined
 
 
 def test_what_was_received_ships_where_nothing_is_surely_better():
     received = judged(0.5)
     noisy = Judged(received.share + 0.01 + 0.2 * torch.cos(torch.arange(40.0) * 3))
     assert noisy.share.mean() > received.share.mean()
-    assert choose(received, [noisy]) is received
-    assert choose(received, [judged(0.5, 5)]) is received
-    assert choose(received, []) is received
+    assert choose(received, noisy) is received
+    assert choose(received, noisy, noisy) is received
+    assert choose(received, judged(0.4), judged(0.45)) is received
+
+
+def test_alone_ships_only_where_it_is_surely_better_than_with_peers():
+    received, refined = judged(0.2), judged(0.6)
+    noisy = Judged(refined.share + 0.01 + 0.2 * torch.cos(torch.arange(40.0) * 3))
+    assert noisy.share.mean() > refined.share.mean()
+    assert choose(received, refined, noisy) is refined
+    better = judged(0.7)
+    assert choose(received, refined, better) is better, "as where a peer lies"
 
 
 def test_a_lead_that_all_samples_share_in_is_sure_however_small():
     received = judged(0.5)
-    assert choose(received, [judged(0.51)]).share.mean() > 0.505
+    assert choose(received, judged(0.51)).share.mean() > 0.505
 
 
 def test_by_one_sample_nothing_is_told():
