@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from models.header.build import neurons, restore
 from models.header.config import HeaderConfig
 from models.refinement.basis import Basis
@@ -12,6 +14,7 @@ MODEL = "customized_model"
 BASIS = "basis."
 
 
+@lru_cache(maxsize=32)  # every step of every device asks, and reads a whole model for it
 def received_of(model: Message) -> Received:
     """What an exchange needs of the model that all devices of a cluster received. Raises LinkError
     if it cannot be read."""
