@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,10 @@ from typing import Any
 from flows.command.table import print_rows
 from flows.logs import prefect_on_its_page
 from tasks.experiments.registry import EXPERIMENTS
-from tasks.run.errors import SettingsError
+from tasks.run.errors import SettingsError, StageError
 from tasks.servers.shared import prefect_server, watched
 from tasks.settings.case import Case
+from tasks.settings.stages import ACME
 from tasks.setup.check import check
 
 
@@ -39,10 +41,38 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
 
 
 def run_experiments(chosen: Sequence[str], scale: str, seeds: int | None, params: Path) -> None:
-    """One after the other, each named on the terminal."""
-    for number, name in enumerate(chosen, 1):
+    """One after the other, each named on the terminal; first those that may run at once."""
+    beside = [name for name in chosen if EXPERIMENTS[name].beside]
+    if beside:
+        print(f"{' and '.join(beside)}, scale {scale}", file=sys.stderr, flush=True)
+        run_beside(beside, scale, seeds, params)
+    for number, name in enumerate([name for name in chosen if name not in beside], len(beside) + 1):
         print(f"{name} ({number} of {len(chosen)}, scale {scale})", file=sys.stderr, flush=True)
         run_experiment(name, scale, seeds, params)
+
+
+def run_beside(names: Sequence[str], scale: str, seeds: int | None, params: Path) -> None:
+    """Experiments that measure no time, at once: the first here, the others in processes of their
+    own, with a thread each.
+
+    Raises:
+        StageError: one of those failed.
+    """
+    here, *others = names
+    started = dict[str, subprocess.Popen[bytes]]()
+    try:
+        for name in others:
+            words = shlex.split(command_of(name, scale, seeds, params))[1:]
+            started[name] = subprocess.Popen([*ACME, *words], stdout=subprocess.DEVNULL)
+        run_experiment(here, scale, seeds, params)
+        failed = [name for name, process in started.items() if process.wait()]
+    finally:
+        for process in started.values():
+            process.terminate()  # does nothing where it has ended
+            process.wait()
+    if failed:
+        again = command_of(failed[0], scale, seeds, params)
+        raise StageError(f"{failed[0]} failed, its own message came before. To go on: {again}")
 
 
 def run_experiment(name: str, scale: str, seeds: int | None, params: Path) -> None:

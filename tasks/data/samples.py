@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BeforeValidator, TypeAdapter
 from torch import Tensor
 
-from tasks.data.modality import DataInfo, TextInfo, from_json
+from tasks.data.modality import DataInfo, ImageInfo, TextInfo, from_json
 from tasks.data.tokens import TOKENIZER
 from tasks.run.errors import ArtifactError
 from tasks.run.store import Ref, read_tensors, take
@@ -45,13 +46,20 @@ class Classes:
         return self.own if self.wanted is None else torch.cat([self.own, self.wanted]).unique()
 
 
+def _of_kind(values: Any) -> DataInfo:
+    """Facts as they were, or as JSON has them (a task's result): of the modality that has these."""
+    kinds: Any = ImageInfo | TextInfo
+    found: DataInfo = TypeAdapter(kinds).validate_python(values)
+    return found
+
+
 @dataclass(frozen=True)
 class World:
     """One partition: its public facts, every owner's samples by name, of texts how many words each
     device keeps, and, for reports (:func:`with_spare`), each device's context and the samples of it
     that nobody was given."""
 
-    info: DataInfo
+    info: Annotated[DataInfo, BeforeValidator(_of_kind)]
     samples: dict[str, Ref]
     contexts: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, Ref] = field(default_factory=dict)

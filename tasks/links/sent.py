@@ -22,7 +22,7 @@ def received_of(model: Message) -> Received:
     return _read(replace(model, receiver=f"{DEVICE}any"))  # whoever it went to, it is the same
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)  # every step of every device asks, and would read a whole model for it
 def _read(model: Message) -> Received:
     tensors, values = receive(model, MODEL)
     prefix, config = "header.", HeaderConfig.from_dict(values["config"]["header"])

@@ -39,8 +39,6 @@ def _drawn(frame: pd.DataFrame) -> Any:
         _gains(gains, parts, styles)
         _costs(costs, parts, styles)
         gains.set_title(f"{unseen} classes missing" if unseen else "all classes seen")
-    for axis in axes[1 : len(shown)]:
-        axis.set_ylabel("")
     for row in (axes[: len(shown)], axes[len(shown) :]):
         _share_y(row)
     handles, labels = axes[len(shown)].get_legend_handles_labels()
@@ -88,8 +86,9 @@ def _costs(axis: Any, parts: dict[int, pd.DataFrame], styles: dict[str, tuple[st
         axis.annotate(f" {samples}", (kilobytes[last], accuracy[last]), xytext=(5, -3),
                       textcoords="offset points", fontsize=8)  # fmt: skip
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(x=0.15)
-    axis.set_xlabel("kB up a device")
+    axis.set_xlabel("kB up a device, by samples a class")
     axis.set_ylabel("accuracy")
 
 
@@ -98,3 +97,5 @@ def _share_y(axes: list[Any]) -> None:
     high = max(axis.get_ylim()[1] for axis in axes)
     for axis in axes:
         axis.set_ylim(low, high)
+    for axis in axes[1:]:
+        axis.set_ylabel("")

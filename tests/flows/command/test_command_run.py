@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.command import run
+from flows.command import evaluation, run
 from flows.command.evaluation import command_of
 from flows.command.init import stages
 from tasks.run.errors import StageError
@@ -185,3 +185,16 @@ def test_a_run_with_other_settings_leaves_their_outcome_alone(first: Path) -> No
     said = call(first, *ACME, "run")
     assert "The fleet, seed 0" in said
     assert json.loads((first / "artifacts/summary.json").read_text()) == before
+
+
+def test_our_experiments_run_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    here: list[str] = []
+    monkeypatch.setattr(evaluation, "run_experiment", lambda name, *_: here.append(name))
+    args = ("quick", 2, Path("params.yaml"))
+    words = "['evaluate', '--only', 'languages', '--scale', 'quick', '--seeds', '2']"
+    for code, fails in ((f"sys.argv[1:] != {words}", False), ("7", True)):
+        child = (sys.executable, "-c", f"import sys; sys.exit({code})")
+        monkeypatch.setattr(evaluation, "ACME", child)
+        with pytest.raises(StageError, match="languages failed") if fails else nullcontext():
+            evaluation.run_experiments(["fig1", "contexts", "languages"], *args)
+    assert here == ["fig1", "contexts"] * 2

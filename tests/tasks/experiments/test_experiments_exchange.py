@@ -10,13 +10,19 @@ import pandas as pd
 import pytest
 import torch
 
+from tasks.data.modality import DataInfo, ImageInfo, TextInfo
 from tasks.data.pin import checksums_path, folder_id
+from tasks.data.samples import World
 from tasks.experiments.exchange import cells, claims, tables, texts
 from tasks.experiments.registry import EXPERIMENTS
 from tasks.links.link import Message
+from tasks.run.cached import SummedJSON
 from tasks.run.errors import DataError
+from tasks.run.store import Ref
 from tasks.settings.fields import yaml_text
 
+INFO = ImageInfo("x", ("a", "b"), image_size=8, channels=1, mean=(0.5,), std=(0.2,))
+TEXT_INFO = TextInfo("x", ("a", "b"), length=12, vocabulary=99, pad=0)
 GAINS = {"none": 0.0, "importance": -0.01, "weights": 0.02, "statistics": 0.06}
 
 
@@ -143,6 +149,12 @@ def test_bytes_are_counted_by_kind() -> None:
         "up_class_statistics": 100,
         "up_metrics": 11,
     }
+
+
+@pytest.mark.parametrize("info", [INFO, TEXT_INFO], ids=["images", "texts"])
+def test_a_partition_that_was_cached_is_read_back(info: DataInfo) -> None:
+    world, json = World(info, {"cloud": Ref("samples", "0")}), SummedJSON()
+    assert json.loads(json.dumps(world)) == world
 
 
 @pytest.mark.usefixtures("in_tmp")
