@@ -148,7 +148,9 @@ def exchanged(folder: Path, name: str) -> str:
     run = _runs(folder).get(name)
     if run is None:
         return ""
-    return _section(folder, name, run, tables_of(pd.read_csv(folder / f"{name}.csv")))
+    drawn = EXPERIMENTS[name].room == "exchange"
+    tables = tables_of(pd.read_csv(folder / f"{name}.csv")) if drawn else ""
+    return _section(folder, name, run, tables)
 
 
 MARKED: dict[Path, Parts] = {

@@ -224,8 +224,9 @@ def test_all_exchanges_get_the_same_draw(name: str, tiny: Callable[..., Any]) ->
     assert (frame.groupby("unseen").accuracy_wanted.count() > 0).tolist() == [False, True]
     seen, lacking = (frame[frame.unseen == u] for u in sorted(set(frame.unseen)))
     assert seen.raw_bytes.mean() > lacking.raw_bytes.mean()
-    alone = frame[frame.exchange == "none"]
-    assert (alone.uplink_bytes == alone.up_metrics).all()
+    told = {f"up_{e.up.kind}" for e in EXCHANGES.values() if e.up} & set(frame)
+    assert not frame.loc[frame.exchange == "none", sorted(told)].notna().any(axis=None)
+    assert frame.loc[frame.exchange == "statistics", "up_class_statistics"].notna().all()
     assert (frame.uplink_bytes == frame.filter(like="up_").sum(axis=1)).all()
     assert (frame.peers > 0).all()
 
