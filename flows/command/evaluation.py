@@ -41,14 +41,14 @@ def evaluate_paper(only: Sequence[str], scale: str, seeds: int | None, params: P
 
 
 def run_experiments(chosen: Sequence[str], scale: str, seeds: int | None, params: Path) -> None:
-    """One after the other, each named on the terminal; first those that may run at once."""
+    """One after the other, each named on the terminal; last those that may run at once."""
     beside = [name for name in chosen if EXPERIMENTS[name].beside]
+    for number, name in enumerate([name for name in chosen if name not in beside], 1):
+        print(f"{name} ({number} of {len(chosen)}, scale {scale})", file=sys.stderr, flush=True)
+        run_experiment(name, scale, seeds, params)
     if beside:
         print(f"{' and '.join(beside)}, scale {scale}", file=sys.stderr, flush=True)
         run_beside(beside, scale, seeds, params)
-    for number, name in enumerate([name for name in chosen if name not in beside], len(beside) + 1):
-        print(f"{name} ({number} of {len(chosen)}, scale {scale})", file=sys.stderr, flush=True)
-        run_experiment(name, scale, seeds, params)
 
 
 def run_beside(names: Sequence[str], scale: str, seeds: int | None, params: Path) -> None:

@@ -43,11 +43,13 @@ def languages(bench: Bench) -> list[Row]:
 
 @dataclass(frozen=True)
 class Place:
-    """An edge with its devices, what each of them could gain, and its job."""
+    """An edge with its devices, what each of them could gain, its job, and what carries the edge's
+    questions."""
 
     base: Base
     circle: Circle
     bounds: list[Bounds]
+    carries: Callable[[Job, list[Own]], LocalCarrier] = LocalCarrier
 
 
 def drawn_rows(bench: Bench, name: str) -> list[Row]:
@@ -134,13 +136,12 @@ def exchanged(
     draw: Draw,
     start: Sequence[Started],
     recipe: Refinement,
-    carries: Callable[[Job, list[Own]], LocalCarrier] = LocalCarrier,
 ) -> tuple[LocalCarrier, Link]:
     """The loop as it is shipped, from a draw on: what its devices have, and what went over the
     link. (At a quorum of 1 a device that fails ends the experiment.)"""
     recipe = replace(recipe, deadline_s=None)
     settings = place.base.settings.model_copy(update={"seed": draw.seed, "refinement": recipe})
-    carrier = carries(replace(place.base.job, settings=settings), [s.own for s in start])
+    carrier = place.carries(replace(place.base.job, settings=settings), [s.own for s in start])
     link, model = Link(place.circle.edge, carrier), start[0].own.adopted[0]
     devices, key = [began.own.device for began in start], Key(model.sha256)
     sketches = customize.sketched(recipe, link, devices, key)

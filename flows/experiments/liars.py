@@ -80,7 +80,8 @@ def compared(place: Place, draw: Draw) -> Iterator[Row]:
         honest, _ = exchanged(place, draw, start, by)
         before = run_step(cells.judged, circle, start, honest.owns, b.machine)
         for lie in (*LIES, COPIED):
-            lying, _ = exchanged(place, draw, start, by, partial(Lying, liar=liar, lie=lie))
+            told = replace(place, carries=partial(Lying, liar=liar, lie=lie))
+            lying, _ = exchanged(told, draw, start, by)
             after = run_step(cells.judged, circle, start, lying.owns, b.machine)
             for member in circle.members[1:]:
                 yield {

@@ -48,9 +48,10 @@ def lied(message: Message, others: Sequence[Message], lie: str) -> Message:
     if not schemas:
         return message
     if lie == COPIED:
-        tensors = receive(next(m for m in others if m.kind == message.kind))[0]
+        of_kind = next(m for m in others if m.kind == message.kind)
+        tensors = receive(of_kind, message.kind)[0]
     else:
-        told = receive(message)[0]
+        told = receive(message, message.kind)[0]
         tensors = {name: _told(name, part, schemas[name], lie) for name, part in told.items()}
     return send(message.kind, message.route, tensors)
 

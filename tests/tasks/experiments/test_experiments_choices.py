@@ -53,11 +53,11 @@ def test_the_authors_limit_is_a_share_of_the_normalised_size() -> None:
     assert grid.authors_limit(variants) == 900
 
 
-def test_a_device_keeps_the_round_that_validation_prefers() -> None:
-    def state(round: int, accuracy: float) -> State:
-        return State("device-07", round, Ref("header", str(round)), 10, 5, 5, 1.0, accuracy)
+def test_a_device_keeps_the_state_that_it_ships() -> None:
+    def state(round: int, ships: bool) -> State:
+        return State("device-07", round, Ref("header", str(round)), 10, 5, 5, 1.0, 0.5, ships=ships)
 
-    rounds = [[state(0, 0.5), state(1, 0.8), state(2, 0.7)]]
+    rounds = [[state(0, False), state(1, True), state(2, False)]]
     assert central.kept_headers(rounds)["device-07"].sha256 == "1"
 
 
