@@ -52,8 +52,9 @@ def gains(stand: Stand, attacks: Sequence[Attack]) -> list[list[float]]:
         for mine in _by_edge(told):
             bodies = [each.body for each in mine]
             assert STATISTICS.weigh is not None
-            _, weights = STATISTICS.weigh(bodies, stand.attacker.received)
-            came = STATISTICS.combine(bodies, weights)
+            found_alike = STATISTICS.weigh(bodies, stand.attacker.received)
+            assert found_alike is not None
+            came = STATISTICS.combine(bodies, found_alike[1])
             beside |= {id(each.person): body for each, body in zip(mine, came, strict=True)}
         with_peers = _accuracies(stand, beside)
         found.append((np.array(with_peers) - alone).tolist())
