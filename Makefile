@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV = .venv
 ACME = $(VENV)/bin/acme
 
-.PHONY: run run-text test test-models test-slow crash lint bench case-glyphs ui stack stack-down clean constraints deps pictures backbones
+.PHONY: run run-text test test-models test-slow crash lint bench case-glyphs ui stack stack-down clean constraints deps pictures backbones privacy
 
 run: $(VENV)/installed
 	$(ACME) run
@@ -71,3 +71,7 @@ pictures: $(VENV)/installed
 # docs/backbones.md: its table of timm's VisionTransformers (two minutes)
 backbones: $(VENV)/installed
 	$(VENV)/bin/python -m tasks.cloud.backbones
+
+# docs/privacy.md: its tables of what messages reveal (ten minutes), and of finished cases' sketches
+privacy: $(VENV)/installed
+	$(VENV)/bin/python -m tasks.experiments.privacy $(patsubst %/artifacts/customize,%,$(wildcard ./artifacts/customize cases/*/artifacts/customize))

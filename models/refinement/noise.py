@@ -20,15 +20,30 @@ def noised(body: Body, deviation: float, stream: torch.Generator) -> Body:
     means; all else, and everything where ``deviation`` is 0, is as it was. What does not fit its
     type any more is cut off.
 
+    Means say that they are of fewer samples: of as many as would have made them as uncertain, so
+    that who compares or draws by them is right to.
+
     This makes attacks harder, which docs/privacy.md measures; it is no proof: what noise of this
     kind guarantees depends on how far one sample can move a message, which nothing bounds here.
     """
     if not deviation:
         return body
-    return {
+    found = {
         name: _noised(part, deviation * UNITS[name], stream) if name in UNITS else part
         for name, part in body.items()
     }
+    if "counts" in body:
+        found["counts"] = _uncertain(body["counts"], deviation)
+    return found
+
+
+def _uncertain(counts: Tensor, deviation: float) -> Tensor:
+    """1/n becomes 1/n + deviation^2, as far as counts can be told."""
+    samples = 2 ** (counts / statistics.COARSE)
+    as_sure = samples / (1 + samples * deviation**2)
+    least = statistics.SCHEMA["counts"].low
+    told = (statistics.COARSE * as_sure.log2()).round().clamp(min=least)
+    return told.to(counts.dtype)
 
 
 def _noised(values: Tensor, deviation: float, stream: torch.Generator) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from models.refinement.noise import noised
-from models.refinement.statistics import FINE, MOST
+from models.refinement.statistics import FINE, MOST, SCHEMA
 
 
 def _stream() -> torch.Generator:
@@ -33,7 +35,16 @@ def test_it_has_the_deviation_that_is_asked_for_in_the_units_of_public_data(devi
         assert found[name].float().std() / unit == pytest.approx(deviation, rel=0.05)
         assert found[name].float().mean() / unit == pytest.approx(0, abs=0.05 * deviation)
         assert found[name].dtype == _body()[name].dtype
-    assert found["counts"].tolist() == [7] * 100
+
+
+@pytest.mark.parametrize("samples", [4, 16, 256])
+@pytest.mark.parametrize("deviation", [0.1, 0.3])
+def test_counts_say_how_sure_the_means_still_are(samples: int, deviation: float) -> None:
+    counts = torch.tensor([2 * math.log2(samples)]).round().to(torch.uint8)
+    [told] = noised({"counts": counts}, deviation, _stream())["counts"].tolist()
+    as_sure = 1 / (1 / samples + deviation**2)
+    assert told == max(3, round(2 * math.log2(as_sure)))
+    assert SCHEMA["counts"].wrong(torch.tensor([told], dtype=torch.uint8)) is None
 
 
 def test_what_does_not_fit_is_cut_off() -> None:

@@ -1,0 +1,1 @@
+"""What messages reveal, by attacks that anyone can run on plain tensors."""
