@@ -147,7 +147,7 @@ def discard(
         if not going:
             break
         owns = [replace(devices[i][0], state=found[i].state) for i in going]
-        headers = [_without_least(own, now, work.pruning, prune_by) for own in owns]
+        headers = [without_least(own, now, work.pruning, prune_by) for own in owns]
         fit("discarding neurons", headers, owns, now, work.tune, machine)
         for i, own, header in zip(list(going), owns, headers, strict=True):
             smaller, before = devices[i][2](_scored(own, now, header)), found[i]
@@ -159,7 +159,7 @@ def discard(
     return found
 
 
-def _without_least(own: Own, turn: Turn, amount: Pruning, prune_by: str) -> nn.Module:
+def without_least(own: Own, turn: Turn, amount: Pruning, prune_by: str) -> nn.Module:
     _, features, state = own.adopted
     assert state.importance is not None
     header, data = load_header(state.header)[0], split_of(features, "train")

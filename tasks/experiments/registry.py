@@ -69,5 +69,6 @@ EXPERIMENTS = {  # in the order in which they run and are reported
         Experiment("contexts", "exchange", "Behind four sensors", ours=True, beside=True),
         Experiment("languages", "exchange", "In four languages", ours=True, beside=True),
         Experiment("liars", "liars", "One device that lies", ours=True),
+        Experiment("prune", "pruning", "What chooses the neurons that go", ours=True),
     )
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
+from models.refinement.expected import PAYS
 from tasks.experiments.canvas import mean_of
 from tasks.experiments.exchange.claims import (
     ALONE,
@@ -39,6 +40,7 @@ def tables_of(frame: pd.DataFrame) -> str:
             "kB up a device in all rounds, and over the bytes of its raw train samples:",
             _costs(frame, names),
             _kept(frame[frame.default]),
+            _predicted(heard),
         ]
     )
 
@@ -96,6 +98,27 @@ def _kept(ours: pd.DataFrame) -> str:
         f"Of {len(ours)} devices and draws, {found} ended below what they received, told its "
         f"classes, beyond their paired bound; chance allows {allowed(len(ours))}. What shipped: "
         f"{shares}."
+    )
+
+
+def _predicted(frame: pd.DataFrame) -> str:
+    """How often what a device expected came: of the default, by device and draw, on test splits."""
+    keys = ["seed", "samples", "unseen", "device"]
+    ours, alone = (
+        of.set_index(keys) for of in (frame[frame.default], frame[frame.exchange == ALONE])
+    )
+    gained, pays = ours.accuracy - alone.accuracy, ours.predicted >= PAYS
+    worth, spared = gained[pays], gained[~pays]
+    words = (
+        f"What a device expected before it sent anything: {len(worth)} times {100 * PAYS:g} "
+        f"points or more, and then {(worth > 0).mean():.0%} gained over the same steps alone, on the mean "
+        f"{100 * worth.mean():+.1f} points"
+    )
+    if not len(spared):
+        return f"{words}."
+    return (
+        f"{words}; {len(spared)} times less, where it would have stayed silent had it asked first, "
+        f"and the others' messages gained it {100 * spared.mean():+.1f} points on the mean."
     )
 
 

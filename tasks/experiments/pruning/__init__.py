@@ -1,0 +1,1 @@
+"""By what a device should choose the neurons that it discards."""
