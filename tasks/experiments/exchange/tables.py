@@ -111,8 +111,8 @@ def _predicted(frame: pd.DataFrame) -> str:
     worth, spared = gained[pays], gained[~pays]
     words = (
         f"What a device expected before it sent anything: {len(worth)} times {100 * PAYS:g} "
-        f"points or more, and then {(worth > 0).mean():.0%} gained over the same steps alone, on the "
-        f"mean {100 * worth.mean():+.1f} points"
+        f"points or more, and then {(worth > 0).mean():.0%} gained over the same steps alone, on "
+        f"the mean {100 * worth.mean():+.1f} points"
     )
     if not len(spared):
         return f"{words}."
