@@ -190,8 +190,9 @@ def refine(recipe: Refinement, link: Link, circle: Circle) -> Mixing:
         if not gains and not circle.all_rounds:
             break
         before = after
-    if not circle.all_rounds:
-        link.ask_all(circle.devices, "finish", {}, key, *limits)
+    if not circle.all_rounds:  # the same steps alone, and neurons that go: a round's work, thrice
+        again_s = recipe.deadline_s and 3 * t * recipe.deadline_s
+        link.ask_all(circle.devices, "finish", {}, key, again_s, recipe.quorum)
     return mixing
 
 
