@@ -27,8 +27,8 @@ say_attributes = retried("{device.name}: send attributes")(attributes.attributes
 share = cached("{own.device}: send the shared samples")(features.share)
 adopt = cached("{own.device}: receive the model, compute features")(features.adopt)
 sketch = cached("{own.device}: send a feature sketch")(features.sketch)
-train = cached("{turn.edge} devices, round {turn.round}: train")(rounds.train)
-prune = cached("{turn.edge} devices, round {turn.round}: prune and tune")(rounds.prune)
+train = cached("{turn.words}: train")(rounds.train)
+prune = cached("{turn.words}: prune and tune")(rounds.prune)
 finish = cached("{turn.edge} devices: choose what ships")(choice.finish)
 
 ALONE = "none"

@@ -53,6 +53,11 @@ class Turn:
         """The exchange."""
         return EXCHANGES[self.exchange]
 
+    @property
+    def words(self) -> str:
+        """Whose round it is, for a person."""
+        return f"{self.edge} devices{'' if self.how.up else ' alone'}, round {self.round}"
+
     def seed_of(self, own: Own) -> int:
         """A device's own, by its id: it is the same whoever takes part."""
         return self.seed + 1000 * self.round + own.id
@@ -212,7 +217,7 @@ def fit(
     seeds = [turn.seed_of(own) for own in owns]
     data = [_learned_from(own, turn, seed) for own, seed in zip(owns, seeds, strict=True)]
     moved = [header.to(place) for header in headers]
-    with progress(f"{turn.edge} devices, round {turn.round}: {what}") as on_step:
+    with progress(f"{turn.words}: {what}") as on_step:
         sets = fit_devices(moved, data, steps, seeds, on_step=on_step)
     for header in headers:
         header.cpu()
