@@ -29,7 +29,7 @@ adopt = cached("{own.device}: receive the model, compute features")(features.ado
 sketch = cached("{own.device}: send a feature sketch")(features.sketch)
 train = cached("{turn.words}: train")(rounds.train)
 prune = cached("{turn.words}: prune and tune")(rounds.prune)
-finish = cached("{turn.edge} devices: choose what ships")(choice.finish)
+finish = cached("{turn.words}, the last: choose what ships")(choice.finish)
 
 ALONE = "none"
 """The exchange of who tells nobody anything."""

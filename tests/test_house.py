@@ -63,6 +63,7 @@ def test_one_module_reads_test_splits() -> None:
         "tasks/experiments/lightweight/cells.py",  # and reads what world named
         "tasks/experiments/refining/cells.py",
         "tasks/experiments/exchange/cells.py",
+        "tasks/experiments/pruning/cells.py",
     }
 
 

@@ -284,7 +284,7 @@ COLUMNS = (
         "samples and numbers on how well it does.",
         lambda d: exchanged(d["exchange"]["up_bytes"]),
         lambda d: spelled(exchanged(d["exchange"]["up_bytes"])),
-        spare=13,
+        where="report",
     ),
     Column(
         "peers gained",
@@ -293,7 +293,7 @@ COLUMNS = (
         "its peers' stand in.",
         lambda d: last_gain(d["exchange"]),
         lambda d: points(last_gain(d["exchange"]) or 0.0),
-        spare=12,
+        where="report",
         optional=True,
     ),
     Column(

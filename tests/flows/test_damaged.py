@@ -50,6 +50,7 @@ def read_edges(case: Case) -> object:
         outputs.read_searches,
         outputs.read_mixings,
         outputs.read_rounds,
+        outputs.read_receipts,
         outputs.read_kept,
         outputs.read_trained_on,
     )

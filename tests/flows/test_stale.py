@@ -151,12 +151,11 @@ def stale_stages(case: Case) -> set[str]:
 WORK = {"train", "prune", "finish"}
 """Of a device in its rounds; all that it does there goes by one record of settings."""
 READ_BY: dict[str, set[str]] = {
-    "seed": {"train_reference", "distil", "search_header", "settle", "sketch", "train"}
-    | {"prune", "train_cnn"},
+    "seed": {"train_reference", "distil", "search_header", "settle", "train_cnn", *WORK},
     "compute": set(),  # auto and cpu are the same here: the key holds what was found
     "threads": {"train_reference", "score_reference", "rank", "distil", "score"}
     | {"send_public_features", "train_cnn", "compare_cnn"}
-    | {"embed_shared", "search_header", "settle", "adopt", "train", "prune"},
+    | {"embed_shared", "search_header", "settle", "adopt", *WORK},
     "data": set(),  # by the partition stage, which caches nothing
     # a source says whether a mirrored image is as good
     "data.source": {"train_reference", "train_cnn", "distil"},
@@ -196,7 +195,7 @@ READ_BY: dict[str, set[str]] = {
     "refinement.ask_first": {"train"},
     "refinement.rank": {"find_basis"},
     "refinement.answers": {"share", *WORK},  # share: of what a device is, it is first
-    "refinement.exchange": WORK,
+    "refinement.exchange": {"send_model"},  # alone, devices do what they did beside it
     "refinement.sketch": {"compare"},
     "refinement.noise": {"train"},
     "refinement.deadline_s": set(),
@@ -207,7 +206,7 @@ READ_BY: dict[str, set[str]] = {
     "fleet.group": set(),
     "fleet.id": {"share", "embed_shared", "settle", "send_model", "adopt", "compare"} | WORK,
     "fleet.edge": {"cut", "send_backbone", "send_public_features", "share", "embed_shared"}
-    | {"search_header", "settle", "send_model", "adopt", "compare", *WORK},
+    | {"search_header", "settle", "find_basis", "send_model", "adopt", "compare", *WORK},
 }
 """Which cached tasks read a setting, by the longest name that fits."""
 
