@@ -73,19 +73,24 @@ TIERS = (
 
 
 def measure(ledgers: Sequence[Path]) -> pd.DataFrame:
-    """A row a kind that the run sent: how many messages, their median bytes, and the rounds."""
+    """A row a kind that the run sent: how many messages, their median bytes, and in how many rounds
+    of refinement (0: before the first)."""
     rows = pd.concat([pd.read_parquet(path) for path in ledgers])
     found = rows.groupby("kind").agg(
-        messages=("bytes", "size"), bytes=("bytes", "median"), rounds=("round", "max")
+        messages=("bytes", "size"), bytes=("bytes", "median"), rounds=("round", _of_refinement)
     )
     return found.astype(int).sort_index()
+
+
+def _of_refinement(rounds: pd.Series) -> int:
+    return int(rounds[rounds > 0].nunique())
 
 
 def sizes_of(path: Path) -> dict[str, str]:
     """How the picture and the page say what a message of each kind weighs."""
     rows = pd.read_csv(path, index_col="kind")
     return {
-        str(kind): spelled(int(row["bytes"])) + (" a round" if row["rounds"] else "")
+        str(kind): spelled(int(row["bytes"])) + (" a round" if row["rounds"] > 1 else "")
         for kind, row in rows.iterrows()
     }
 
