@@ -74,16 +74,12 @@ TIERS = (
 
 def measure(ledgers: Sequence[Path]) -> pd.DataFrame:
     """A row a kind that the run sent: how many messages, their median bytes, and in how many rounds
-    of refinement (0: before the first)."""
+    of refinement one sends it to another at most (0: before the first)."""
     rows = pd.concat([pd.read_parquet(path) for path in ledgers])
-    found = rows.groupby("kind").agg(
-        messages=("bytes", "size"), bytes=("bytes", "median"), rounds=("round", _of_refinement)
-    )
-    return found.astype(int).sort_index()
-
-
-def _of_refinement(rounds: pd.Series) -> int:
-    return int(rounds[rounds > 0].nunique())
+    found = rows.groupby("kind").agg(messages=("bytes", "size"), bytes=("bytes", "median"))
+    ways = rows[rows["round"] > 0].groupby(["kind", "sender", "receiver"])["round"].nunique()
+    rounds = ways.groupby("kind").max().reindex(found.index, fill_value=0)
+    return found.assign(rounds=rounds).astype(int).sort_index()
 
 
 def sizes_of(path: Path) -> dict[str, str]:
