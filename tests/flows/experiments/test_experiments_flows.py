@@ -156,7 +156,7 @@ def permuted(data: World) -> World:
         ("fig10", ["rank_agreement", "weights"], None),
         ("table1", ["chosen", "uplink_bytes"], "accuracy"),
         pytest.param(
-            "contexts", ["round_shipped", "uplink_bytes"], "accuracy", marks=pytest.mark.slow
+            "contexts", ["way_shipped", "uplink_bytes"], "accuracy", marks=pytest.mark.slow
         ),
     ],
 )
