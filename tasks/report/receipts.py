@@ -58,9 +58,12 @@ def heard_by(mixing: Mixing) -> dict[str, list[str]]:
 
 def known_from(row: Mapping[str, Any], classes: Mapping[str, Sequence[str]]) -> Row:
     """Of a device's row the peers that told it of each class that it wants and has no samples of;
-    ``classes`` are those that each device has samples of."""
+    ``classes`` are those that each device has samples of, where it ended with a model."""
     peers = row.get("exchange", {}).get("peers", ())
-    return {name: [p for p in peers if name in classes[p]] for name in row.get("wanted", ())}
+    return {
+        name: [peer for peer in peers if name in classes.get(peer, ())]
+        for name in row.get("wanted", ())
+    }
 
 
 def in_words(device: str, receipt: Mapping[str, Any]) -> str:

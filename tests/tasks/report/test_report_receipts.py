@@ -67,6 +67,8 @@ def test_a_class_is_known_from_the_peers_that_were_heard_and_have_samples_of_it(
     classes = {"device-00": ["bag"], "device-01": ["bag", "boot"], "device-02": ["coat", "boot"]}
     device = {"wanted": ["boot", "coat"], "exchange": row()}
     assert known_from(device, classes) == {"boot": ["device-01"], "coat": []}
+    del classes["device-01"]  # it was heard, and left out later
+    assert known_from(device, classes) == {"boot": [], "coat": []}
 
 
 def test_the_gain_is_that_of_the_last_round() -> None:
