@@ -85,7 +85,7 @@ class Pair:
 
         return rounds._state_of(own)
 
-    def test_accuracy(self, own: Own, classes: tuple[int, ...]) -> float:
+    def accuracy_on_test(self, own: Own, classes: tuple[int, ...]) -> float:
         [ships] = [state for state in own.rounds if state.ships]
         data = self.world.split(100, 0, classes)
         told = torch.tensor([0, 1, 2])
@@ -110,11 +110,11 @@ def test_what_ships_knows_the_class_that_only_the_peer_has() -> None:
     first, _ = pair.loop()
     assert first.receipt is not None
     assert first.receipt.ships in ("peers", "pruned")
-    assert pair.test_accuracy(first, (LACKS,)) > 0.8
-    assert pair.test_accuracy(first, (0, 2)) > 0.8
+    assert pair.accuracy_on_test(first, (LACKS,)) > 0.8
+    assert pair.accuracy_on_test(first, (0, 2)) > 0.8
     assert first.receipt.gained[ROUNDS] > 0.2
     alone, _ = Pair("none").loop()
-    assert pair.test_accuracy(alone, (LACKS,)) < 0.5, "by itself it cannot learn that"
+    assert pair.accuracy_on_test(alone, (LACKS,)) < 0.5, "by itself it cannot learn that"
 
 
 def test_who_answers_its_own_classes_judges_by_its_own_samples() -> None:
