@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,10 +18,15 @@ from tasks.servers.server import Server, mark, until_interrupted
 from tasks.servers.services import environment, mlflow_command, use_environment, use_registry
 from tasks.servers.shared import prefect_on, prefect_server, watched
 from tasks.settings.case import SETTINGS, Case
+from tasks.settings.declared import checked
 from tasks.settings.params import Settings, load
 from tasks.settings.stages import STAGES, stage_command
 from tasks.setup.check import check
 from tasks.tracking.candidates import TRIAL
+
+LOOKED_AT = "ACME_LOOKED_AT"
+"""Tells the process of a stage which settings and data the run above it has looked at: of many
+texts, to look again takes as long as a small stage."""
 
 
 def run_all(params: Path) -> None:
@@ -32,7 +38,7 @@ def run_all(params: Path) -> None:
     from flows.command.table import print_fleet
     from tasks.data.pin import content_id
 
-    case, moves = Case.here(), check(params).settings.backbone.reference.moves
+    case, settings = Case.here(), check(params).settings
     whole = case.reads(params)
     if whole:
         require_project(case)
@@ -40,7 +46,7 @@ def run_all(params: Path) -> None:
     content_id(_pin())  # says how to pin the data, before anything is started
     start = time.monotonic()
     waits = case.work / "promotion-waits"  # here until the challengers of a run are decided on
-    done = whole and not moves and up_to_date(case)
+    done = whole and not settings.backbone.reference.moves and up_to_date(case)
     if done and not waits.exists():
         print("All stages are up to date.")
     else:
@@ -53,16 +59,16 @@ def run_all(params: Path) -> None:
             with prefect_server(case) as env:
                 os.environ.update(env)  # before anything imports Prefect, which reads it once
                 with prefect_on_its_page():
-                    run_stages(case, params, moves, waits)
+                    run_stages(case, params, settings, waits)
         print(f"\nDone in {time.monotonic() - start:.0f} s.")
     print_fleet(case.summary)
     report, browse = case.shown(case.report), case.command("ui")
     print(f"\nReport: {report}   Browse every candidate and run: {browse}")
 
 
-def run_stages(case: Case, params: Path, moves: bool, waits: Path) -> None:
+def run_stages(case: Case, params: Path, settings: Settings, waits: Path) -> None:
     """Every stage that is out of date, then the registry's decisions, as one run on Prefect's page;
-    ``waits`` is there until these are made.
+    ``waits`` is there until these are made. The ``settings`` were looked at.
 
     Raises:
         StageError: a stage failed.
@@ -72,7 +78,8 @@ def run_stages(case: Case, params: Path, moves: bool, waits: Path) -> None:
     def work(below: dict[str, str]) -> None:
         if case.reads(params):
             atomic_write(waits, b"")
-        bring_up_to_date(case, params, {**os.environ, **below}, moves)
+        env = {**os.environ, **below, LOOKED_AT: looked_at(case, settings)}
+        bring_up_to_date(case, params, env, settings.backbone.reference.moves)
         if case.reads(params):
             decide(case, params, waits)
 
@@ -143,13 +150,21 @@ def run_stage(name: str, params: Path) -> None:
 
     With other settings than DVC's it is a trial (:func:`tasks.tracking.candidates.trial`).
     """
-    settings, case = check(params).settings, Case.here()
+    settings, case = checked(params), Case.here()
+    if os.environ.get(LOOKED_AT) != looked_at(case, settings):
+        settings = check(params).settings
     if not case.reads(params):
         os.environ[TRIAL] = str(params)
     with prefect_server(case) as env, watched(env):
         os.environ.update(env)  # before anything imports Prefect, which reads it once
         with prefect_on_its_page():
             run_flow(case, name, settings)
+
+
+def looked_at(case: Case, settings: Settings) -> str:
+    """One word for settings and the pin of their data."""
+    pin = case.pin.read_bytes() if case.pin.exists() else b""
+    return hashlib.sha256(settings.model_dump_json().encode() + pin).hexdigest()
 
 
 def run_flow(case: Case, stage: str, settings: Settings) -> None:

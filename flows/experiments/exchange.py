@@ -86,7 +86,8 @@ def placed(b: Base, pools: World, cluster: Cluster) -> Place:
         context = names.index(pools.contexts[device.name])
         samples = pools.samples[device.name]
         sent = (found.coarse, device.name, found.shared, found.public, basis)
-        features = (device.name, found.coarse.backbone, samples, pools.info, b.machine)
+        coarse = found.coarse
+        features = (device.name, coarse.backbone, samples, pools.info, b.machine, coarse.header)
         members.append(
             Member(
                 DevicePlan(device.id, device.name, cluster.edge, device.group, context),

@@ -3,7 +3,6 @@ headers of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,17 +13,17 @@ from models.backbone.family import Backbone
 from models.backbone.refit import Read, Refit, refit
 from models.backbone.training import device_of, scores
 
-BATCH = 256
-
 
 @dataclass(frozen=True)
 class VariantScore:
-    """A variant's mean cross-entropy and accuracy with the reference header."""
+    """A variant's mean cross-entropy and accuracy with the reference header, and those with one of
+    its own, where one was fitted."""
 
     width: float
     depth: int
     loss: float
     accuracy: float
+    refit: Refit | None = None
 
 
 @torch.no_grad()
@@ -32,38 +31,21 @@ def score_grid(
     vit: Backbone,
     data: tuple[Tensor, Tensor],
     grid: Grid,
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
+    train: tuple[Tensor, Tensor] | None = None,
 ) -> list[VariantScore]:
-    """Every variant of ``grid`` on images and labels. With the strategy ``first`` one forward pass
-    at a width scores all its depths, since a shallower variant is a prefix of a deeper one."""
+    """Every variant of ``grid`` on inputs and labels; with ``train`` ones also by a header that is
+    fitted to it on these. With the strategy ``first`` one forward pass at a width scores all its
+    depths, since a shallower variant is a prefix of a deeper one."""
     vit.eval()
-    images, labels = data
-    result = []
+    place, result = device_of(vit), []
     for width in grid.widths:
-        outputs = _by_depth(vit, images, width, grid, vit.logits, batch_size)
+        read = _by_depth(vit, data, width, grid, batch_size)
+        to_fit = _by_depth(vit, train, width, grid, batch_size) if train else {}
         for depth in grid.depths:
-            result.append(VariantScore(width, depth, *scores(outputs[depth], labels)))
-    return result
-
-
-@torch.no_grad()
-def refit_grid(
-    vit: Backbone,
-    train: tuple[Tensor, Tensor],
-    val: tuple[Tensor, Tensor],
-    grid: Grid,
-) -> list[Refit]:
-    """Every variant of ``grid``, in the order of :func:`score_grid`, with a header fitted to it on
-    the train samples."""
-    vit.eval()
-    result = []
-    for width in grid.widths:
-        of_train, of_val = (
-            _by_depth(vit, inputs, width, grid, vit.pooled) for inputs, _ in (train, val)
-        )
-        for depth in grid.depths:
-            own, held_out = Read(of_train[depth], train[1]), Read(of_val[depth], val[1])
-            result.append(refit(own, held_out, vit.config.classes))
+            logits = vit.head(read[depth].pooled.to(place)).cpu()
+            own = refit(to_fit[depth], read[depth], vit.config.classes) if train else None
+            result.append(VariantScore(width, depth, *scores(logits, data[1]), own))
     return result
 
 
@@ -76,7 +58,7 @@ def refit_embeddings(
     """The baseline of no layer: a header fitted to the mean of what comes before the first."""
     vit.eval()
     own, held_out = (
-        Read(torch.cat([_mean_embedding(vit, x) for x in inputs.split(BATCH)]), labels)
+        Read(torch.cat([_mean_embedding(vit, x) for x in inputs.split(vit.batch)]), labels)
         for inputs, labels in (train, val)
     )
     return refit(own, held_out, vit.config.classes)
@@ -92,21 +74,20 @@ def _mean_embedding(vit: Backbone, inputs: Tensor) -> Tensor:
 
 def _by_depth(
     vit: Backbone,
-    inputs: Tensor,
+    data: tuple[Tensor, Tensor],
     width: float,
     grid: Grid,
-    read: Callable[..., Tensor],
-    batch_size: int = BATCH,
-) -> dict[int, Tensor]:
-    """What is read of each depth's last layer, by ``vit.pooled`` or ``vit.logits``, of all
-    inputs."""
+    batch_size: int | None,
+) -> dict[int, Read]:
+    """What the reference header reads of all inputs at each depth."""
+    (inputs, labels), place = data, device_of(vit)
     parts: dict[int, list[Tensor]] = {depth: [] for depth in grid.depths}
-    for chunk in inputs.split(batch_size):
-        x = chunk.to(device_of(vit))
+    for chunk in inputs.split(batch_size or vit.batch):
+        x = chunk.to(place)
         mask = vit.mask(x)
         for depth, end in _ends(vit, x, width, grid).items():
-            parts[depth].append(read(end, mask).cpu())
-    return {depth: torch.cat(chunks) for depth, chunks in parts.items()}
+            parts[depth].append(vit.pooled(end, mask).cpu())
+    return {depth: Read(torch.cat(chunks), labels) for depth, chunks in parts.items()}
 
 
 def _ends(vit: Backbone, x: Tensor, width: float, grid: Grid) -> dict[int, Tensor]:

@@ -13,6 +13,7 @@ from models.backbone.training import scores
 from models.header.build import build_header, header_flops, start_from, state_of
 from models.header.config import SEARCHED, HeaderConfig
 from models.header.controller import Controller, Samples, reinforce_loss
+from models.header.kinds import seen_by
 from models.header.network import SharedWeights
 from models.header.recipe import HeaderSearch
 from models.header.space import Architecture, Space
@@ -200,6 +201,7 @@ class EdgeSearch:
         header = build_header(config, self.seed, self.cls_head)
         recipe, stream = self.recipe, torch.Generator().manual_seed(self.seed)
         loop = Loop(recipe.retrain_steps, recipe.batch_size, recipe.lr)
+        train, val, joint = (seen_by(config, data) for data in (train, val, joint))
         train_header(header, train, loop, stream)
         return TrainedHeader(
             name,

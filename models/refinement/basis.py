@@ -80,17 +80,21 @@ class Basis:
         away = inputs_of(data, self.reads) - self.mean
         return away @ self.directions.T / self.variance.sqrt()
 
-    def tokens(self, coordinates: Tensor, beside: Tensor) -> Tensor:
+    def tokens(
+        self, coordinates: Tensor, beside: Tensor, shape: tuple[int, ...] | None = None
+    ) -> Tensor:
         """Features ``(n, 2, 1 + positions, dim)`` at coordinates ``(n, rank)``.
 
         Args:
+            shape: of fewer layers and positions, which hold all that is read.
             beside: how far they are from the mean ``(n, inputs)`` outside of the directions; what
                 lies along them after all is not taken.
         """
         along = coordinates * self.variance.sqrt() - beside @ self.directions.T
         inputs = self.mean + along @ self.directions + beside
-        found = torch.zeros(len(inputs), *self.reads.shape, self.dim)
-        found[:, self.reads] = inputs.unflatten(1, (-1, self.dim))
+        reads = _within(self.reads, shape or tuple(self.reads.shape))
+        found = torch.zeros(len(inputs), *reads.shape, self.dim)
+        found[:, reads] = inputs.unflatten(1, (-1, self.dim))
         return found
 
 
@@ -128,8 +132,18 @@ def canonical(data: Split) -> Split:
 
 
 def inputs_of(data: Split, reads: Tensor) -> Tensor:
-    """What a header reads of samples ``(n, inputs)``, in :func:`canonical` form."""
+    """What a header reads of samples ``(n, inputs)``, in :func:`canonical` form. They may be of
+    fewer layers and positions than ``reads`` tells of, but for those that are read."""
+    reads = _within(reads, tuple(data.features.shape[1:3]))
     return canonical(data).features[:, reads].flatten(1).float()
+
+
+def _within(reads: Tensor, shape: tuple[int, ...]) -> Tensor:
+    layers, positions = shape
+    found = reads[:layers, :positions]
+    if found.sum() < reads.sum():
+        raise ValueError(f"features of {layers} x {positions} tokens lack some that are read")
+    return found
 
 
 def fit_basis(public: Split, reads: Tensor, rank: int = RANK) -> Basis:

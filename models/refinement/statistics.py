@@ -134,7 +134,8 @@ def draw(told: Sequence[Statistics], basis: Basis, own: Split, stream: torch.Gen
     noise = torch.randn(means.shape, generator=stream) @ basis.root.T
     beside = torch.randn(len(means), len(basis.mean), generator=stream) * basis.spread
     beside += class_means(inputs_of(own, basis.reads), own.labels).mean(0) - basis.mean
-    features = basis.tokens(means + variances.sqrt() * noise, beside)
+    shape = tuple(own.features.shape[1:3])
+    features = basis.tokens(means + variances.sqrt() * noise, beside, shape)
     mask = torch.ones(features.shape[0], features.shape[2], dtype=torch.bool)
     return Split(features, labels, None if own.mask is None else mask)
 

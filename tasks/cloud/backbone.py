@@ -6,7 +6,6 @@ up.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -74,15 +73,9 @@ def score(
     and with one fitted to it on so many public train samples, if any."""
     device = machine.prepare()
     vit = load_backbone(elastic_model).to(device)
-    val = public.split("val")
-    variants = [_variant(s, vit.config) for s in scoring.score_grid(vit, val, grid)]
-    if not refit_samples:
-        return variants
-    refits = scoring.refit_grid(vit, public.first(refit_samples), val, grid)
-    return [
-        replace(variant, refit_loss=own.loss, refit_accuracy=own.accuracy)
-        for variant, own in zip(variants, refits, strict=True)
-    ]
+    train = public.first(refit_samples) if refit_samples else None
+    found = scoring.score_grid(vit, public.split("val"), grid, train=train)
+    return [_variant(score, vit.config) for score in found]
 
 
 @cached("cloud: cut the backbone of {edge}")
@@ -109,7 +102,7 @@ def send_public_features(
     tensors: dict[str, Tensor] = {}
     for split, prefix, count in (("train", "", samples), ("val", "val_", samples // 4)):
         images, labels = public.split(split)
-        own = Split.of(features.extract(vit, images[:count], 256), labels[:count])
+        own = Split.of(features.extract(vit, images[:count]), labels[:count])
         tensors |= own.compact.named(prefix)
     return send("public_features", Route(CLOUD, edge), tensors)
 
@@ -124,4 +117,6 @@ def _variant(score: Any, full: BackboneConfig) -> Variant:
         parameters=size.backbone_parameters(config),
         zeta=size.zeta(score.width, score.depth, full),
         flops=size.flops(config),
+        refit_loss=score.refit and score.refit.loss,
+        refit_accuracy=score.refit and score.refit.accuracy,
     )

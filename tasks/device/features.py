@@ -12,6 +12,7 @@ from models.backbone.config import restore as restore_backbone
 from models.backbone.features import extract
 from models.header.build import restore
 from models.header.config import HeaderConfig
+from models.header.kinds import seen_by
 from models.header.split import Split
 from models.refinement.noise import noised
 from models.refinement.recipe import Sketching
@@ -51,13 +52,14 @@ def adopt(own: Own, model: Message, info: DataInfo, machine: Machine) -> Answer:
     state, values = receive(model, MODEL, Route(own.edge, own.device))
     backbone = config_from(values["config"]["backbone"])
     vit = restore_backbone(backbone, _part(state, "backbone")).to(machine.prepare())
+    config = HeaderConfig.from_dict(values["config"]["header"])
     tensors: dict[str, Tensor] = {}
     wanted = {"train": classes_of(own.data).wanted}
     for split in ("train", "val"):
         images, labels = read_split(own.data, split, info)
-        tensors |= Split.of(extract(vit, images, 256), labels, wanted.get(split)).named(f"{split}_")
+        found = seen_by(config, Split.of(extract(vit, images), labels, wanted.get(split)))
+        tensors |= found.named(f"{split}_")
     features = put_tensors("features", tensors)
-    config = HeaderConfig.from_dict(values["config"]["header"])
     first = scored(own, 0, restore(config, _part(state, "header")), config, features)
     own = replace(own, model=model, features=features, rounds=()).after(first)
     return Answer(own, (metrics(own),))

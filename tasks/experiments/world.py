@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.backbone.features import extract
 from models.backbone.slicing import slice_variant
+from models.header.kinds import seen_by
 from models.header.split import Split
 from tasks.data import pin, sources
 from tasks.data.modality import DataInfo
@@ -18,7 +19,7 @@ from tasks.data.samples import World, classes_of, read_split, read_world, with_s
 from tasks.report.heldout import test_split
 from tasks.run.cached import KEY, cached
 from tasks.run.compute import Machine
-from tasks.run.modules import load_backbone, put_backbone
+from tasks.run.modules import load_backbone, load_header, put_backbone
 from tasks.run.store import Ref, Store, put_tensors
 from tasks.settings.case import Case
 from tasks.settings.params import Data, Settings
@@ -63,8 +64,17 @@ def cut(elastic: Ref, width: float, depth: int, strategy: str) -> Ref:
 
 
 @cached("features of {name}")
-def embed(name: str, backbone: Ref, samples: Ref, info: DataInfo, machine: Machine) -> Ref:
-    """Features and labels of all splits of one owner, in half precision."""
+def embed(
+    name: str,
+    backbone: Ref,
+    samples: Ref,
+    info: DataInfo,
+    machine: Machine,
+    header: Ref | None = None,
+) -> Ref:
+    """Features and labels of all splits of one owner, in half precision; what a ``header`` reads of
+    them."""
+    config = load_header(header)[1] if header else None
     vit = load_backbone(backbone).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     wanted = {"train": classes_of(samples).wanted}
@@ -72,5 +82,6 @@ def embed(name: str, backbone: Ref, samples: Ref, info: DataInfo, machine: Machi
     splits["test"] = test_split(samples, info)
     for split, (images, labels) in splits.items():
         found = Split.of(extract(vit, images), labels, wanted.get(split))
+        found = seen_by(config, found) if config else found
         tensors |= found.compact.named(f"{split}_")
     return put_tensors("features", tensors)

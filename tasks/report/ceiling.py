@@ -14,10 +14,12 @@ from torch import Tensor
 from models.answers import answered
 from models.backbone.family import Backbone
 from models.backbone.features import extract
+from models.header.config import HeaderConfig
+from models.header.kinds import seen_by
 from models.header.split import Split
 from models.refinement.training import LocalSteps, evaluate_devices, fit_devices
 from tasks.data.modality import DataInfo
-from tasks.data.samples import classes_of, read_split
+from tasks.data.samples import Classes, classes_of, read_split
 from tasks.report.heldout import test_split, unused_split
 from tasks.run.cached import retried
 from tasks.run.compute import Machine
@@ -61,25 +63,25 @@ def score_ceilings(
     """
     started, place = time.perf_counter(), machine.prepare()
     vit = load_backbone(circle.backbone).to(place)
-    spare = {
-        of.unused.sha256: _features(vit, unused_split(of.unused, info)) for of in circle.learners
-    }
+    headers = [load_header(of.header) for of in circle.learners]
+    seen = Seen(vit, headers[0][1], info)
     classes = [classes_of(of.samples) for of in circle.learners]
+    spare = _spare(seen, circle.learners, classes)
     more = [
         _of_classes(spare[of.unused.sha256], own.all)
         for of, own in zip(circle.learners, classes, strict=True)
     ]
     data = [
-        _features(vit, read_split(of.samples, "train", info)).join(m)
+        seen.of(read_split(of.samples, "train", info)).join(m)
         for of, m in zip(circle.learners, more, strict=True)
     ]
-    headers = [load_header(of.header)[0].to(place) for of in circle.learners]
+    tuned = [header.to(place) for header, _ in headers]
     with progress(f"{circle.edge}: what its devices could learn") as on_step:
         seeds = [seed + of.id for of in circle.learners]
-        fit_devices(headers, data, steps, seeds, on_step=on_step)
-    tests = [_features(vit, test_split(of.samples, info)) for of in circle.learners]
+        fit_devices(tuned, data, steps, seeds, on_step=on_step)
+    tests = [seen.of(test_split(of.samples, info)) for of in circle.learners]
     told = [answered(steps.answers, own.own, own.wanted) for own in classes]
-    scores = evaluate_devices([header.eval() for header in headers], tests, told)
+    scores = evaluate_devices([header.eval() for header in tuned], tests, told)
     found = {
         of.name: {"accuracy_ceiling": accuracy, "ceiling_samples": len(m.labels)}
         for of, m, (_, accuracy) in zip(circle.learners, more, scores, strict=True)
@@ -88,9 +90,29 @@ def score_ceilings(
     return {"steps": steps.count, "seconds": seconds, "devices": found}
 
 
-def _features(vit: Backbone, samples: tuple[Tensor, Tensor]) -> Split:
-    inputs, labels = samples
-    return Split.of(extract(vit, inputs), labels)
+@dataclass(frozen=True)
+class Seen:
+    """What headers of one configuration read of a backbone."""
+
+    backbone: Backbone
+    header: HeaderConfig
+    info: DataInfo
+
+    def of(self, samples: tuple[Tensor, Tensor]) -> Split:
+        """Of some samples."""
+        inputs, labels = samples
+        return seen_by(self.header, Split.of(extract(self.backbone, inputs), labels))
+
+
+def _spare(seen: Seen, learners: Sequence[Learner], classes: Sequence[Classes]) -> dict[str, Split]:
+    """What nobody has of each context, by its sha256: of classes that some learner has."""
+    found = {}
+    for unused in {of.unused.sha256: of.unused for of in learners}.values():
+        theirs = [own.all for of, own in zip(learners, classes, strict=True) if of.unused == unused]
+        inputs, labels = unused_split(unused, seen.info)
+        known = torch.isin(labels, torch.cat(theirs))
+        found[unused.sha256] = seen.of((inputs[known], labels[known]))
+    return found
 
 
 def _of_classes(data: Split, classes: Tensor) -> Split:

@@ -44,7 +44,8 @@ from tasks.run.modules import load_backbone, load_header
 from tasks.run.store import Ref, read_tensors
 from tasks.settings.fleet import BYTES_PER_PARAMETER, Device
 
-LATENCY_BATCH, LATENCY_REPEATS = 32, 9
+LATENCY_BATCH = 32
+LATENCY_REPEATS, LATENCY_LEAST_S = 3, 0.05  # a long call varies less, and costs more
 
 Row = dict[str, Any]
 Confusion = dict[str, dict[str, int]]
@@ -53,7 +54,7 @@ Confusion = dict[str, dict[str, int]]
 @torch.no_grad()
 def latency_s(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> float:
     """Median measured seconds of a forward pass over ``example``, after a warm-up."""
-    return median(seconds_a_call(module, example, LATENCY_REPEATS))
+    return median(seconds_a_call(module, example, LATENCY_REPEATS, LATENCY_LEAST_S))
 
 
 @dataclass(frozen=True)

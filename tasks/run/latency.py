@@ -8,7 +8,7 @@ from timeit import Timer
 
 from torch import Tensor
 
-WARM_UP = 2
+WARM_UP = 1
 
 
 def seconds_a_call(
@@ -18,7 +18,7 @@ def seconds_a_call(
     at_least_s: float = 0.0,
 ) -> list[float]:
     """Measured seconds of single calls of ``model(example)`` (several arguments as a tuple), after
-    two that warm up, on as many threads as torch uses now; a GPU is waited for. At least
+    one that warms up, on as many threads as torch uses now; a GPU is waited for. At least
     ``repeats`` of them, and as many as take ``at_least_s`` together."""
     # it looks for a compiler of CUDA when it is imported, and complains where there is no GPU
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

@@ -19,6 +19,7 @@ from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
 from tasks.settings.params import Reference
 from tasks.settings.stages import ACME, STAGES
+from tasks.setup.check import Checked
 from tests.tiny import ROOT
 
 DVC = (sys.executable, "-m", "dvc")
@@ -198,3 +199,35 @@ def test_our_experiments_run_beside_each_other(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(StageError, match="languages failed") if fails else nullcontext():
             evaluation.run_experiments(["fig1", "contexts", "languages"], *args)
     assert here == ["fig1", "contexts"] * 2
+
+
+def test_a_stage_looks_at_settings_and_data_unless_the_run_above_it_has_looked_at_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "dvc.yaml", "data.dvc"):
+        shutil.copy(ROOT / name, tmp_path)
+    case, looked, ran = Case(tmp_path), list[Path](), list[str]()
+    settings = run.checked(Path("params.yaml"))
+
+    def look(params: Path) -> Checked:
+        looked.append(params)
+        return Checked(settings, ())
+
+    monkeypatch.setattr(run, "check", look)
+    monkeypatch.setattr(run, "prefect_server", lambda case: nullcontext({}))
+    monkeypatch.setattr(run, "watched", lambda env: nullcontext())
+    monkeypatch.setattr(run, "run_flow", lambda case, name, settings: ran.append(name))
+    run.run_stage("backbone", Path("params.yaml"))
+    assert len(looked) == 1
+    monkeypatch.setenv(run.LOOKED_AT, run.looked_at(case, settings))
+    run.run_stage("backbone", Path("params.yaml"))
+    assert len(looked) == 1
+    (tmp_path / "data.dvc").write_text("outs: []")
+    run.run_stage("backbone", Path("params.yaml"))
+    monkeypatch.setenv(run.LOOKED_AT, run.looked_at(case, settings))
+    changed = (tmp_path / "params.yaml").read_text().replace("seed: 0", "seed: 1", 1)
+    (tmp_path / "params.yaml").write_text(changed)
+    run.run_stage("backbone", Path("params.yaml"))
+    assert len(looked) == 3
+    assert ran == ["backbone"] * 4

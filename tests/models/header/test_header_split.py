@@ -119,3 +119,19 @@ def test_features_say_what_they_are() -> None:
     found = Features(torch.zeros(2, 2, 4, 8), torch.ones(2, 4, dtype=torch.bool), (3,))
     split = Split.of(found, LABELS[:2])
     assert split.inputs == (found.tokens, found.mask)
+
+
+@pytest.mark.parametrize("kind", FIXED)
+def test_a_header_says_the_same_of_what_it_reads_as_of_all_there_is(kind: str) -> None:
+    texts_of = Split.of(extract(build(TOY), texts(6)), LABELS)
+    config = HeaderConfig(kind, TOY.dim, TOY.shape, 3, channels=4, hidden=5)
+    header, seen = build_header(config, seed=1).eval(), seen_by(config, texts_of)
+    assert torch.allclose(header(*seen.inputs), header(*texts_of.inputs))
+    alone = kind in ("linear", "mlp")
+    assert (seen.mask is None) == alone
+    assert (seen.features.shape[1:3] == (1, 1)) == alone
+    reads = tokens_read(config)
+    assert torch.equal(inputs_of(seen, reads), inputs_of(texts_of, reads))
+    if not alone:
+        with pytest.raises(ValueError, match="lack some that are read"):
+            inputs_of(replace(texts_of, features=texts_of.features[:, :1, :1], mask=None), reads)
