@@ -1,4 +1,5 @@
-"""Ratios of doing work once against doing it again and again, measured in one run.
+"""Ratios of doing work once against doing it again and again, or on more than is read, measured in
+one run.
 
 python benchmarks/shared_work.py
 """
@@ -21,6 +22,7 @@ from models.backbone.config import build
 from models.backbone.elastic import Grid
 from models.backbone.families.vit import ViTConfig
 from models.header.build import HeaderConfig, build_header
+from models.header.kinds import seen_by
 from models.header.space import Space
 from models.refinement.recipe import LocalTraining
 from models.refinement.training import DeviceData, LocalSteps, fit_devices
@@ -68,6 +70,20 @@ def grid() -> None:
     ratio("scoring the grid, variant by variant / a pass a width", one_by_one, shared)
 
 
+def tokens() -> None:
+    """A linear header of a device with virtual samples: on all tokens against what it reads."""
+    config = HeaderConfig("linear", 384, (31,), 12, 24, 64)
+    mask = torch.ones(600, 32, dtype=torch.bool)
+    data = DeviceData(torch.randn(600, 2, 32, 384), torch.randint(12, (600,)), mask)
+
+    def fit(of: DeviceData) -> None:
+        steps = LocalSteps(60, LocalTraining(batch_size=32, lr=1e-3, weight_decay=0.01))
+        fit_devices([build_header(config) for _ in range(3)], [of] * 3, steps, [0, 1, 2])
+
+    seen = seen_by(config, data)
+    ratio("training linear headers, on all / what they read", lambda: fit(data), lambda: fit(seen))
+
+
 def devices() -> None:
     """Four devices one by one against one vectorised step."""
     architecture = Space(2).sample(torch.Generator().manual_seed(0))
@@ -90,4 +106,5 @@ def devices() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(2)
     grid()
+    tokens()
     devices()

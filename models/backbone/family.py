@@ -17,9 +17,6 @@ from models.backbone.units import Unit
 VERSION = 1
 """Of configurations in files and messages."""
 
-MOST = 256  # inputs of a pass without gradients
-IN_CACHE = 1 << 21  # numbers: 8 MB of what a layer is widest at stay near a core
-
 Size = Annotated[int, Strict(), Interval(ge=1, le=1 << 16)]
 Layers = Annotated[int, Strict(), Interval(ge=1, le=1 << 10)]
 """How large and how deep what a file describes may be: it may be anybody's."""
@@ -101,17 +98,6 @@ class Backbone(nn.Module):
     @abstractmethod
     def sample(self) -> Tensor:
         """One input, of zeros, where the module lies."""
-
-    @property
-    def batch(self) -> int:
-        """How many inputs a pass without gradients takes at once: on a CPU no more than its caches
-        hold of a layer's widest activations. (A sentence encoder of 384 dimensions took 1.35 times
-        as long at 256 as at 32: benchmarks/forward.py.)"""
-        if next(self.parameters()).is_cuda:
-            return MOST
-        config = self.config
-        widest = (config.prefix + config.positions) * max(config.mlp_hidden, config.dim)
-        return max(1, min(MOST, IN_CACHE // widest))
 
     def mask(self, inputs: Tensor) -> Tensor | None:
         """Which tokens there are ``(n, prefix + positions)``; None where there are always all."""

@@ -56,11 +56,11 @@ class Headed(nn.Sequential):
 
 
 @torch.no_grad()
-def extract(vit: Backbone, inputs: Tensor, batch_size: int | None = None) -> Features:
+def extract(vit: Backbone, inputs: Tensor, batch_size: int = 256) -> Features:
     """Features of all inputs on the CPU, without gradients: what is computed once and cached."""
     extractor, place = FeatureExtractor(vit).eval(), device_of(vit)
     tokens, masks = [], []
-    for chunk in inputs.split(batch_size or vit.batch):
+    for chunk in inputs.split(batch_size):
         found = extractor(chunk.to(place))
         if isinstance(found, tuple):
             found, mask = found

@@ -13,6 +13,8 @@ from models.backbone.family import Backbone
 from models.backbone.refit import Read, Refit, refit
 from models.backbone.training import device_of, scores
 
+BATCH = 256
+
 
 @dataclass(frozen=True)
 class VariantScore:
@@ -31,7 +33,7 @@ def score_grid(
     vit: Backbone,
     data: tuple[Tensor, Tensor],
     grid: Grid,
-    batch_size: int | None = None,
+    batch_size: int = BATCH,
     train: tuple[Tensor, Tensor] | None = None,
 ) -> list[VariantScore]:
     """Every variant of ``grid`` on inputs and labels; with ``train`` ones also by a header that is
@@ -58,7 +60,7 @@ def refit_embeddings(
     """The baseline of no layer: a header fitted to the mean of what comes before the first."""
     vit.eval()
     own, held_out = (
-        Read(torch.cat([_mean_embedding(vit, x) for x in inputs.split(vit.batch)]), labels)
+        Read(torch.cat([_mean_embedding(vit, x) for x in inputs.split(BATCH)]), labels)
         for inputs, labels in (train, val)
     )
     return refit(own, held_out, vit.config.classes)
@@ -77,12 +79,12 @@ def _by_depth(
     data: tuple[Tensor, Tensor],
     width: float,
     grid: Grid,
-    batch_size: int | None,
+    batch_size: int,
 ) -> dict[int, Read]:
     """What the reference header reads of all inputs at each depth."""
     (inputs, labels), place = data, device_of(vit)
     parts: dict[int, list[Tensor]] = {depth: [] for depth in grid.depths}
-    for chunk in inputs.split(batch_size or vit.batch):
+    for chunk in inputs.split(batch_size):
         x = chunk.to(place)
         mask = vit.mask(x)
         for depth, end in _ends(vit, x, width, grid).items():

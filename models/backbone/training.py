@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.answers import restricted
-from models.backbone.family import MOST, Augment, Backbone, unchanged
+from models.backbone.family import Augment, Backbone, unchanged
 from models.progress import OnStep, ignore
 from models.ranges import Count, Fraction, Positive, Rate
 from models.training import Loop, train
@@ -190,29 +190,30 @@ class Best:
 
 
 @torch.no_grad()
-def pooled_of(vit: Backbone, inputs: Tensor) -> Tensor:
+def pooled_of(vit: Backbone, inputs: Tensor, batch_size: int = 256) -> Tensor:
     """What the reference header reads of inputs ``(n, dim)``, in evaluation mode."""
     place = device_of(vit)
     vit.eval()
     found = []
-    for chunk in inputs.split(vit.batch):
+    for chunk in inputs.split(batch_size):
         x = chunk.to(place)
         found.append(vit.pooled(vit.encode(x), vit.mask(x)).cpu())
     return torch.cat(found)
 
 
 @torch.no_grad()
-def logits_of(module: nn.Module, images: Tensor) -> Tensor:
+def logits_of(module: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
     """What a module answers, ``(n, classes)``, in evaluation mode."""
     place = device_of(module)
     module.eval()
-    batch = module.batch if isinstance(module, Backbone) else MOST
-    return torch.cat([module(chunk.to(place)).cpu() for chunk in images.split(batch)])
+    return torch.cat([module(chunk.to(place)).cpu() for chunk in images.split(batch_size)])
 
 
-def evaluate(module: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
+def evaluate(
+    module: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 256
+) -> tuple[float, float]:
     """Mean cross-entropy and accuracy over all images."""
-    return scores(logits_of(module, images), labels)
+    return scores(logits_of(module, images, batch_size), labels)
 
 
 def scores(logits: Tensor, labels: Tensor) -> tuple[float, float]:

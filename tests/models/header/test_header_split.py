@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +13,9 @@ from models.backbone.families.vit import ViTConfig
 from models.backbone.features import FeatureExtractor, Features, Headed, extract
 from models.header.build import build_header, restore, state_of
 from models.header.config import HeaderConfig
+from models.header.kinds import FIXED, seen_by
 from models.header.split import Split
+from models.refinement.basis import inputs_of, tokens_read
 from tests.models.backbone import toy
 
 TOY = toy.ToyConfig(
