@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -122,7 +123,7 @@ class EdgeSearch:
 
         Args:
             train: what weights are trained on.
-            val: the shared validation split. The winner is not worse on it than the linear header.
+            val: the shared validation split.
             support: public validation samples that steady the reward and the choice, since the
                 shared split is small, and stand for it where it is empty.
 
@@ -146,7 +147,8 @@ class EdgeSearch:
             if self.parameters(config) <= self.budget:
                 trained.append(self.trained(name, config, train, val, joint))
             on_step(self.recipe.epochs + i + 1, total, {})
-        return SearchResult(choose(trained, self.budget), trained, sampled)
+        winner = choose(trained, self.budget, len(joint.labels))
+        return SearchResult(winner, trained, sampled)
 
     def alternate(
         self, train: Split, joint: Split, on_step: OnStep
@@ -247,9 +249,11 @@ class EdgeSearch:
         return [SampledHeader(epoch, a, r, p, *self.cost(a)) for a, r, p in each]
 
 
-def choose(trained: Sequence[TrainedHeader], budget: int) -> int:
-    """Index of the best header on joint validation data among those that are no worse than the
-    linear one on the shared validation split; ties: lower loss, then fewer parameters.
+def choose(trained: Sequence[TrainedHeader], budget: int, samples: int) -> int:
+    """Index of the best header on ``samples`` joint validation samples; ties: lower loss, then
+    fewer parameters. The linear one, which is the smallest, gives way only to those that are no
+    worse on the shared validation split, and better on the joint one by more than a standard error
+    of its accuracy: what noise would choose costs bytes and steps on every device.
 
     Raises:
         NothingFitsError: nothing was within the budget.
@@ -260,7 +264,13 @@ def choose(trained: Sequence[TrainedHeader], budget: int) -> int:
             f"no header fits: {max(budget, 0):,} parameters are left, fewer than the linear header "
             "has. Raise matching.header_budget or the cluster's smallest storage_limit."
         )
-    eligible = [i for i, t in enumerate(trained) if t.val_accuracy >= linear.val_accuracy]
+    right = linear.joint_accuracy
+    surely = right + math.sqrt(right * (1 - right) / samples)
+    eligible = [
+        i
+        for i, t in enumerate(trained)
+        if t is linear or (t.val_accuracy >= linear.val_accuracy and t.joint_accuracy > surely)
+    ]
     return min(
         eligible,
         key=lambda i: (-trained[i].joint_accuracy, trained[i].joint_loss, trained[i].parameters),
