@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import MinLen
+from annotated_types import Interval, MinLen
 
 from models.ranges import Count, Few, Positive, Rate, Size, twice
 
@@ -24,7 +24,8 @@ class HeaderSearch:
         fixed: the headers to compare with, of :data:`models.header.kinds.FIXED`.
         epochs: each of ``weight_steps`` for the shared weights and ``controller_steps``.
         children: M of Eq. 15.
-        finalists: how many found headers are trained for the comparison.
+        finalists: how many found headers are trained for the comparison; 0: there is no search, and
+            the fixed ones are compared alone.
         retrain_steps: of finalists and fixed headers alike.
         lr: of all headers.
     """
@@ -39,7 +40,7 @@ class HeaderSearch:
     weight_steps: Positive
     controller_steps: Positive
     children: Few
-    finalists: Few
+    finalists: Annotated[int, Interval(ge=0, le=256)]
     retrain_steps: Positive
     batch_size: Positive
     lr: Rate

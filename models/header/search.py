@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -123,7 +122,7 @@ class EdgeSearch:
 
         Args:
             train: what weights are trained on.
-            val: the shared validation split.
+            val: the shared validation split. The winner is not worse on it than the linear header.
             support: public validation samples that steady the reward and the choice, since the
                 shared split is small, and stand for it where it is empty.
 
@@ -136,19 +135,27 @@ class EdgeSearch:
         if not len(train.labels) or not len(val.labels):
             raise ValueError("a header search needs train and validation samples")
         joint = val.join(support)
-        controller, shared, sampled = self.alternate(train, joint, on_step)
+        found, sampled = self.searched(train, joint, on_step)
         configs = {name: replace(self.base, kind=name) for name in ("linear", *self.recipe.fixed)}
-        for i, architecture in enumerate(self.finalists(controller, shared, joint)):
+        for i, architecture in enumerate(found):
             name = f"{SEARCHED}-{i + 1}"
             configs[name] = replace(self.base, kind=SEARCHED, architecture=architecture)
-        total = self.recipe.epochs + len(configs)
-        trained = []
+        epochs = self.recipe.epochs if found else 0
+        total, trained = epochs + len(configs), list[TrainedHeader]()
         for i, (name, config) in enumerate(configs.items()):
             if self.parameters(config) <= self.budget:
                 trained.append(self.trained(name, config, train, val, joint))
-            on_step(self.recipe.epochs + i + 1, total, {})
-        winner = choose(trained, self.budget, len(joint.labels))
-        return SearchResult(winner, trained, sampled)
+            on_step(epochs + i + 1, total, {})
+        return SearchResult(choose(trained, self.budget), trained, sampled)
+
+    def searched(
+        self, train: Split, joint: Split, on_step: OnStep
+    ) -> tuple[list[Architecture], list[SampledHeader]]:
+        """The finalists, and all that was sampled on the way; neither where none is asked for."""
+        if not self.recipe.finalists:
+            return [], []
+        controller, shared, sampled = self.alternate(train, joint, on_step)
+        return self.finalists(controller, shared, joint), sampled
 
     def alternate(
         self, train: Split, joint: Split, on_step: OnStep
@@ -249,11 +256,9 @@ class EdgeSearch:
         return [SampledHeader(epoch, a, r, p, *self.cost(a)) for a, r, p in each]
 
 
-def choose(trained: Sequence[TrainedHeader], budget: int, samples: int) -> int:
-    """Index of the best header on ``samples`` joint validation samples; ties: lower loss, then
-    fewer parameters. The linear one, which is the smallest, gives way only to those that are no
-    worse on the shared validation split, and better on the joint one by more than a standard error
-    of its accuracy: what noise would choose costs bytes and steps on every device.
+def choose(trained: Sequence[TrainedHeader], budget: int) -> int:
+    """Index of the best header on joint validation data among those that are no worse than the
+    linear one on the shared validation split; ties: lower loss, then fewer parameters.
 
     Raises:
         NothingFitsError: nothing was within the budget.
@@ -264,13 +269,7 @@ def choose(trained: Sequence[TrainedHeader], budget: int, samples: int) -> int:
             f"no header fits: {max(budget, 0):,} parameters are left, fewer than the linear header "
             "has. Raise matching.header_budget or the cluster's smallest storage_limit."
         )
-    right = linear.joint_accuracy
-    surely = right + math.sqrt(right * (1 - right) / samples)
-    eligible = [
-        i
-        for i, t in enumerate(trained)
-        if t is linear or (t.val_accuracy >= linear.val_accuracy and t.joint_accuracy > surely)
-    ]
+    eligible = [i for i, t in enumerate(trained) if t.val_accuracy >= linear.val_accuracy]
     return min(
         eligible,
         key=lambda i: (-trained[i].joint_accuracy, trained[i].joint_loss, trained[i].parameters),

@@ -98,7 +98,7 @@ def cluster_group(
         },
         metrics=_numbers(winner),
         tags=tags,
-        tables={"sampled": _sampled_table(search, winner)},
+        tables={"sampled": _sampled_table(search, winner)} if search.sampled else {},
         pictures={PICTURE: _picture(rows, [row["name"] for row in rows])},
     )
 

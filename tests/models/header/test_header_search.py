@@ -242,11 +242,14 @@ def test_choose_takes_the_best_joint_among_those_not_worse_than_linear() -> None
         trained("mixer", 0.7, 0.8),
         trained("cnn-add", 0.8, 0.75),
     ]
-    assert choose(candidates, 100, 400) == 2
-    assert choose([*candidates, trained("cnn-ignore", 0.7, 0.8, 5)], 100, 400) == 4
+    assert choose(candidates, 100) == 2
+    assert choose([*candidates, trained("cnn-ignore", 0.7, 0.8, 5)], 100) == 4
 
 
-def test_the_linear_header_gives_way_to_what_is_better_beyond_noise() -> None:
-    candidates = [trained("linear", 0.7, 0.7), trained("mixer", 0.7, 0.72)]
-    assert choose(candidates, 100, 400) == 0, "its standard error is .023"
-    assert choose(candidates, 100, 4000) == 1
+def test_without_finalists_nothing_is_searched() -> None:
+    steps = list[tuple[int, int]]()
+    search = EdgeSearch(BASE, replace(RECIPE, finalists=0), 10_000, None, seed=0)
+    result = search.run(split(60, 0), split(20, 1), None, lambda i, n, _: steps.append((i, n)))
+    assert [t.name for t in result.trained] == ["linear", "mlp", "cnn-ignore"]
+    assert result.sampled == []
+    assert steps == [(1, 3), (2, 3), (3, 3)]
