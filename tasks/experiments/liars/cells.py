@@ -19,7 +19,7 @@ SAYS = ("features", "importance", "differences", "scales", "means")
 
 def inverted(values: Tensor, schema: TensorSchema) -> Tensor:
     """The contrary: where nothing is below 0, the largest becomes the smallest."""
-    return values.max() - values if schema.low >= 0 else -values
+    return values.max() - values if schema.low >= 0 and values.numel() else -values
 
 
 def huge(values: Tensor, schema: TensorSchema) -> Tensor:

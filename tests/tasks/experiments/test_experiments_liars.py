@@ -60,6 +60,10 @@ def test_importance_that_lies_is_still_shares() -> None:
         assert body["importance"].sum() == pytest.approx(1)
     inverted = receive(lied(importance_of("device-00"), [], "inverted"))[0]["importance"]
     assert inverted.argmax() == 0
+    route = Route("device-00", "edge", 1)
+    nothing = send("importance_set", route, {"importance": torch.zeros(0)})
+    for lie in LIES:  # a linear header has no neurons that could go
+        assert not len(receive(lied(nothing, [], lie))[0]["importance"])
 
 
 def test_a_difference_that_lies_is_a_difference() -> None:
