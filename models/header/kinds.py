@@ -48,7 +48,7 @@ FIXED = {name: kind for name, kind in HEADERS.items() if name != SEARCHED}
 
 def seen_by(config: HeaderConfig, data: Split) -> Split:
     """What a header reads of features: [CLS] alone ``(n, 1, 1, dim)``, without a mask, where it
-    reads no more (of texts of 32 tokens that is one number in 66); else all of them."""
+    reads no more (of texts of 32 tokens that is one number in 64); else all of them."""
     if HEADERS[config.kind].reads != CLS:
         return data
     return replace(data, features=data.features[:, :1, :1], mask=None)
