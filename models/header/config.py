@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -80,6 +81,11 @@ class HeaderConfig:
                 rest["shape"] = (side, side)
             blocks = rest["architecture"]
             rest["architecture"] = blocks and tuple(Block(*b) for b in blocks)
-            return TypeAdapter(cls).validate_python({**rest, "shape": tuple(rest["shape"])})
+            return _form().validate_python({**rest, "shape": tuple(rest["shape"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"no configuration of a header: {error}") from None
+
+
+@cache  # to make it takes longer than to read a header
+def _form() -> TypeAdapter[HeaderConfig]:
+    return TypeAdapter(HeaderConfig)
