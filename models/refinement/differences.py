@@ -11,6 +11,9 @@ from models.refinement.exchange import Body, TensorSchema
 from models.refinement.similarity import Matrix
 
 LEVELS = 127  # of 8 bits, on each side of 0
+AGAINST = (
+    3  # times the cosine to the own difference, of a peer's weight, goes where that is negative
+)
 
 SCHEMA = {
     "differences": TensorSchema(torch.int8, 1, 1 << 24, low=-LEVELS, high=LEVELS),
@@ -64,12 +67,13 @@ def mixed(bodies: Sequence[Body], weights: Matrix) -> Tensor:
     Whose difference is all zeros is as good as absent. A difference longer than the (lower) median
     of the others is shortened to that: as long as most are honest, none counts as more than an
     honest one, whatever it claims. The more a peer's difference points against the device's own,
-    the more of its weight goes to the device itself: all of it where it is the inverse, and half of
-    it at 120 degrees; honest peers that were mixed before differ by little more than 90. And where
-    a device hears two peers or more, each value of a peer is kept between the second smallest and
-    the second largest of all that it hears, its own included: one liar among them stays within what
-    the others say. A single peer that says something as long as the others' and unlike them cannot
-    be told apart here: a device's own validation must judge the mix.
+    the more of its weight goes to the device itself, and all of it from a cosine of -1/``AGAINST``
+    on: honest peers that see alike point the same way, the more so once they were mixed, and those
+    of another context at most a little away. And where a device hears two peers or more, each value
+    of a peer is kept between the second smallest and the second largest of all that it hears, its
+    own included: one liar among them stays within what the others say. A single peer that says
+    something as long as the others' and unlike them cannot be told apart here: a device's own
+    validation must judge the mix.
     """
     found = torch.stack([unpacked(body) for body in bodies])
     lengths, itself = found.norm(dim=1), torch.eye(len(found))
@@ -78,7 +82,7 @@ def mixed(bodies: Sequence[Body], weights: Matrix) -> Tensor:
     given += itself * (given.sum(1) == 0)  # nobody is left
     given /= given.sum(1, keepdim=True)
     units = found / lengths.where(present, 1)[:, None]
-    kept = given * (1 + units @ units.T - itself).clamp(0, 1)
+    kept = given * (1 + AGAINST * (units @ units.T - itself)).clamp(0, 1)
     kept += (given - kept).sum(1).diag()
     usual = lengths[present].median() if present.any() else 0.0
     said = units * lengths.clamp(max=usual)[:, None]

@@ -161,6 +161,15 @@ def test_who_has_nobody_left_to_listen_to_keeps_what_it_learned():
         torch.testing.assert_close(mix[0], one, rtol=0.05, atol=0.02)
 
 
+def test_a_liar_that_turned_only_a_part_is_not_heard_either():
+    """Its cosine to the others is the inverse of theirs: that of half of a difference."""
+    one, other = _alike(2)
+    cosine = float(torch.nn.functional.cosine_similarity(one, other, 0))
+    assert 0.4 < cosine < 0.6
+    mix = mixed(_bodies([one, -other]), np.full((2, 2), 0.5))
+    torch.testing.assert_close(mix[0], one, rtol=0.05, atol=0.02)
+
+
 def test_opposed_differences_are_left_to_those_who_made_them():
     one = _alike(1)[0]
     mix = mixed(_bodies([one, -one]), np.array([[0.2, 0.8], [0.8, 0.2]]))
