@@ -35,7 +35,8 @@ def specification() -> dict[str, Any]:
 
 
 def test_the_file_is_valid_by_the_specification() -> None:
-    ComposeSpecification(**specification())
+    read = ComposeSpecification(**specification())
+    assert set(read.services or {}) == set(COMPOSE["services"])
 
 
 @pytest.mark.parametrize("wrong", [{"port": ["1:1"]}, {"depends_on": {"s3": {"condition": "up"}}}])

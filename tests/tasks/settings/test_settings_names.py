@@ -33,7 +33,8 @@ def test_an_unknown_name_is_refused_with_the_choices(setting: str, tmp_path: Pat
 
 
 def test_every_name_of_a_registry_is_accepted() -> None:
-    settings = load(PARAMS)
-    for method in registries()["refinement.method"]:
+    settings, methods = load(PARAMS), registries()["refinement.method"]
+    assert {"wasserstein", "js", "average"} <= set(methods)
+    for method in methods:
         recipe = replace(settings.refinement, method=method)
         require_known(settings.model_copy(update={"refinement": recipe}), PARAMS)
