@@ -1,5 +1,5 @@
-"""Ratios of doing work once against doing it again and again, or on more than is read, measured in
-one run.
+"""Ratios of doing work once against doing it again and again, on more than is read, or on threads
+that wait for each other, measured in one run.
 
 python benchmarks/shared_work.py
 """
@@ -18,8 +18,10 @@ from statistics import median
 import torch
 
 from models.backbone import scoring, slicing, training
+from models.backbone.batches import in_batches
 from models.backbone.config import build
 from models.backbone.elastic import Grid
+from models.backbone.families.bert import BertConfig
 from models.backbone.families.vit import ViTConfig
 from models.header.build import HeaderConfig, build_header
 from models.header.kinds import seen_by
@@ -53,6 +55,23 @@ def ratio(name: str, slow: Callable[[], object], fast: Callable[[], object]) -> 
         fast()
         ratios.append((middle - start) / (time.perf_counter() - middle))
     print(f"{name}: {median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def passes() -> None:
+    """Texts through an encoder: each operation on all threads against a batch on each."""
+    sizes = {"dim": 384, "depth": 6, "heads": 12, "head_dim": 32, "mlp_hidden": 1536}
+    bert = build(BertConfig(classes=12, vocabulary=30_522, length=32, **sizes)).eval()
+    texts = torch.randint(1, 30_000, (512, 32))
+
+    @torch.no_grad()
+    def in_turn() -> None:
+        for batch in texts.split(256):
+            bert(batch)
+
+    def side_by_side() -> None:
+        in_batches(bert, bert, texts)
+
+    ratio("encoding texts, an operation / a batch on each thread", in_turn, side_by_side)
 
 
 def grid() -> None:
@@ -105,6 +124,7 @@ def devices() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
+    passes()
     grid()
     tokens()
     devices()

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.backbone.batches import device_of
 from models.backbone.elastic import ElasticOutput, Grid, forward, layers_of, stands_for
 from models.backbone.family import Backbone
-from models.backbone.training import Examples, device_of
+from models.backbone.training import Examples
 from models.progress import OnStep, ignore
 from models.ranges import Count, Positive, Rate, Weight
 from models.training import Loop, train

@@ -107,13 +107,17 @@ class ElasticOutput:
 def forward(
     backbone: Backbone, inputs: Tensor, width: float = 1.0, layers: Sequence[int] | None = None
 ) -> ElasticOutput:
-    """Run some layers at some width, on views of the weights: differentiable, nothing copied."""
+    """Run some layers at some width, on views of the weights: differentiable, nothing copied. (At
+    full width the layers run as they are, and may do so on several threads at once.)"""
     x = embeddings = backbone.embed(inputs)
     mask, hidden = backbone.mask(inputs), []
     units, counts = layered(units_of(backbone.config)), counts_at(backbone.config, width)
     for layer in range(len(backbone.blocks)) if layers is None else layers:
         block = backbone.blocks[layer]
-        views = narrowed(dict(block.named_parameters()), units, counts)
-        x = functional_call(block, views, (x, mask))
+        if width == 1:
+            x = block(x, mask)
+        else:
+            views = narrowed(dict(block.named_parameters()), units, counts)
+            x = functional_call(block, views, (x, mask))
         hidden.append(x)
     return ElasticOutput(embeddings, tuple(hidden), mask)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.backbone.batches import in_batches
 from models.backbone.family import Backbone
-from models.backbone.training import device_of
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,14 @@ class Headed(nn.Sequential):
         return x
 
 
-@torch.no_grad()
-def extract(vit: Backbone, inputs: Tensor, batch_size: int = 256) -> Features:
+def extract(vit: Backbone, inputs: Tensor, batch_size: int | None = None) -> Features:
     """Features of all inputs on the CPU, without gradients: what is computed once and cached."""
-    extractor, place = FeatureExtractor(vit).eval(), device_of(vit)
-    tokens, masks = [], []
-    for chunk in inputs.split(batch_size):
-        found = extractor(chunk.to(place))
-        if isinstance(found, tuple):
-            found, mask = found
-            masks.append(mask.cpu())
-        tokens.append(found.cpu())
-    return Features(torch.cat(tokens), torch.cat(masks) if masks else None, vit.config.shape)
+    extractor = FeatureExtractor(vit).eval()
+
+    def read(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        found = extractor(x)
+        return (found[0].cpu(), found[1].cpu()) if isinstance(found, tuple) else (found.cpu(), None)
+
+    tokens, masks = zip(*in_batches(vit, read, inputs, batch_size), strict=True)
+    mask = None if masks[0] is None else torch.cat(masks)
+    return Features(torch.cat(tokens), mask, vit.config.shape)

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.backbone.batches import device_of
 from models.backbone.config import units_of
 from models.backbone.family import Backbone
-from models.backbone.training import device_of
 from models.backbone.units import outputs
 
 Importance = dict[str, Tensor]

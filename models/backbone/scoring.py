@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.backbone.batches import device_of, in_batches
 from models.backbone.elastic import Grid, forward, layers_of
 from models.backbone.family import Backbone
 from models.backbone.refit import Read, Refit, refit
-from models.backbone.training import device_of, scores
-
-BATCH = 256
+from models.backbone.slicing import slice_variant
+from models.backbone.training import scores
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def score_grid(
     vit: Backbone,
     data: tuple[Tensor, Tensor],
     grid: Grid,
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
     train: tuple[Tensor, Tensor] | None = None,
 ) -> list[VariantScore]:
     """Every variant of ``grid`` on inputs and labels; with ``train`` ones also by a header that is
@@ -42,8 +42,9 @@ def score_grid(
     vit.eval()
     place, result = device_of(vit), []
     for width in grid.widths:
-        read = _by_depth(vit, data, width, grid, batch_size)
-        to_fit = _by_depth(vit, train, width, grid, batch_size) if train else {}
+        narrow = slice_variant(vit, width, len(vit.blocks)).to(place).eval()
+        read = _by_depth(narrow, data, grid, batch_size)
+        to_fit = _by_depth(narrow, train, grid, batch_size) if train else {}
         for depth in grid.depths:
             logits = vit.head(read[depth].pooled.to(place)).cpu()
             own = refit(to_fit[depth], read[depth], vit.config.classes) if train else None
@@ -51,7 +52,6 @@ def score_grid(
     return result
 
 
-@torch.no_grad()
 def refit_embeddings(
     vit: Backbone,
     train: tuple[Tensor, Tensor],
@@ -60,14 +60,13 @@ def refit_embeddings(
     """The baseline of no layer: a header fitted to the mean of what comes before the first."""
     vit.eval()
     own, held_out = (
-        Read(torch.cat([_mean_embedding(vit, x) for x in inputs.split(BATCH)]), labels)
+        Read(torch.cat(in_batches(vit, lambda x: _mean_embedding(vit, x), inputs)), labels)
         for inputs, labels in (train, val)
     )
     return refit(own, held_out, vit.config.classes)
 
 
-def _mean_embedding(vit: Backbone, inputs: Tensor) -> Tensor:
-    x = inputs.to(device_of(vit))
+def _mean_embedding(vit: Backbone, x: Tensor) -> Tensor:
     tokens, mask = vit.embed(x), vit.mask(x)
     if mask is None:
         return tokens.mean(1).cpu()
@@ -75,30 +74,24 @@ def _mean_embedding(vit: Backbone, inputs: Tensor) -> Tensor:
 
 
 def _by_depth(
-    vit: Backbone,
-    data: tuple[Tensor, Tensor],
-    width: float,
-    grid: Grid,
-    batch_size: int,
+    vit: Backbone, data: tuple[Tensor, Tensor], grid: Grid, batch_size: int | None
 ) -> dict[int, Read]:
     """What the reference header reads of all inputs at each depth."""
-    (inputs, labels), place = data, device_of(vit)
-    parts: dict[int, list[Tensor]] = {depth: [] for depth in grid.depths}
-    for chunk in inputs.split(batch_size):
-        x = chunk.to(place)
+    inputs, labels = data
+
+    def pooled(x: Tensor) -> list[Tensor]:
         mask = vit.mask(x)
-        for depth, end in _ends(vit, x, width, grid).items():
-            parts[depth].append(vit.pooled(end, mask).cpu())
-    return {depth: Read(torch.cat(chunks), labels) for depth, chunks in parts.items()}
+        return [vit.pooled(end, mask).cpu() for end in _ends(vit, x, grid)]
+
+    parts = zip(*in_batches(vit, pooled, inputs, batch_size), strict=True)
+    return {d: Read(torch.cat(part), labels) for d, part in zip(grid.depths, parts, strict=True)}
 
 
-def _ends(vit: Backbone, x: Tensor, width: float, grid: Grid) -> dict[int, Tensor]:
+def _ends(vit: Backbone, x: Tensor, grid: Grid) -> list[Tensor]:
     """The last layer's tokens at each depth."""
     total, strategy = len(vit.blocks), grid.depth_strategy
     if strategy == "first":
-        hidden = forward(vit, x, width, range(max(grid.depths))).hidden
-        return {depth: hidden[depth - 1] for depth in grid.depths}
-    return {
-        depth: forward(vit, x, width, layers_of(depth, total, strategy)).hidden[-1]
-        for depth in grid.depths
-    }
+        hidden = forward(vit, x, layers=range(max(grid.depths))).hidden
+        return [hidden[depth - 1] for depth in grid.depths]
+    chosen = (layers_of(depth, total, strategy) for depth in grid.depths)
+    return [forward(vit, x, layers=layers).hidden[-1] for layers in chosen]

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.answers import restricted
+from models.backbone.batches import device_of, in_batches
 from models.backbone.family import Augment, Backbone, unchanged
 from models.progress import OnStep, ignore
 from models.ranges import Count, Fraction, Positive, Rate
@@ -81,11 +82,6 @@ class Course:
 
     steps: int
     kept: int
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Where a module's parameters lie."""
-    return next(module.parameters()).device
 
 
 def fit_reference(
@@ -189,31 +185,22 @@ class Best:
         return Course(self.steps, self.kept)
 
 
-@torch.no_grad()
-def pooled_of(vit: Backbone, inputs: Tensor, batch_size: int = 256) -> Tensor:
+def pooled_of(vit: Backbone, inputs: Tensor) -> Tensor:
     """What the reference header reads of inputs ``(n, dim)``, in evaluation mode."""
-    place = device_of(vit)
     vit.eval()
-    found = []
-    for chunk in inputs.split(batch_size):
-        x = chunk.to(place)
-        found.append(vit.pooled(vit.encode(x), vit.mask(x)).cpu())
+    found = in_batches(vit, lambda x: vit.pooled(vit.encode(x), vit.mask(x)).cpu(), inputs)
     return torch.cat(found)
 
 
-@torch.no_grad()
-def logits_of(module: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+def logits_of(module: nn.Module, inputs: Tensor) -> Tensor:
     """What a module answers, ``(n, classes)``, in evaluation mode."""
-    place = device_of(module)
     module.eval()
-    return torch.cat([module(chunk.to(place)).cpu() for chunk in images.split(batch_size)])
+    return torch.cat(in_batches(module, lambda x: module(x).cpu(), inputs))
 
 
-def evaluate(
-    module: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 256
-) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over all images."""
-    return scores(logits_of(module, images, batch_size), labels)
+def evaluate(module: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy over all inputs."""
+    return scores(logits_of(module, inputs), labels)
 
 
 def scores(logits: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.backbone.batches import device_of
 from models.backbone.family import Backbone
 from models.backbone.features import FeatureExtractor, Headed
-from models.backbone.training import device_of
 from models.header.recipe import JointTraining
 from models.progress import OnStep, ignore
 from models.training import Loop, train

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from models.answers import SILENT, answered, restricted, silent
-from models.backbone.training import device_of, scores
+from models.backbone.batches import device_of
+from models.backbone.training import scores
 from models.header.build import neurons, prunable_layers
 from models.header.split import Split
 from models.progress import OnStep, ignore

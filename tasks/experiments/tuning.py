@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from models.answers import answered
-from models.backbone.training import device_of, restricted_accuracy, scores
+from models.backbone.batches import device_of
+from models.backbone.training import restricted_accuracy, scores
 from models.ranges import Answerable
 from models.refinement.recipe import LocalTraining
 from models.refinement.training import DeviceData, LocalSteps, fit_devices

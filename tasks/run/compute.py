@@ -23,7 +23,7 @@ def prepare(compute: str, threads: int) -> torch.device:
     """
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms imports a compiler
     if compute == "cuda" and not torch.cuda.is_available():
         raise SettingsError("compute: cuda, but torch finds no GPU here. Try compute: auto.")
     return torch.device("cuda" if compute != "cpu" and torch.cuda.is_available() else "cpu")

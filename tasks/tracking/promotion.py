@@ -11,9 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from models.backbone.training import scores
+from models.backbone.training import evaluate
 from tasks.data.modality import DataInfo
 from tasks.data.samples import read_info, read_words, samples_ref, tokenizer_ref
 from tasks.delivery.shipped import inputs_of, load_registered, unshipped
@@ -34,16 +32,15 @@ from tasks.tracking.registry import (
 )
 from tasks.tracking.state import state_file
 
-BATCH = 256
-
 
 @dataclass(frozen=True)
 class Standing:
-    """A version's size in parameters and its accuracy on the validation split of its owner."""
+    """A version's size in parameters and its accuracy on the validation split of its owner; None
+    where it has nobody to be compared with."""
 
     number: str
     parameters: int
-    val_accuracy: float
+    val_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +99,8 @@ def judge(challenger: Standing, champion: Standing | None, limit: int) -> tuple[
         return True, f"fits ({challenger.parameters:,} of {limit:,} parameters), and is the first"
     if champion.parameters > limit:
         return True, f"fits; the champion (version {champion.number}) no longer does"
+    assert challenger.val_accuracy is not None
+    assert champion.val_accuracy is not None
     words = (
         f"{challenger.val_accuracy:.4f} on validation, "
         f"the champion (version {champion.number}) has {champion.val_accuracy:.4f}"
@@ -131,8 +130,9 @@ def promote(case: Case, owner: Owner, force: bool = False) -> Decision | None:
         max((words[name] for name in owner.devices if name in words), default=None),
     )
     try:
-        ours = _standing(challenger, data)
-        theirs = _standing(champion, data) if champion else None
+        compared = champion is not None  # to be scored takes longest: of a first run nothing is
+        ours = _standing(challenger, data, compared)
+        theirs = _standing(champion, data, compared) if champion else None
     except RegistryError as error:
         registry.hold(challenger, f"refused: {error}")
         return Decision(owner.model, challenger.number, False, str(error), refused=True)
@@ -152,8 +152,9 @@ def any_known(project: Path, models: Iterable[Owner]) -> bool:
     return any(registry.find(o.model, a) for o in models for a in (CHAMPION, CHALLENGER))
 
 
-def _standing(version: Version, data: Judged) -> Standing:
-    """How a version does, by its state alone. Raises RegistryError if that is none of ours."""
+def _standing(version: Version, data: Judged, compared: bool) -> Standing:
+    """How large a version is and, if it is ``compared``, how it does, by its state alone. Raises
+    RegistryError if that is none of ours."""
     tensors, _ = read_tensors(data.samples)
     raw, labels = tensors[f"val_{data.info.raw}"], tensors["val_labels"].long()
     with tempfile.TemporaryDirectory() as scratch:
@@ -164,7 +165,6 @@ def _standing(version: Version, data: Judged) -> Standing:
             spared = unshipped(file, data.words)
         except ArtifactError as error:
             raise RegistryError(f"{version.name} version {version.number}: {error}") from None
-    with torch.no_grad():
-        logits = torch.cat([module(part) for part in inputs.split(BATCH)])
     size = sum(p.numel() for p in module.parameters()) - spared
-    return Standing(version.number, size, scores(logits, labels)[1])
+    accuracy = evaluate(module, inputs, labels)[1] if compared else None
+    return Standing(version.number, size, accuracy)

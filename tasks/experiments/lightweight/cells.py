@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.backbone.batches import in_batches
 from models.backbone.families.vit import flipped
 from models.backbone.family import unchanged
 from models.backbone.size import parameter_count
-from models.backbone.training import Examples, fit, scores
+from models.backbone.training import Examples, evaluate, fit
 from models.baselines.devit import DeViT
 from models.baselines.families import Padded, build_baseline
 from models.baselines.images import Images
@@ -83,8 +84,8 @@ def baseline(
     model = build_baseline(family.name, family.parameters, shape, seed, family.pretrained).to(place)
     with progress(f"baseline {family.name}") as on_step:
         _train(model, read_split(public, "train", info), recipe, seed, on_step)
-    val = _evaluated(model, read_split(public, "val", info))
-    test = _evaluated(model, test_split(public, info))
+    _, val = evaluate(model, *read_split(public, "val", info))
+    _, test = evaluate(model, *test_split(public, info))
     return {
         "model": family.name,
         "parameters": parameter_count(model),
@@ -146,14 +147,6 @@ def _train(
     run(model, labels, max(1, epochs - epochs // 2))
 
 
-@torch.no_grad()
-def _evaluated(model: nn.Module, split: tuple[Tensor, Tensor]) -> float:
-    place = next(model.parameters()).device
-    model.eval()
-    logits = [model(chunk.to(place)).cpu() for chunk in split[0].split(256)]
-    return scores(torch.cat(logits), split[1])[1]
-
-
 def _on_devices(
     model: Padded,
     devices: Sequence[Ref],
@@ -169,12 +162,10 @@ def _on_devices(
     return _scores(headers, tuned_alone(headers, train, refinement, seed), train, test)
 
 
-@torch.no_grad()
 def _pooled(model: Padded, split: tuple[Tensor, Tensor]) -> DeviceData:
     """Features before the classifier, in the place that a linear header reads."""
-    place = next(model.parameters()).device
-    features = [model.pooled(chunk.to(place)).cpu() for chunk in split[0].split(256)]
-    return DeviceData(torch.cat(features)[:, None, None], split[1])
+    features = torch.cat(in_batches(model, lambda x: model.pooled(x).cpu(), split[0]))
+    return DeviceData(features[:, None, None], split[1])
 
 
 def _linear(classifier: nn.Linear) -> nn.Module:

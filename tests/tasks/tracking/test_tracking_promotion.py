@@ -38,7 +38,14 @@ def test_a_champion_that_fits_gives_way_only_to_one_not_worse(
 ) -> None:
     promoted, _ = judge(a, b, limit)
     if a.parameters <= limit and b.parameters <= limit:
+        assert a.val_accuracy is not None
+        assert b.val_accuracy is not None
         assert promoted == (a.val_accuracy >= b.val_accuracy)
+
+
+def test_the_first_needs_no_score() -> None:
+    assert judge(Standing("1", 10), None, 10)[0]
+    assert not judge(Standing("1", 11), None, 10)[0]
 
 
 def test_the_reason_has_both_numbers() -> None:
