@@ -80,13 +80,13 @@ def placed(b: Base, pools: World, cluster: Cluster) -> Place:
     link = Link(cluster.edge, carrier, header.fits(b.world.info))
     found = customize.search_at_edge(b.job, cluster, fitted.backbone, link)
     recipe, names = b.settings.refinement, [*dict.fromkeys(pools.contexts.values())]
-    basis = run_step(header.find_basis, found.coarse, found.public, recipe.rank)
+    coarse = found.coarse
+    basis = run_step(header.find_basis, coarse, found.public, recipe.rank)
     members = []
     for device in sorted(cluster.devices, key=lambda d: d.id):
         context = names.index(pools.contexts[device.name])
         samples = pools.samples[device.name]
-        sent = (found.coarse, device.name, found.shared, found.public, basis)
-        coarse = found.coarse
+        sent = (coarse, device.name, found.shared, found.public, basis)
         features = (device.name, coarse.backbone, samples, pools.info, b.machine, coarse.header)
         members.append(
             Member(
@@ -97,7 +97,7 @@ def placed(b: Base, pools: World, cluster: Cluster) -> Place:
                 run_step(embed, *features),
             )
         )
-    circle = Circle(found.coarse, tuple(members))
+    circle = Circle(coarse, tuple(members))
     training = recipe.part(LocalTraining)
     steps = LocalSteps(recipe.ceiling_steps, training, recipe.joint, recipe.answers)
     limits = run_step(cells.bounds, circle, steps, b.settings.seed, b.machine)

@@ -86,9 +86,9 @@ class Basis:
         """Features ``(n, 2, 1 + positions, dim)`` at coordinates ``(n, rank)``.
 
         Args:
-            shape: of fewer layers and positions, which hold all that is read.
             beside: how far they are from the mean ``(n, inputs)`` outside of the directions; what
                 lies along them after all is not taken.
+            shape: of fewer layers and positions, which hold all that is read.
         """
         along = coordinates * self.variance.sqrt() - beside @ self.directions.T
         inputs = self.mean + along @ self.directions + beside

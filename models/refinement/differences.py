@@ -11,9 +11,7 @@ from models.refinement.exchange import Body, TensorSchema
 from models.refinement.similarity import Matrix
 
 LEVELS = 127  # of 8 bits, on each side of 0
-AGAINST = (
-    3  # times the cosine to the own difference, of a peer's weight, goes where that is negative
-)
+AGAINST = 3  # times a negative cosine to the own difference is what a peer's weight loses
 
 SCHEMA = {
     "differences": TensorSchema(torch.int8, 1, 1 << 24, low=-LEVELS, high=LEVELS),

@@ -46,8 +46,9 @@ def name_points(axes: Any, points: Sequence[tuple[float, float]], names: Sequenc
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
-    canvas = FigureCanvasAgg(axes.figure)
-    canvas.draw()  # places are known once all else is laid out
+    canvas, figure = FigureCanvasAgg(axes.figure), axes.figure
+    figure.draw_without_rendering()  # places are known once all else is laid out,
+    figure.set_layout_engine("none")  # which is not done again
     renderer, (left, right) = canvas.get_renderer(), axes.bbox.intervalx
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(points)]
     for point, name in zip(points, names, strict=True):

@@ -15,6 +15,7 @@ from tasks.experiments.claim import Claim, by_seed
 
 ALONE = "none"
 LEVEL = 0.05
+A_POINT = 0.01  # that a context may lose on its received model where it knows all of it already
 SPARED = 0.005  # half a point that an exchange may cost where there is nothing to gain
 
 
@@ -136,12 +137,13 @@ def _claims(case: str, frame: pd.DataFrame, goals: Goals) -> list[Claim]:
 
 
 def _kept(case: str, ours: pd.DataFrame) -> list[Claim]:
-    """That nobody ends below what it received."""
+    """That nobody ends below what it received: no context, no device, and not the mean of them."""
     over = (ours.accuracy - ours.received).groupby([ours.seed, ours.samples, ours.unseen]).mean()
     least = over.groupby("seed").min()
     found, count = below(ours), len(ours)
     most = allowed(count)
     return [
+        *(_least(case, cell, part) for cell, part in cells_of(ours).items()),
         Claim(
             f"{case}.over-received",
             "what ships over received, told its classes: least of the means over devices",
@@ -158,6 +160,20 @@ def _kept(case: str, ours: pd.DataFrame) -> list[Claim]:
             most / count,
         ),
     ]
+
+
+def _least(case: str, cell: tuple[int, int], part: pd.DataFrame) -> Claim:
+    """Of the context that gains least, how much."""
+    over = (part.accuracy - part.received).groupby([part.context, part.seed]).mean().unstack()
+    least = over.mean(axis=1).idxmin()
+    return Claim(
+        f"{case}.least-context-{cell[0]}-{cell[1]}",
+        f"{words_of(*cell)}: what ships over received, told its classes, of the context that gains "
+        f"least, {least} (neutral: {A_POINT} below)",
+        None,
+        by_seed(over.loc[least]),
+        neutral=-A_POINT,
+    )
 
 
 def _uplinks(case: str, frame: pd.DataFrame, goals: Goals) -> list[Claim]:

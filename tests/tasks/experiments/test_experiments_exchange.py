@@ -85,6 +85,19 @@ def test_who_has_no_peer_is_judged_apart() -> None:
     assert found["languages.without-peers"].values[0] == pytest.approx(0)
 
 
+def test_the_context_that_gains_least_is_judged_in_every_cell() -> None:
+    frame = rows()
+    second = frame.device == "device-01"
+    frame["context"] = np.where(second, "day", "night")
+    assert judged(frame)["contexts.least-context-4-2"].verdict == "holds"
+    frame["accuracy"] -= np.where(second, 0.2, 0)
+    found = judged(frame)["contexts.least-context-4-2"]
+    assert "day" in found.claim
+    assert [*found.values.values()] == pytest.approx([-0.04, -0.03, -0.02])
+    assert found.verdict == "fails"
+    assert judged(frame)["contexts.least-context-4-0"].verdict == "holds"
+
+
 def test_bytes_are_over_those_of_the_samples_and_weights_a_round() -> None:
     found = judged(rows())
     assert found["contexts.uplink-statistics"].values[0] == pytest.approx(2000 / 240_000)
