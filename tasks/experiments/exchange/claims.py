@@ -165,7 +165,7 @@ def _kept(case: str, ours: pd.DataFrame) -> list[Claim]:
 def _least(case: str, cell: tuple[int, int], part: pd.DataFrame) -> Claim:
     """Of the context that gains least, how much."""
     over = (part.accuracy - part.received).groupby([part.context, part.seed]).mean().unstack()
-    least = over.mean(axis=1).idxmin()
+    least = str(over.mean(axis=1).idxmin())
     return Claim(
         f"{case}.least-context-{cell[0]}-{cell[1]}",
         f"{words_of(*cell)}: what ships over received, told its classes, of the context that gains "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -193,6 +193,17 @@ def _decoded_means(attacker: Attacker, told: Told) -> Tensor:
     return found
 
 
+def together() -> Attack:
+    """Class statistics and header differences in one: what either says of a sample is weighed."""
+
+    def evidence(attacker: Attacker, told: Told, data: Split) -> Tensor:
+        return torch.cat([of(attacker, told, data) for of in (_statistics, _difference)], dim=1)
+
+    return replace(
+        exchanged("both", evidence), vector=None, classes=_labels, guesses=_decoded_means
+    )
+
+
 def _metrics(attacker: Attacker, person: Person, stream: torch.Generator) -> Body:
     return {"scores": torch.tensor(person.scores)}
 
@@ -210,6 +221,7 @@ ATTACKS: tuple[Attack, ...] = (
     exchanged("importance", _importance),
     exchanged("weights", _difference, _differences),
     described(),
+    together(),
     Attack("metrics", "", _metrics, _fits, _flat),
 )
 NOISY: tuple[Attack, ...] = (
