@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
@@ -30,6 +30,20 @@ def wilson(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = binomtest(right, count).proportion_ci(level, method="wilson")
     return float(low), float(high)
+
+
+SURE = 0.025
+"""Of what is said to be no chance: one side of 5 %."""
+
+
+def by_chance(won: ArrayLike, lost: ArrayLike) -> NDArray[np.float64]:
+    """How likely at least so many samples are ``lost``, right before and wrong now, where as many
+    as ``won + lost`` turned, were both models as good: the exact McNemar test, one side."""
+    from scipy.stats import binom
+
+    turned = np.asarray(won) + np.asarray(lost)
+    found: NDArray[np.float64] = binom.sf(np.asarray(lost) - 1, turned, 0.5)
+    return found
 
 
 def confusion(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> dict[int, dict[int, int]]:

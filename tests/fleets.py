@@ -122,6 +122,8 @@ def _device(number: int, edge: str, classes: list[str], random: Random) -> dict[
         "accuracy_ceiling": refined + 0.02,
         "ceiling_samples": 900 + 10 * (number % 2),
         "test_samples": samples,
+        "won": 30,
+        "lost": 12 + number,
         "confusion": confusion,
         "wanted": [name for name in classes if name not in own][:1],
         "wanted_test_samples": 20,

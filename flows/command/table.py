@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from models.statistics import SURE
 from tasks.report.columns import SPARE, points, table
 from tasks.run.errors import ArtifactError
 from tasks.run.files import read_json, redo
@@ -117,6 +118,7 @@ def closing_lines(summary: dict[str, Any]) -> list[str]:
         f"received and told each device's classes {accuracy('accuracy_received_own_classes')}, "
         f"refined {accuracy('accuracy_refined')}.",
         *what_there_was(summary),
+        *below_received(summary),
         *to_be_met(summary),
         *seen_apart(summary),
         *against_reference(summary),
@@ -153,6 +155,18 @@ def what_there_was(summary: Mapping[str, Any]) -> list[str]:
         f"{gained}{share} {fleet['accuracy_ceiling_mean']:.3f}, the same header tuned on {more} "
         "more samples of the device's context and classes, which nobody got "
         f"({ceiling['seconds']:.0f} s)."
+    ]
+
+
+def below_received(summary: Mapping[str, Any]) -> list[str]:
+    """Who ships what is worse; nothing where an older run did not say."""
+    fleet, count = summary["fleet"], len(summary["devices"])
+    if "below_received" not in fleet:
+        return []
+    return [
+        f"{fleet['below_received']} of {count} devices end below that by more than chance brings "
+        f"about (exact McNemar test, {SURE:.1%}); {fleet['won']:,} test samples are won, "
+        f"{fleet['lost']:,} lost."
     ]
 
 

@@ -186,6 +186,7 @@ def score_device(
     made = Made(load_backbone(outcome.backbone), rounds[kept], told)
     model, file = ship(folder, made, info, words)
     answers = restricted(_logits(header, data), told)
+    before = restricted(_logits(load_header(rounds[0].header)[0].eval(), data), classes.all)
     counts = _confusion(answers, labels, info.classes)
     example = info.example(LATENCY_BATCH, None if words is None else words.numbers)
     return {
@@ -193,6 +194,7 @@ def score_device(
         **_modelled(outcome, constants, vit.config.positions),
         **_accuracies(rounds, rows, kept),
         "accuracy_refined": scores(answers, labels)[1],
+        **_turned(before, answers, labels),
         **_wanted(rows, counts, _named(classes.wanted, info)),
         "samples_sha256": samples.sha256,
         "classes": _named(classes.own, info),
@@ -244,6 +246,13 @@ def _accuracies(rounds: Sequence[State], rows: Sequence[Row], kept: int) -> Row:
         "accuracy_received_own_classes": rows[0]["test_accuracy_own_classes"],
         "accuracy_refined_own_classes": rows[kept]["test_accuracy_own_classes"],
     }
+
+
+def _turned(before: Tensor, now: Tensor, labels: Tensor) -> Row:
+    """How many samples are right only now (``won``), and were right only then (``lost``): by what
+    was received, told its classes."""
+    then, since = (logits.argmax(1) == labels for logits in (before, now))
+    return {"won": int((since & ~then).sum()), "lost": int((then & ~since).sum())}
 
 
 def _wanted(rows: Sequence[Row], confusion: Confusion, wanted: Sequence[str]) -> Row:

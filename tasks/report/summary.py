@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import mean, pstdev
 from typing import Any
 
-from models.statistics import interval, wilson
+from models.statistics import SURE, by_chance, interval, wilson
 from tasks.data.dataset import ALL
 from tasks.report.classes import mistakes
 
@@ -90,7 +90,8 @@ def spread(devices: Sequence[Row]) -> dict[str, float]:
     """Mean, worst and standard deviation over the devices of each accuracy on test splits, the 95 %
     interval of each mean (Student's t over the devices; of one device there is none), and of what
     was given up (:data:`GIVEN_UP`, device by device); where some want classes, means of what these
-    reach on them (:data:`WANTED`)."""
+    reach on them (:data:`WANTED`). How many test samples were ``won`` and ``lost`` on what was
+    received, told its classes, and how many devices lost more than chance brings about."""
     result: dict[str, float] = {}
     for name in ACCURACIES:
         values = [device[name] for device in devices]
@@ -104,6 +105,9 @@ def spread(devices: Sequence[Row]) -> dict[str, float]:
     for name in WANTED:
         if values := [device[name] for device in devices if name in device]:
             result |= _mean(name, values)
+    turned = {name: [device[name] for device in devices] for name in ("won", "lost")}
+    result |= {name: sum(counts) for name, counts in turned.items()}
+    result["below_received"] = int((by_chance(**turned) <= SURE).sum())
     result["pruned_devices"] = sum(
         d["header_params_refined"] < d["header_params_received"] for d in devices
     )

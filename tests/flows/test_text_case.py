@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from models.statistics import SURE, by_chance
 from tasks.settings.stages import ACME
 from tests.tiny import copy_project
 
@@ -56,14 +57,18 @@ def devices(project: Path) -> list[dict[str, Any]]:
 
 
 def test_italian_and_japanese_gain_and_no_language_loses(devices: list[dict[str, Any]]) -> None:
-    gained = defaultdict(list)
+    gained, turned = defaultdict(list), defaultdict(lambda: [0, 0])
     for device in devices:
         gain = device["accuracy_refined"] - device["accuracy_received_own_classes"]
         gained[device["context"]].append(gain)
+        for at, name in enumerate(("won", "lost")):
+            turned[device["context"]][at] += device[name]
     assert set(gained) == {"de", "fr", "it", "ja"}
     assert mean(gained["it"] + gained["ja"]) >= 0.08
-    for language, gains in gained.items():
-        assert mean(gains) >= -0.01, language
+    # of one run a language's gain is known to some 2 points (567 texts); `acme evaluate --only
+    # languages` judges its mean over seeds
+    for language, (won, lost) in turned.items():
+        assert by_chance(won, lost) > SURE, language
 
 
 def test_every_device_is_within_its_limit(devices: list[dict[str, Any]]) -> None:

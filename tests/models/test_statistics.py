@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.statistics import cluster_purity, confusion, interval, rank_agreement, wilson
+from models.statistics import by_chance, cluster_purity, confusion, interval, rank_agreement, wilson
 
 
 def test_the_interval_is_student_s() -> None:
@@ -34,6 +34,13 @@ def test_rank_agreement_counts_pairs_in_the_right_order(seed: int) -> None:
     far = [matrix[i, j] for i in range(5) for j in range(i) if groups[i] != groups[j]]
     literal = [1.0 if a < b else 0.5 if a == b else 0.0 for a in near for b in far]
     assert rank_agreement(matrix, groups) == pytest.approx(sum(literal) / len(literal))
+
+
+@given(st.integers(0, 12), st.integers(0, 12))
+def test_what_is_lost_by_chance_is_counted_out(won: int, lost: int) -> None:
+    turned = won + lost
+    ways = sum(math.comb(turned, many) for many in range(lost, turned + 1))
+    assert by_chance([won], [lost])[0] == pytest.approx(ways / 2**turned)
 
 
 def test_groups_that_lie_apart_are_recovered() -> None:

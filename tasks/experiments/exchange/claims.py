@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from models.statistics import SURE, by_chance
 from tasks.experiments.claim import Claim, by_seed
 
 ALONE = "none"
@@ -75,20 +76,15 @@ def uplink(part: pd.DataFrame) -> pd.DataFrame:
 
 def below(frame: pd.DataFrame) -> pd.Series:
     """Whether a device ended below what it received, told its classes: of the test samples that the
-    two answer differently so many are lost that chance alone would hardly bring it about (exact
-    McNemar test, one side of 5 %)."""
-    from scipy.stats import binom
-
-    turned = frame.won + frame.lost
-    by_chance = pd.Series(binom.sf(frame.lost - 1, turned, 0.5), frame.index)
-    return by_chance <= LEVEL / 2
+    two answer differently so many are lost that chance alone would hardly bring it about."""
+    return pd.Series(by_chance(frame.won, frame.lost) <= SURE, frame.index)
 
 
 def allowed(count: int) -> int:
     """Of so many devices, how many :func:`below` may name by chance, but in one of twenty cases."""
     from scipy.stats import binom
 
-    return int(binom.ppf(1 - LEVEL, count, LEVEL / 2))
+    return int(binom.ppf(1 - LEVEL, count, SURE))
 
 
 def words_of(samples: int, unseen: int) -> str:
@@ -164,14 +160,14 @@ def _kept(case: str, ours: pd.DataFrame) -> list[Claim]:
 
 def _least(case: str, cell: tuple[int, int], part: pd.DataFrame) -> Claim:
     """Of the context that gains least, how much."""
-    over = (part.accuracy - part.received).groupby([part.context, part.seed]).mean().unstack()
-    least = str(over.mean(axis=1).idxmin())
+    over = (part.accuracy - part.received).groupby([part.seed, part.context]).mean().unstack()
+    least = str(over.mean().idxmin())
     return Claim(
         f"{case}.least-context-{cell[0]}-{cell[1]}",
         f"{words_of(*cell)}: what ships over received, told its classes, of the context that gains "
         f"least, {least} (neutral: {A_POINT} below)",
         None,
-        by_seed(over.loc[least]),
+        by_seed(over[least]),
         neutral=-A_POINT,
     )
 
