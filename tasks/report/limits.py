@@ -64,9 +64,9 @@ def steps(
             f"matching.method {recipe.method}",
         ),
         Step(
-            "with the found header",
+            "with the chosen header",
             f"{sizes[match.chosen] + header:,}",
-            f"the search's winner has {header:,}; it may have {search.budget_parameters:,}",
+            f"it has {header:,}, and may have {search.budget_parameters:,}",
         ),
         Step("as shipped", _span(shipped), "each device removes what it needs least"),
     ]

@@ -176,6 +176,7 @@ def cluster(
             devices, match, counted(match, page.variants)[match.chosen], page.matching
         ),
         "headers": [h for h in page.headers if h["edge"] == match.edge],
+        "searched": bool(search.sampled),
         "search_space": search.search_space,
         "pictures": pictures(page, match, search, mixing) if pictured else None,
     }
