@@ -72,19 +72,20 @@ def test_it_learns_the_classes_that_a_device_wants_too(circle: Circle) -> None:
     tensors, _ = read_tensors(samples(1, **labels))
     wants = put_tensors("samples", {**tensors, "wanted": torch.tensor([2])})
     learner = replace(one, samples=wants)
-    found = score_ceilings(replace(circle, learners=[learner]), INFO, steps, 0, Machine("cpu", 1))
+    alone = replace(circle, learners=[learner])
+    found = score_ceilings.fn(alone, INFO, steps, 0, Machine("cpu", 1))
     assert found["devices"]["device-00"]["ceiling_samples"] == 180
     assert found["devices"]["device-00"]["accuracy_ceiling"] > 0.8
 
 
 def test_it_learns_from_what_is_left_of_the_device_s_own_classes(circle: Circle) -> None:
     steps = LocalSteps(150, LocalTraining(16, 1e-2, 0.0))
-    found = score_ceilings(circle, INFO, steps, 0, Machine("cpu", 1))
+    found = score_ceilings.fn(circle, INFO, steps, 0, Machine("cpu", 1))
     assert found["seconds"] > 0
     assert [d["ceiling_samples"] for d in found["devices"].values()] == [120, 180]
-    untrained = score_ceilings(circle, INFO, LocalSteps(0, steps.training), 0, Machine("cpu", 1))
+    untrained = score_ceilings.fn(circle, INFO, LocalSteps(0, steps.training), 0, Machine("cpu", 1))
     for name, device in found["devices"].items():
         assert device["accuracy_ceiling"] > untrained["devices"][name]["accuracy_ceiling"]
         assert device["accuracy_ceiling"] > 0.8
-    again = score_ceilings(circle, INFO, steps, 0, Machine("cpu", 1))
+    again = score_ceilings.fn(circle, INFO, steps, 0, Machine("cpu", 1))
     assert again["devices"] == found["devices"]
