@@ -164,8 +164,8 @@ def below_received(summary: Mapping[str, Any]) -> list[str]:
     if "below_received" not in fleet:
         return []
     return [
-        f"{fleet['below_received']} of {count} devices end below that model by more than chance brings "
-        f"about (exact McNemar test, {SURE:.1%}); {fleet['won']:,} test samples are won, "
+        f"{fleet['below_received']} of {count} devices end below that model by more than chance "
+        f"brings about (exact McNemar test, {SURE:.1%}); {fleet['won']:,} test samples are won, "
         f"{fleet['lost']:,} lost."
     ]
 
