@@ -1,4 +1,4 @@
-"""One flow run over the stages of a run, though each of them has a process of its own."""
+"""One flow run over the stages of a run, and over what other processes do for one."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from prefect.flow_engine import run_flow
 
 from flows.hooks import HOOKS
 from flows.owned import OWNED
-from tasks.servers.shell import PARENT, below_this
+from tasks.servers.shell import PARENT
 from tasks.settings.case import Case
 
 
-def as_one_run(case: Case, work: Callable[[dict[str, str]], None]) -> None:
-    """Do ``work`` as a flow run; it gets the variables that put the flow runs of the processes that
-    it starts below this one."""
+def as_one_run(case: Case, work: Callable[[], None]) -> None:
+    """Do ``work`` as a flow run; those that it calls are below it."""
     name = f"{case.name}: customization" if case.name else "customization"
 
     @flow(name="customization", flow_run_name=name, **HOOKS, **OWNED)
     def customization() -> None:
-        work(below_this())
+        work()
 
     customization()
 

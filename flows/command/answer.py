@@ -19,7 +19,8 @@ def answer(command: click.Command) -> NoReturn:
     for sign in (signal.SIGINT, signal.SIGTERM):  # either stops the servers that we started
         signal.signal(sign, signal.default_int_handler)
     if isinstance(sys.stdout, TextIOWrapper):  # names that are not UTF-8, terminals that are not
-        sys.stdout.reconfigure(errors="backslashreplace")
+        # line by line, so that what the commands that we start print stays in its place
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     try:
         code = command(standalone_mode=False) or 0
         sys.stdout.flush()
@@ -34,15 +35,29 @@ def answer(command: click.Command) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1  # as click has it
     except Exception as error:
-        words = said(error)
-        if words is None:
-            raise
-        fail(words)
+        code = told(error)
     sys.exit(code)
 
 
+def told(error: Exception) -> int:
+    """The exit code for an error that a person can act on, who is told it in one line.
+
+    Raises:
+        Exception: the error itself, if nobody can.
+    """
+    words = said(error)
+    if words is None:
+        raise error
+    return tell(words, 2)
+
+
 def fail(message: str, code: int = 2) -> NoReturn:
-    """One line on standard error, and out; in a case's folder, it says whose."""
+    """One line on standard error, and out."""
+    sys.exit(tell(message, code))
+
+
+def tell(message: str, code: int) -> int:
+    """One line on standard error, which in a case's folder says whose; gives the exit code."""
     words = " ".join(message.split())
     try:
         case = Case.here()
@@ -51,4 +66,4 @@ def fail(message: str, code: int = 2) -> NoReturn:
     else:
         words = f"case {case.name}: {case.addressed(words)}" if case.name and code == 2 else words
     print(f"acme: {words}", file=sys.stderr)
-    sys.exit(code)
+    return code

@@ -60,6 +60,9 @@ def enter_new(name: str, context: click.Context) -> None:
 @params_option
 def run(params: Path) -> None:
     """Fetch the data, run every stage that is out of date, print the fleet table."""
+    from tasks.servers.services import use_environment
+
+    use_environment(Case.here())  # before torch is loaded, which reads it once
     from flows.command.run import run_all
 
     run_all(params)
@@ -104,11 +107,16 @@ def results(folder: Path | None) -> None:
 @cli.command()
 @click.argument("name", metavar="NAME", type=click.Choice(STAGES))
 @params_option
-def stage(name: str, params: Path) -> None:
+def stage(name: str, params: Path) -> int:
     """Run one stage, up to date or not (what `dvc repro` calls)."""
-    from flows.command.run import run_stage
+    from flows.command.handed import handed_over
 
-    run_stage(name, params)
+    code = handed_over(name, params)
+    if code is None:
+        from flows.command.run import run_stage
+
+        run_stage(name, params)
+    return code or 0
 
 
 @cli.command()

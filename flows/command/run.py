@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
+from flows.command.answer import told
+from flows.command.handed import call
 from flows.logs import prefect_on_its_page
 from tasks.run.errors import DataError, StageError
 from tasks.run.files import atomic_write
@@ -23,10 +24,6 @@ from tasks.settings.params import Settings, load
 from tasks.settings.stages import STAGES, stage_command
 from tasks.setup.check import check
 from tasks.tracking.candidates import TRIAL
-
-LOOKED_AT = "ACME_LOOKED_AT"
-"""Tells the process of a stage which settings and data the run above it has looked at: of many
-texts, to look again takes as long as a small stage."""
 
 
 def run_all(params: Path) -> None:
@@ -56,7 +53,7 @@ def run_all(params: Path) -> None:
         if done:
             decide(case, params, waits)
         else:
-            with prefect_server(case) as env:
+            with prefect_server(case) as env, watched(env):
                 os.environ.update(env)  # before anything imports Prefect, which reads it once
                 with prefect_on_its_page():
                     run_stages(case, params, settings, waits)
@@ -75,13 +72,13 @@ def run_stages(case: Case, params: Path, settings: Settings, waits: Path) -> Non
     """
     from flows.parent import as_one_run
 
-    def work(below: dict[str, str]) -> None:
-        if case.reads(params):
-            atomic_write(waits, b"")
-        env = {**os.environ, **below, LOOKED_AT: looked_at(case, settings)}
-        bring_up_to_date(case, params, env, settings.backbone.reference.moves)
-        if case.reads(params):
-            decide(case, params, waits)
+    def work() -> None:
+        if not case.reads(params):
+            try_stages(case, params, settings)
+            return
+        atomic_write(waits, b"")
+        bring_up_to_date(case, settings)
+        decide(case, params, waits)
 
     as_one_run(case, work)
 
@@ -110,39 +107,54 @@ def require_project(case: Case) -> None:
 def up_to_date(case: Case) -> bool:
     """Whether DVC finds nothing to do, so that no server need be started."""
     status = [sys.executable, "-m", "dvc", "status", "--quiet"]
-    return case.summary.exists() and _call(case, environment(case), status) == 0
+    if not case.summary.exists():
+        return False
+    return subprocess.run(status, cwd=case.folder, check=False).returncode == 0
 
 
-def bring_up_to_date(case: Case, params: Path, env: dict[str, str], moves: bool = False) -> None:
-    """`dvc repro`; with other settings than those DVC knows, each stage in turn without DVC.
+def try_stages(case: Case, params: Path, settings: Settings) -> None:
+    """Every stage without DVC, which knows other settings than these."""
+    print(
+        f"{params} is not the {SETTINGS} that DVC knows: a trial. Every stage runs, without "
+        "DVC; its candidates are logged, and none becomes a challenger"
+    )
+    os.environ[TRIAL] = str(params)
+    for stage in STAGES:
+        run_flow(case, stage, settings)
 
-    ``moves``: the reference is an alias, so the backbone's stage is run whatever DVC says of it,
-    which compares names.
+
+def bring_up_to_date(case: Case, settings: Settings) -> None:
+    """`dvc repro`, whose stages are done in this process; the ``settings`` were looked at.
+
+    A reference that is an alias runs the backbone's stage whatever DVC says of it, which compares
+    names.
 
     Raises:
         StageError: a stage failed.
     """
-    if case.reads(params):
-        restore(case, env)
+
+    def do(stage: str, params: Path) -> int:
+        try:
+            now = checked(params)
+            run_flow(case, stage, now if now == settings else check(params).settings)
+        except Exception as error:
+            return told(error)
+        return 0
+
+    restore(case)
     commands = [[sys.executable, "-m", "dvc", "repro"]]
-    if moves:
-        again = stage_command("backbone", params, again=True)
-        commands = [stage_command("partition", params), again, *commands]
-    if not case.reads(params):
-        print(
-            f"{params} is not the {SETTINGS} that DVC knows: a trial. Every stage runs, without "
-            "DVC; its candidates are logged, and none becomes a challenger"
-        )
-        commands = [stage_command(stage, params) for stage in STAGES]
-    if any(_call(case, env, command) for command in commands):
+    if settings.backbone.reference.moves:
+        again = stage_command("backbone", case.params, again=True)
+        commands = [stage_command("partition", case.params), again, *commands]
+    if any(call(command, case.folder, os.environ, do) for command in commands):
         raise StageError("a stage failed (see above); finished steps are kept: mend and run again")
 
 
-def restore(case: Case, env: dict[str, str]) -> None:
+def restore(case: Case) -> None:
     """Have DVC put back what its lock knows and a trial or an accident changed; what it cannot put
     back, its stage makes anew."""
     command = [sys.executable, "-m", "dvc", "checkout", "--force", "--quiet", *STAGES]
-    subprocess.run(command, cwd=case.folder, env=env, capture_output=True, check=False)
+    subprocess.run(command, cwd=case.folder, capture_output=True, check=False)
 
 
 def run_stage(name: str, params: Path) -> None:
@@ -150,21 +162,13 @@ def run_stage(name: str, params: Path) -> None:
 
     With other settings than DVC's it is a trial (:func:`tasks.tracking.candidates.trial`).
     """
-    settings, case = checked(params), Case.here()
-    if os.environ.get(LOOKED_AT) != looked_at(case, settings):
-        settings = check(params).settings
+    case, settings = Case.here(), check(params).settings
     if not case.reads(params):
         os.environ[TRIAL] = str(params)
     with prefect_server(case) as env, watched(env):
         os.environ.update(env)  # before anything imports Prefect, which reads it once
         with prefect_on_its_page():
             run_flow(case, name, settings)
-
-
-def looked_at(case: Case, settings: Settings) -> str:
-    """One word for settings and the pin of their data."""
-    pin = case.pin.read_bytes() if case.pin.exists() else b""
-    return hashlib.sha256(settings.model_dump_json().encode() + pin).hexdigest()
 
 
 def run_flow(case: Case, stage: str, settings: Settings) -> None:
@@ -264,7 +268,3 @@ def serve_pages(prefect_port: int, mlflow_port: int) -> None:
         for name in (BACKBONES, HEADERS, DEVICES):
             print(f"  {name}, best first: {mlflow}/{candidates_page(client, case, name)}")
         until_interrupted(server)
-
-
-def _call(case: Case, env: dict[str, str], command: list[str]) -> int:
-    return subprocess.run(command, cwd=case.folder, env=env, check=False).returncode

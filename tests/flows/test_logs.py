@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL
 from flows import shown
 from flows.parent import as_one_run, run_below
 from tasks.run.errors import StageError
+from tasks.servers.shell import below_this
 from tasks.settings.case import Case
 from tasks.settings.stages import ACME
 from tests.tiny import ROOT
@@ -88,9 +89,9 @@ def test_runs_of_other_processes_lie_below_one(
 
     seen: dict[str, Any] = {}
 
-    def work(below: dict[str, str]) -> None:
+    def work() -> None:
         seen["parent"] = str(flow_run.id)
-        [(name, value)] = below.items()
+        [(name, value)] = below_this().items()
         monkeypatch.setenv(name, value)
         seen["number"], seen["child"] = run_below(a_stage, {"number": 3})
 
@@ -108,7 +109,7 @@ def test_runs_of_other_processes_lie_below_one(
 
 
 def test_a_stage_that_fails_fails_the_run_above_it(prefect_home: None, tmp_path: Path) -> None:
-    def work(below: dict[str, str]) -> None:
+    def work() -> None:
         raise StageError("a stage failed (see above)")
 
     with pytest.raises(StageError):

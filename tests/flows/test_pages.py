@@ -224,12 +224,11 @@ def test_prefect_shows_the_deployments_and_their_form(
 
 
 RUN = """
-import os
 from pathlib import Path
 from flows.logs import prefect_on_its_page
 with prefect_on_its_page():
     from prefect import flow
-    from flows.parent import as_one_run, run_below
+    from flows.parent import as_one_run
     from flows.shown import show_table
     from tasks.run.log import LOG
     from tasks.settings.case import Case
@@ -240,11 +239,7 @@ with prefect_on_its_page():
         row = {"device": "device-00", "header": "searched-3", "refined": "0.9"}
         show_table("fleet", [row], "One model a device.")
 
-    def work(below):
-        os.environ.update(below)
-        run_below(evaluate, {})
-
-    as_one_run(Case(Path.cwd()), work)
+    as_one_run(Case(Path.cwd()), evaluate)
 """
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flows.command import evaluation, run
 from flows.command.evaluation import command_of
+from flows.command.handed import PLACE, STOPPED, call, handed_over
 from flows.command.init import stages
 from tasks.run.errors import StageError
 from tasks.settings.case import Case
 from tasks.settings.fields import read_yaml, yaml_text
-from tasks.settings.params import Reference
+from tasks.settings.params import Reference, Settings, load
 from tasks.settings.stages import ACME, STAGES
 from tasks.setup.check import Checked
 from tests.tiny import ROOT
@@ -26,7 +30,7 @@ DVC = (sys.executable, "-m", "dvc")
 ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 
 
-def call(root: Path, *command: str) -> str:
+def shell(root: Path, *command: str) -> str:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
@@ -50,49 +54,57 @@ def first(finished: Path, tmp_path: Path) -> Path:
     params = read_yaml(root / "params.yaml")
     (root / "dvc.yaml").write_text(stages(Case(root), params))
     (root / ".gitignore").write_text("/data/\n/artifacts/\n/.acme/\n/mlflow/\n")
-    call(root, *DVC, "commit", "--quiet", "--force", *STAGES)
-    call(root, *DVC, "remote", "add", "--quiet", "-d", "there", str(tmp_path / "remote"))
-    call(root, "git", "add", "-A")
-    call(root, "git", *ME, "commit", "-qm", "a run")
-    call(root, *DVC, "push", "--quiet")
+    shell(root, *DVC, "commit", "--quiet", "--force", *STAGES)
+    shell(root, *DVC, "remote", "add", "--quiet", "-d", "there", str(tmp_path / "remote"))
+    shell(root, "git", "add", "-A")
+    shell(root, "git", *ME, "commit", "-qm", "a run")
+    shell(root, *DVC, "push", "--quiet")
     return root
 
 
 def test_a_second_clone_pulls_and_has_nothing_to_do(first: Path, tmp_path: Path) -> None:
     second = tmp_path / "second"
-    call(tmp_path, "git", "clone", "-q", str(first), str(second))
-    call(second, *DVC, "pull", "--quiet")
-    assert json.loads(call(second, *DVC, "status", "--json")) == {}
-    said = call(second, *ACME, "run")
+    shell(tmp_path, "git", "clone", "-q", str(first), str(second))
+    shell(second, *DVC, "pull", "--quiet")
+    assert json.loads(shell(second, *DVC, "status", "--json")) == {}
+    said = shell(second, *ACME, "run")
     assert "All stages are up to date." in said
-    assert call(first, *ACME, "fleet").strip() in said
+    assert shell(first, *ACME, "fleet").strip() in said
     assert not (second / ".acme/prefect-server.log").exists(), "no server was needed"
-    assert call(second, "git", "status", "--porcelain") == ""
+    assert shell(second, "git", "status", "--porcelain") == ""
 
 
 def test_other_settings_run_every_stage_with_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[list[str]] = []
+    settings, ran = load(ROOT / "params.yaml"), list[str]()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "_call", lambda case, env, command: ran.append(command[1:]))
-    run.bring_up_to_date(Case(tmp_path), Path("other.yaml"), {})
-    stage = ["-m", "flows.command.cli", "stage"]
-    assert ran == [[*stage, name, "--params", "other.yaml"] for name in STAGES]
-    ran.clear()
-    run.bring_up_to_date(Case(tmp_path), tmp_path / "params.yaml", {})
-    assert ran == [["-m", "dvc", "repro"]]
+    monkeypatch.setenv(run.TRIAL, "")
+    monkeypatch.setattr(run, "run_flow", lambda case, stage, given: ran.append(stage))
+    run.try_stages(Case(tmp_path), Path("other.yaml"), settings)
+    assert ran == list(STAGES)
+    assert os.environ[run.TRIAL] == "other.yaml"
+
+
+def reproduced(root: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What is asked of DVC to bring all up to date."""
+    ran: list[list[str]] = []
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(run, "restore", lambda case: None)
+    monkeypatch.setattr(run, "call", lambda command, *_: ran.append(command[3:]))
+    run.bring_up_to_date(Case(root), settings)
+    return ran
 
 
 def test_an_alias_that_may_have_moved_runs_the_backbone_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[list[str]] = []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "_call", lambda case, env, command: ran.append(command[3:]))
-    run.bring_up_to_date(Case(tmp_path), Path("params.yaml"), {}, moves=True)
+    settings = load(ROOT / "params.yaml")
+    assert reproduced(tmp_path, settings, monkeypatch) == [["repro"]]
+    named = settings.backbone.reference.model_copy(update={"name": "models:/vit@best"})
+    settings = settings.model_copy(update={"backbone": replace(settings.backbone, reference=named)})
     again = ["repro", "--force", "--single-item", "backbone"]
-    assert ran == [["repro", "partition"], again, ["repro"]]
+    assert reproduced(tmp_path, settings, monkeypatch) == [["repro", "partition"], again, ["repro"]]
     reference = {"patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_ratio": 2.0}
     names = {"models:/vit@best": True, "models:/vit/3": False, None: False}
     for name, moves in names.items():
@@ -109,7 +121,8 @@ def test_challengers_of_a_run_that_was_killed_are_decided_on_by_the_next(
     for name in ("require_project", "fetch_data", "use_environment", "bring_up_to_date"):
         monkeypatch.setattr(run, name, lambda *_: None)
     monkeypatch.setattr(run, "prefect_server", lambda case: nullcontext({}))
-    monkeypatch.setattr("flows.parent.as_one_run", lambda case, work: work({}))
+    monkeypatch.setattr(run, "watched", lambda env: nullcontext())
+    monkeypatch.setattr("flows.parent.as_one_run", lambda case, work: work())
     monkeypatch.setattr("flows.command.table.print_fleet", lambda path: None)
 
     def killed(params: Path, devices: tuple[str, ...]) -> None:
@@ -132,15 +145,67 @@ def test_challengers_of_a_run_that_was_killed_are_decided_on_by_the_next(
     assert not list(case.work.iterdir())
 
 
-def test_a_failed_stage_stops_those_after_it(
+HANDS_OVER = """
+import sys
+from pathlib import Path
+from flows.command.handed import handed_over
+sys.exit(any(handed_over(stage, Path("params.yaml")) for stage in sys.argv[1:]))
+"""
+
+
+def test_stages_of_a_command_are_done_in_the_process_that_called_it(tmp_path: Path) -> None:
+    done: list[tuple[str, str, int]] = []
+
+    def do(stage: str, params: Path) -> int:
+        done.append((stage, str(params), os.getpid()))
+        return 2 if stage == "backbone" else 0
+
+    command, env = [sys.executable, "-c", HANDS_OVER], {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert call([*command, "partition", "evaluate"], tmp_path, env, do) == 0
+    asked = ["partition", "evaluate"]
+    assert done == [(stage, "params.yaml", os.getpid()) for stage in asked]
+    assert call([*command, "backbone", "evaluate"], tmp_path, env, do) == 1
+    assert [stage for stage, *_ in done] == [*asked, "backbone"], "none after one that failed"
+    assert call([sys.executable, "-c", "import sys; sys.exit(7)"], tmp_path, env, do) == 7
+    assert handed_over("partition", Path("params.yaml")) is None, "no run called this process"
+
+
+def test_a_run_that_is_stopped_in_a_stage_ends_the_command_and_its_stage(tmp_path: Path) -> None:
+    def stopped(stage: str, params: Path) -> int:
+        raise KeyboardInterrupt
+
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with pytest.raises(KeyboardInterrupt):
+        call([sys.executable, "-c", HANDS_OVER, "partition"], tmp_path, env, stopped)
+
+
+def test_a_stage_whose_run_was_killed_says_that_it_is_not_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[list[str]] = []
+    monkeypatch.setenv(PLACE, str(tmp_path / "nobody"))
+    assert handed_over("partition", Path("params.yaml")) == STOPPED
+
+
+def test_a_failed_stage_stops_those_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, codes = load(ROOT / "params.yaml"), list[int]()
+
+    def fails(case: Case, stage: str, given: Settings) -> None:
+        raise StageError("the disk is full")
+
+    def dvc(command: list[str], folder: Path, env: object, do: Callable[[str, Path], int]) -> int:
+        codes.append(do("partition", ROOT / "params.yaml"))
+        return codes[-1]
+
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "_call", lambda case, env, command: ran.append(command) or 2)
+    monkeypatch.setattr(run, "restore", lambda case: None)
+    monkeypatch.setattr(run, "call", dvc)
+    monkeypatch.setattr(run, "run_flow", fails)
     with pytest.raises(StageError, match="a stage failed"):
-        run.bring_up_to_date(Case(tmp_path), Path("other.yaml"), {})
-    assert len(ran) == 1
+        run.bring_up_to_date(Case(tmp_path), settings)
+    assert codes == [2]
+    assert capsys.readouterr().err == "acme: the disk is full\n"
 
 
 def test_a_folder_where_dvc_cannot_run_is_named(tmp_path: Path) -> None:
@@ -175,15 +240,15 @@ def test_a_run_with_other_settings_leaves_their_outcome_alone(first: Path) -> No
     assert before_registry["acme-device-00"] == {"champion": "1"}
     other = params | {"seed": 7, "fleet": params["fleet"][:1]}
     (first / "other.yaml").write_text(yaml_text(other))
-    said = call(first, *ACME, "run", "--params", "other.yaml")
+    said = shell(first, *ACME, "run", "--params", "other.yaml")
     assert "The fleet, seed 7" in said
     assert json.loads((first / "artifacts/summary.json").read_text())["seed"] == 7
     left = {p.name for p in (first / "artifacts/models").iterdir()}
     assert left == {"device-00", "device-01"}
     assert not list((first / "artifacts/backbone").glob("south*"))
     assert registered(first) == before_registry, "a trial's models are nobody's challengers"
-    assert "modified" in call(first, *DVC, "status")
-    said = call(first, *ACME, "run")
+    assert "modified" in shell(first, *DVC, "status")
+    said = shell(first, *ACME, "run")
     assert "The fleet, seed 0" in said
     assert json.loads((first / "artifacts/summary.json").read_text()) == before
 
@@ -201,33 +266,28 @@ def test_our_experiments_run_beside_each_other(monkeypatch: pytest.MonkeyPatch) 
     assert here == ["fig1", "contexts"] * 2
 
 
-def test_a_stage_looks_at_settings_and_data_unless_the_run_above_it_has_looked_at_these(
+def test_a_stage_looks_at_settings_that_have_changed_since_the_run_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "dvc.yaml", "data.dvc"):
         shutil.copy(ROOT / name, tmp_path)
-    case, looked, ran = Case(tmp_path), list[Path](), list[str]()
-    settings = run.checked(Path("params.yaml"))
+    looked, ran = list[Path](), list[Settings]()
 
     def look(params: Path) -> Checked:
         looked.append(params)
-        return Checked(settings, ())
+        return Checked(run.checked(params), ())
+
+    def dvc(command: list[str], folder: Path, env: object, do: Callable[[str, Path], int]) -> int:
+        codes = [do("partition", Path("params.yaml"))]
+        changed = (tmp_path / "params.yaml").read_text().replace("seed: 0", "seed: 1", 1)
+        (tmp_path / "params.yaml").write_text(changed)
+        return any([*codes, do("backbone", Path("params.yaml"))])
 
     monkeypatch.setattr(run, "check", look)
-    monkeypatch.setattr(run, "prefect_server", lambda case: nullcontext({}))
-    monkeypatch.setattr(run, "watched", lambda env: nullcontext())
-    monkeypatch.setattr(run, "run_flow", lambda case, name, settings: ran.append(name))
-    run.run_stage("backbone", Path("params.yaml"))
-    assert len(looked) == 1
-    monkeypatch.setenv(run.LOOKED_AT, run.looked_at(case, settings))
-    run.run_stage("backbone", Path("params.yaml"))
-    assert len(looked) == 1
-    (tmp_path / "data.dvc").write_text("outs: []")
-    run.run_stage("backbone", Path("params.yaml"))
-    monkeypatch.setenv(run.LOOKED_AT, run.looked_at(case, settings))
-    changed = (tmp_path / "params.yaml").read_text().replace("seed: 0", "seed: 1", 1)
-    (tmp_path / "params.yaml").write_text(changed)
-    run.run_stage("backbone", Path("params.yaml"))
-    assert len(looked) == 3
-    assert ran == ["backbone"] * 4
+    monkeypatch.setattr(run, "restore", lambda case: None)
+    monkeypatch.setattr(run, "call", dvc)
+    monkeypatch.setattr(run, "run_flow", lambda case, name, settings: ran.append(settings))
+    run.bring_up_to_date(Case(tmp_path), run.checked(Path("params.yaml")))
+    assert looked == [Path("params.yaml")]
+    assert [settings.seed for settings in ran] == [0, 1]
