@@ -70,13 +70,42 @@ def abandoned(path: Path) -> bool:
     return False
 
 
+_hashes: dict[tuple[int, ...], str] = {}
+"""Of the files that this process has read or written whole, by where they lie on the disk, their
+size and when they were last changed: what is so known is not read again."""
+
+
+def known_sha256(path: Path) -> str | None:
+    """The content hash of a file that this process knows, and that looks as it did then."""
+    try:
+        return _hashes.get(_look(path))
+    except OSError:
+        return None
+
+
+def know_sha256(path: Path, sha256: str) -> None:
+    """Remember what a file holds that was just read or written."""
+    _hashes[_look(path)] = sha256
+
+
 def sha256_of(path: Path) -> str:
     """The content hash of a file. Raises ArtifactError if it cannot be read."""
+    if known := known_sha256(path):
+        return known
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            look = _look(
+                path
+            )  # before it is read: what changes it meanwhile makes it look otherwise
+            found = _hashes[look] = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from None
+    return found
+
+
+def _look(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from tasks.run.errors import ArtifactError
-from tasks.run.files import atomic_write, read_bytes, redo
+from tasks.run.files import atomic_write, know_sha256, known_sha256, read_bytes, redo, sha256_of
 from tasks.run.written import check_written
 
 PLACE = "ACME_STORE"
@@ -57,6 +57,7 @@ class Store:
         """Keep a content. Raises ArtifactError if it cannot be written."""
         ref = Ref(kind, hashlib.sha256(payload).hexdigest())
         atomic_write(self.path(ref), payload)
+        know_sha256(self.path(ref), ref.sha256)
         return ref
 
     def adopt(self, kind: str, file: Path) -> Ref:
@@ -65,7 +66,10 @@ class Store:
         Raises:
             ArtifactError: it cannot be read.
         """
-        return self.put(kind, read_bytes(file))  # written anew: what was damaged is whole again
+        ref = Ref(kind, sha256_of(file))
+        if known_sha256(self.path(ref)) != ref.sha256:  # else it is there, as this process left it
+            ref = self.put(kind, read_bytes(file))  # what was damaged is whole again
+        return ref
 
     def read(self, ref: Ref) -> bytes:
         """A content. Raises ArtifactError if it is missing or is not the one referred to."""
@@ -120,6 +124,7 @@ def publish(ref: Ref, path: Path) -> Path:
         ArtifactError: the content is missing or is not the one referred to.
     """
     atomic_write(path, read(ref))
+    know_sha256(path, ref.sha256)
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tasks.run import store
 from tasks.run.errors import ArtifactError
 from tasks.run.files import atomic_write, read_json, write_json
 from tasks.run.store import PLACE, Store, adopt, publish, put_tensors, read_tensors
@@ -43,6 +44,34 @@ def test_a_reference_means_the_same_wherever_the_content_is(
     Store.here().path(ref).write_bytes(b"torn")
     assert adopt("model", file) == ref
     assert read_tensors(ref)[0]["w"].item() == 1
+
+
+def test_a_file_that_is_known_is_taken_without_reading_it_until_it_looks_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = put_tensors("model", {"w": torch.zeros(1)})
+    file = publish(ref, tmp_path / "left" / "model.safetensors")
+    moved = file.parent.rename(tmp_path / "moved") / file.name
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read_bytes", pytest.fail)
+        patch.setattr(Store, "put", pytest.fail)
+        assert adopt("model", moved) == ref
+    other = store.encode({"w": torch.ones(1)})
+    kept = Store.here().path(ref)
+    for place in (kept, moved):  # as long as before, and changed at another time
+        place.write_bytes(other)
+        os.utime(place, ns=(0, place.stat().st_mtime_ns + 10**9))
+    assert adopt("model", moved) != ref
+    publish(adopt("model", moved), moved)
+    kept.unlink()
+    back = put_tensors("model", {"w": torch.zeros(1)})
+    assert back == ref
+    kept.write_bytes(other)
+    os.utime(kept, ns=(0, kept.stat().st_mtime_ns + 10**9))
+    file = tmp_path / "again.safetensors"
+    file.write_bytes(store.encode({"w": torch.zeros(1)}))
+    assert adopt("model", file) == ref, "what was damaged is whole again"
+    assert read_tensors(ref)[0]["w"].item() == 0
 
 
 def test_every_read_notices_changed_content(tmp_path: Path) -> None:
