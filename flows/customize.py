@@ -126,8 +126,10 @@ def refine_on_devices(job: Job, found: Found, link: Link) -> Mixing:
     basis = None
     if EXCHANGES[recipe.exchange].beside is not None:
         basis = run_step(header.find_basis, found.coarse, found.public, recipe.rank)
-    calls = [(found.coarse, d, found.shared, found.public, basis) for d in found.devices]
-    models = {m.receiver: m for m in run_steps(header.send_model, calls)}
+    sent = run_step(
+        header.send_model, found.coarse, found.devices, found.shared, found.public, basis
+    )
+    models = {message.receiver: message for message in sent}
     model = models[found.devices[0]]
     key = Key(model.sha256)
     adopted = link.ask_all(found.devices, "adopt", models, key, quorum=recipe.quorum)

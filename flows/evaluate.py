@@ -97,10 +97,11 @@ def come_to(case: Case, settings: Settings) -> tuple[dict[str, Any], Lineage, Ou
         job.machine,
     )
     known, facts = read_reference(case.backbone), read_contexts(case.partition)
-    plain, ceiling = score_plain(case, job, known), score_ceiling(case, job)
+    plain = score_plain(case, job, known)
+    rows, ceiling = score_clusters(case, job)
     devices = [
         row | {k: v for found in (reference, plain, ceiling) for k, v in of(found, row).items()}
-        for row in with_receipts(case, score_devices(case, job))
+        for row in with_receipts(case, rows)
     ]
     lineage = lineage_of(case, job, known)
     link = totals(
@@ -154,16 +155,19 @@ def score_plain(case: Case, job: Job, known: ReferenceScore) -> dict[str, Any] |
     return {**found, **asdict(known.cnn)}
 
 
-def score_ceiling(case: Case, job: Job) -> dict[str, Any] | None:
-    """What there was to gain; None where of no device's context samples are left."""
+def score_clusters(case: Case, job: Job) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Every device's row, in the fleet's order, and what there was to gain (None where of no
+    device's context samples are left). One cluster after the other: of its test splits both are
+    told by what is remembered of a few."""
+    outcomes, rows, found = read_outcomes(case, job), [], []
     received = [state for state in read_rounds(case.customize) if state.round == 0]
-    found = []
     for cluster in job.settings.fleet:
         names = [device.name for device in cluster.devices]
-        own = [state for state in received if state.device in names]
         backbone = read_backbone(case.customize, cluster.edge)
+        own = [state for state in received if state.device in names]
         found.append(of_edge(job, cluster.edge, backbone, own))
-    return of_fleet(found)
+        rows += score_devices(case, job, [o for o in outcomes if o.device.name in names])
+    return rows, of_fleet(found)
 
 
 def contexts(facts: dict[str, Any], mixings: Sequence[Mixing]) -> dict[str, Any]:
@@ -206,40 +210,50 @@ def score_headers(
     ]
 
 
-def score_devices(case: Case, job: Job) -> list[dict[str, Any]]:
-    """Every device's row, in the fleet's order. One that received no model is left out by name."""
-    settings, world, rounds, rows = job.settings, job.world, read_rounds(case.customize), []
+def score_devices(
+    case: Case, job: Job, outcomes: Sequence[evaluation.Outcome]
+) -> list[dict[str, Any]]:
+    """A row a device."""
+    return [
+        run_step(
+            evaluation.score_device,
+            outcome,
+            job.world.samples[outcome.device.name],
+            job.world.info,
+            job.settings.matching.energy,
+            job.machine,
+            case.models / outcome.device.name,
+        )
+        for outcome in outcomes
+    ]
+
+
+def read_outcomes(case: Case, job: Job) -> list[evaluation.Outcome]:
+    """What every device's refinement came to, in the fleet's order. One that received no model is
+    left out by name."""
+    settings, rounds, found = job.settings, read_rounds(case.customize), []
     matches, searches = read_matches(case.backbone), read_searches(case.customize)
     tokenizer = tokenizer_ref(case.partition)
     for cluster, match, search in zip(settings.fleet, matches, searches, strict=True):
-        header = search.headers[search.winner].name
         backbone = read_backbone(case.customize, cluster.edge)
         for device in cluster.devices:
             of_device = [r for r in rounds if r.device == device.name]
             if not any(state.ships for state in of_device):
                 leave_out(cluster.edge, device.name, NOT_FINISHED if of_device else NO_MODEL)
                 continue
-            rows.append(
-                run_step(
-                    evaluation.score_device,
-                    evaluation.Outcome(
-                        device,
-                        world.contexts[device.name],
-                        match,
-                        backbone,
-                        header,
-                        of_device,
-                        settings.refinement.answers,
-                        tokenizer,
-                    ),
-                    world.samples[device.name],
-                    world.info,
-                    settings.matching.energy,
-                    job.machine,
-                    case.models / device.name,
+            found.append(
+                evaluation.Outcome(
+                    device,
+                    job.world.contexts[device.name],
+                    match,
+                    backbone,
+                    search.headers[search.winner].name,
+                    of_device,
+                    settings.refinement.answers,
+                    tokenizer,
                 )
             )
-    return rows
+    return found
 
 
 def lineage_of(case: Case, job: Job, known: ReferenceScore) -> Lineage:

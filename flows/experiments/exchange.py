@@ -82,17 +82,18 @@ def placed(b: Base, pools: World, cluster: Cluster) -> Place:
     recipe, names = b.settings.refinement, [*dict.fromkeys(pools.contexts.values())]
     coarse = found.coarse
     basis = run_step(header.find_basis, coarse, found.public, recipe.rank)
-    members = []
-    for device in sorted(cluster.devices, key=lambda d: d.id):
+    devices, members = sorted(cluster.devices, key=lambda d: d.id), []
+    who = tuple(device.name for device in devices)
+    sent = run_step(header.send_model, coarse, who, found.shared, found.public, basis)
+    for device, model in zip(devices, sent, strict=True):
         context = names.index(pools.contexts[device.name])
         samples = pools.samples[device.name]
-        sent = (coarse, device.name, found.shared, found.public, basis)
         features = (device.name, coarse.backbone, samples, pools.info, b.machine, coarse.header)
         members.append(
             Member(
                 DevicePlan(device.id, device.name, cluster.edge, device.group, context),
                 pools.contexts[device.name],
-                run_step(header.send_model, *sent),
+                model,
                 samples,
                 run_step(embed, *features),
             )

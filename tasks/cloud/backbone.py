@@ -6,6 +6,7 @@ up.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -98,13 +99,22 @@ def send_public_features(
 ) -> Message:
     """Features of public samples under the cluster's backbone, in half precision: what the edge
     trains headers on besides its shared set. No raw sample crosses the link."""
+    tensors = _public_features(backbone, public, samples, machine)
+    return send("public_features", Route(CLOUD, edge), tensors)
+
+
+@lru_cache(maxsize=1)
+def _public_features(
+    backbone: Ref, public: Public, samples: int, machine: Machine
+) -> dict[str, Tensor]:
+    """Remembered for the next cluster, which may have the same backbone."""
     vit = load_backbone(backbone).to(machine.prepare())
     tensors: dict[str, Tensor] = {}
     for split, prefix, count in (("train", "", samples), ("val", "val_", samples // 4)):
         images, labels = public.split(split)
         own = Split.of(features.extract(vit, images[:count]), labels[:count])
         tensors |= own.compact.named(prefix)
-    return send("public_features", Route(CLOUD, edge), tensors)
+    return tensors
 
 
 def _variant(score: Any, full: BackboneConfig) -> Variant:

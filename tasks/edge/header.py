@@ -27,7 +27,7 @@ from models.refinement.basis import fit_basis, tokens_read
 from tasks.data.modality import DataInfo, TextInfo
 from tasks.links.asking import Fits
 from tasks.links.ends import CLOUD
-from tasks.links.link import Message, Route, each_readable, receive, send
+from tasks.links.link import Message, Route, each_readable, receive, send_all
 from tasks.links.records import Coarse, Header, Search
 from tasks.links.sent import BASIS
 from tasks.run.cached import cached
@@ -156,14 +156,14 @@ def find_basis(coarse: Coarse, public: Message | None, rank: int) -> Ref:
     return put_tensors("basis", fit_basis(features, tokens_read(config), rank).compact.named(""))
 
 
-@cached("{coarse.edge}: send the model to {device}")
+@cached("{coarse.edge}: send the model to its devices")
 def send_model(
     coarse: Coarse,
-    device: str,
+    devices: tuple[str, ...],
     shared: Ref,
     public: Message | None = None,
     basis: Ref | None = None,
-) -> Message:
+) -> list[Message]:
     """The cluster's backbone and header go down, with the scale of its features on shared data (on
     public ones where less than two samples are shared): every device standardises its sketch in
     the same way. ``basis`` (:func:`find_basis`) goes along where devices describe their data."""
@@ -180,13 +180,9 @@ def send_model(
     tensors |= {"scale.mean": mean, "scale.std": std}
     if basis is not None:
         tensors |= {f"{BASIS}{k}": v for k, v in read_tensors(basis)[0].items()}
-    configs = {"backbone": backbone, "header": header}
-    return send(
-        "customized_model",
-        Route(coarse.edge, device),
-        tensors=tensors,
-        values={"config": configs},
-    )
+    values = {"config": {"backbone": backbone, "header": header}}
+    routes = [Route(coarse.edge, device) for device in devices]
+    return send_all("customized_model", routes, tensors, values)
 
 
 def _backbone(message: Message) -> Backbone:

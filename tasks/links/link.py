@@ -91,14 +91,26 @@ def send(
             tensor that could be raw samples or labels is in a kind that is not declared to carry
             them.
     """
-    of_kind = (declared() if kinds is None else kinds).get(kind)
-    if of_kind is None:
-        raise LinkError(
-            f"{route.sender} -> {route.receiver}: message kind {kind!r} is not declared in KINDS"
-        )
+    return send_all(kind, [route], tensors, values, kinds)[0]
+
+
+def send_all(
+    kind: str,
+    routes: Sequence[Route],
+    tensors: Mapping[str, Tensor] | None = None,
+    values: Mapping[str, Any] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+) -> list[Message]:
+    """:func:`send` of the same on each of the routes: one content, a ledger row each."""
     tensors, values = tensors or {}, values or {}
+    of_kind = (declared() if kinds is None else kinds).get(kind)
+    called = _called(kind, routes[0])
     try:
-        _check_route(of_kind, route)
+        if of_kind is None:
+            raise ValueError(f"message kind {kind!r} is not declared in KINDS")
+        for route in routes:
+            called = _called(kind, route)
+            _check_route(of_kind, route)
         _check_values(of_kind, values)
         _check_tensors(of_kind, tensors, values)
         written = {**values, VERSION: of_kind.version}
@@ -108,10 +120,12 @@ def send(
         if len(payload) > of_kind.most_bytes:
             raise ValueError(f"{len(payload):,} bytes, most {of_kind.most_bytes:,}")
     except (ValueError, TypeError) as error:
-        raise LinkError(f"{_called(kind, route)}: {in_short(error)}") from None
-    sha256 = put(kind, payload).sha256
-    ends = (route.sender, route.receiver)
-    return Message(kind, *ends, of_kind.direction, route.round, len(payload), sha256, route.run)
+        raise LinkError(f"{called}: {in_short(error)}") from None
+    size, sha256 = len(payload), put(kind, payload).sha256
+    return [
+        Message(kind, r.sender, r.receiver, of_kind.direction, r.round, size, sha256, r.run)
+        for r in routes
+    ]
 
 
 def receive(

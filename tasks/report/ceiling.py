@@ -20,7 +20,7 @@ from models.header.split import Split
 from models.refinement.training import LocalSteps, evaluate_devices, fit_devices
 from tasks.data.modality import DataInfo
 from tasks.data.samples import Classes, classes_of, read_split
-from tasks.report.heldout import test_split, unused_split
+from tasks.report.heldout import test_seen, unused_split
 from tasks.run.cached import retried
 from tasks.run.compute import Machine
 from tasks.run.modules import load_backbone, load_header
@@ -79,7 +79,10 @@ def score_ceilings(
     with progress(f"{circle.edge}: what its devices could learn") as on_step:
         seeds = [seed + of.id for of in circle.learners]
         fit_devices(tuned, data, steps, seeds, on_step=on_step)
-    tests = [seen.of(test_split(of.samples, info)) for of in circle.learners]
+    tests = [
+        seen_by(seen.header, test_seen(of.samples, circle.backbone, info, machine))
+        for of in circle.learners
+    ]
     told = [answered(steps.answers, own.own, own.wanted) for own in classes]
     scores = evaluate_devices([header.eval() for header in tuned], tests, told)
     found = {

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.answers import answered, restricted
 from models.backbone.elastic import Grid
 from models.backbone.family import Backbone
-from models.backbone.features import FeatureExtractor, extract
+from models.backbone.features import FeatureExtractor
 from models.backbone.scoring import score_grid
 from models.backbone.size import backbone_parameters, parameter_count
 from models.backbone.size import flops as backbone_flops
@@ -36,7 +36,7 @@ from tasks.data.samples import Classes, classes_of
 from tasks.delivery.shipped import Made, ship
 from tasks.delivery.tokenizer import words_kept
 from tasks.links.records import Match, Search, State, Variant
-from tasks.report.heldout import test_split
+from tasks.report.heldout import test_seen, test_split
 from tasks.run.cached import retried
 from tasks.run.compute import Machine, hardware
 from tasks.run.latency import seconds_a_call
@@ -129,7 +129,7 @@ def score_headers(
     place = machine.prepare()
     vit = load_backbone(backbone).to(place)
     images, labels = test_split(public, info)
-    data = Split.of(extract(vit, images), labels)
+    data = test_seen(public, backbone, info, machine)
     fixed = _backbone_columns(vit, match)
     extractor, timed = FeatureExtractor(vit), data.at(slice(LATENCY_BATCH)).to(place).inputs
     of_backbone_s = latency_s(extractor, images[:LATENCY_BATCH].to(place))
@@ -174,16 +174,15 @@ def score_device(
         The device's row of the summary, with ``rounds``: one row a round.
     """
     place, rounds = machine.prepare(), outcome.rounds
-    vit = load_backbone(outcome.backbone).to(place)
-    images, labels = test_split(samples, info)
-    classes = classes_of(samples)
-    data = Split.of(extract(vit, images), labels)
+    vit, classes = load_backbone(outcome.backbone), classes_of(samples)
+    data = test_seen(samples, outcome.backbone, info, machine)
+    labels = data.labels
     kept, flops = shipped(rounds), backbone_flops(vit.config)
     rows = [_round_row(state, t == kept, flops, data, classes) for t, state in enumerate(rounds)]
     told = answered(outcome.answers, classes.own, classes.wanted)
     header = load_header(rounds[kept].header)[0].eval()
     words = words_kept(samples, outcome.tokenizer)
-    made = Made(load_backbone(outcome.backbone), rounds[kept], told)
+    made = Made(vit, rounds[kept], told)
     model, file = ship(folder, made, info, words)
     answers = restricted(_logits(header, data), told)
     before = restricted(_logits(load_header(rounds[0].header)[0].eval(), data), classes.all)

@@ -168,8 +168,8 @@ def test_devices_adopt_train_and_prune_with_their_masks() -> None:
     shared, (cut, public) = shared_set(), of_public()
     headers = {header.kind: header for header in searched(shared, cut, public).headers}
     coarse, owns = Coarse("edge", cut, headers[SEARCHED].state), []
-    for number, name in enumerate(NAMES):
-        model = send_model.fn(coarse, name, shared)
+    models = send_model.fn(coarse, tuple(NAMES), shared)
+    for number, (name, model) in enumerate(zip(NAMES, models, strict=True)):
         own = Own("edge", name, number, samples(10 + number))
         owns.append(features.adopt(own, model, INFO, MACHINE).own)
     for own in owns:

@@ -66,7 +66,7 @@ def coarse(samples: Ref) -> Coarse:
 
 def sent(coarse: Coarse) -> Message:
     shared = put_tensors("features", {"train_features": torch.randn(4, 2, 5, VIT.dim)})
-    return send_model.fn(coarse, "device-00", shared)
+    return send_model.fn(coarse, ("device-00",), shared)[0]
 
 
 @pytest.mark.parametrize(

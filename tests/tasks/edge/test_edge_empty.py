@@ -71,7 +71,7 @@ def test_an_edge_without_enough_shared_samples_goes_by_public_ones(shared: int, 
     together = replace(settings.part(JointTraining), unfreeze_steps=2)
     coarse = header.settle.fn(search, backbone, consented, together, 0, MACHINE)
     assert coarse.header == search.headers[search.winner].state  # nothing to train it on together
-    model = header.send_model.fn(coarse, "device-00", kept, known)
+    [model] = header.send_model.fn(coarse, ("device-00",), kept, known)
     scale = receive(model)[0]
     of_public = receive(known)[0]["features"][:, 0, 0].float()
     assert torch.allclose(scale["scale.mean"], of_public.mean(0), atol=1e-6)
