@@ -32,6 +32,23 @@ def panels(
     return figure, list(axes)
 
 
+def share_y(axes: list[Any]) -> None:
+    """Give panels side by side one vertical axis, labelled once."""
+    low = min(axis.get_ylim()[0] for axis in axes)
+    high = max(axis.get_ylim()[1] for axis in axes)
+    for axis in axes:
+        axis.set_ylim(low, high)
+    for axis in axes[1:]:
+        axis.set_ylabel("")
+
+
+def legend_above(figure: Any, axis: Any) -> None:
+    """What the marks of a panel, and of those beside it, mean."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False,
+                  fontsize=8.5, columnspacing=1, handletextpad=0.2)  # fmt: skip
+
+
 def mean_of(values: Iterable[float]) -> tuple[float, float]:
     """Mean and half the width of its interval (0 where one seed gives none)."""
     numbers = list(values)

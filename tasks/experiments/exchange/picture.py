@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.experiments.canvas import COLORS, INK, mean_of, panels
+from tasks.experiments.canvas import COLORS, INK, legend_above, mean_of, panels, share_y
 from tasks.experiments.exchange.claims import ALONE, cells_of, means, with_peers
 
 MARKERS = "osD^vPX*"
@@ -40,10 +40,8 @@ def _drawn(frame: pd.DataFrame) -> Any:
         _costs(costs, parts, styles)
         gains.set_title(f"{unseen} classes missing" if unseen else "all classes seen")
     for row in (axes[: len(shown)], axes[len(shown) :]):
-        _share_y(row)
-    handles, labels = axes[len(shown)].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False,
-                  fontsize=8.5, columnspacing=1, handletextpad=0.2)  # fmt: skip
+        share_y(row)
+    legend_above(figure, axes[len(shown)])
     return figure
 
 
@@ -90,12 +88,3 @@ def _costs(axis: Any, parts: dict[int, pd.DataFrame], styles: dict[str, tuple[st
     axis.margins(x=0.15)
     axis.set_xlabel("kB up a device, by samples a class")
     axis.set_ylabel("accuracy")
-
-
-def _share_y(axes: list[Any]) -> None:
-    low = min(axis.get_ylim()[0] for axis in axes)
-    high = max(axis.get_ylim()[1] for axis in axes)
-    for axis in axes:
-        axis.set_ylim(low, high)
-    for axis in axes[1:]:
-        axis.set_ylabel("")

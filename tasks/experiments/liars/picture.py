@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.experiments.canvas import COLORS, INK, mean_of, panels
+from tasks.experiments.canvas import COLORS, INK, legend_above, mean_of, panels, share_y
 from tasks.experiments.liars.claims import MOST, lost
 
 
@@ -16,7 +16,7 @@ def liars(frame: pd.DataFrame) -> Any:
     found = lost(frame)
     names = list(dict.fromkeys(frame.exchange))
     sizes, lies = sorted(set(frame["size"])), list(dict.fromkeys(frame.lie))
-    figure, axes = panels(len(names), 2.3, 2.6)
+    figure, axes = panels(len(names), 2.3, 2.9)
     for axis, exchange in zip(axes, names, strict=True):
         for at, size in enumerate(sizes):
             bars = [mean_of(100 * found.loc[exchange, size, lie]) for lie in lies]
@@ -34,5 +34,6 @@ def liars(frame: pd.DataFrame) -> Any:
         axis.set_xticks(range(len(lies)), lies, rotation=40, ha="right")
         axis.set_title(exchange)
     axes[0].set_ylabel("points that the others lose")
-    axes[-1].legend(frameon=False, fontsize=8)
+    share_y(axes)
+    legend_above(figure, axes[0])
     return figure
