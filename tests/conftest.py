@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is imported; see tasks.servers
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import shutil
 import subprocess

@@ -9,13 +9,14 @@ from dataclasses import replace
 from statistics import median_low
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from models.refinement.basis import Basis
 from models.refinement.similarity import Matrix
 from models.refinement.statistics import Statistics
 
-ERRORS = 2  # standard errors that a distance of nothing may be off
+ERRORS = 2  # standard errors that a distance or shift of nothing may be off
 LOOKED = 64  # directions in which peers are looked for
 NEAR = 0.5  # of how far apart a device's own classes are: as near are the same ones
 KNOWS = 0.5  # of the same, squared: by so much farther apart are different ones
@@ -40,6 +41,22 @@ def crossed(a: Statistics, b: Statistics) -> float:
     return _apart(*_pairs(a, b, a.labels[:, None] != b.labels))
 
 
+def shift(a: Statistics, b: Statistics) -> float:
+    """How far the classes that both have are moved *together*, squared, in the same units: of the
+    mean difference, weighted as in :func:`distance`, less what chance alone would bring. Another
+    sensor or language moves all classes much alike, and their mean has less chance in it than each.
+
+    Returns:
+        infinite where they share no class.
+    """
+    mine, theirs = _pairs(a, b, a.labels[:, None] == b.labels)
+    if not len(mine.labels):
+        return math.inf
+    weights = _weights(mine, theirs)
+    moved = weights @ (mine.means - theirs.means) / weights.sum()
+    return float((moved.pow(2) / a.variance).sum() - len(a.variance) / weights.sum())
+
+
 def apart(told: Sequence[Statistics]) -> Matrix:
     """Square roots of all distances ``(devices, devices)``, not below 0; where two share no class,
     that of the two that are farthest apart."""
@@ -52,7 +69,8 @@ def apart(told: Sequence[Statistics]) -> Matrix:
 
 def noise(a: Statistics, b: Statistics, basis: Basis) -> float:
     """The standard deviation of :func:`distance` where the two see alike: that of a sum of chi
-    squares whose coordinates are correlated as they are in public data."""
+    squares whose coordinates are correlated as they are in public data. Of :func:`shift`, which is
+    of one such sum and not of one a class, it is this by the root of their number."""
     weights, rank = _weights(*_pairs(a, b, a.labels[:, None] == b.labels)), len(a.variance)
     correlated = basis.correlation[:rank, :rank].norm()
     return float(math.sqrt(2 * len(weights)) * correlated / weights.sum())
@@ -89,10 +107,11 @@ def alike(told: Sequence[Statistics], basis: Basis) -> Matrix:
 
 
 def is_alike(own: Statistics, peer: Statistics, basis: Basis) -> bool:
-    """Whether a device should listen to a peer: the same classes lie no farther apart than chance
-    brings about, or less than half as far as the device's own different classes do; and different
-    classes lie farther apart than the same ones, by half (of squares) of what the own ones do: the
-    peer must know what is what, where chance alone would let pass whoever says little.
+    """Whether a device should listen to a peer: the same classes lie no farther apart, and are
+    moved together no farther, than chance brings about, or than a part of what the device's own
+    different classes are apart; and different classes lie farther apart than the same ones, by half
+    (of squares) of what the own ones do: the peer must know what is what, where chance alone would
+    let pass whoever says little.
 
     It looks along the first directions, where public data vary most: the later ones tell fewer
     samples apart less surely. Of what the peer says, its counts alone move the thresholds, and
@@ -103,8 +122,10 @@ def is_alike(own: Statistics, peer: Statistics, basis: Basis) -> bool:
     if found == math.inf:
         return False
     apart = max(0.0, crossed(own, own)) if len(own.labels) > 1 else 0.0
-    near = found <= max(ERRORS * noise(own, peer, basis), NEAR**2 * apart)
-    return near and crossed(own, peer) - found >= KNOWS * apart
+    error, shared = noise(own, peer, basis), int(torch.isin(own.labels, peer.labels).sum())
+    near = found <= max(ERRORS * error, NEAR**2 * apart)
+    still = shift(own, peer) <= max(ERRORS * error / math.sqrt(shared), NEAR**2 * apart)
+    return near and still and crossed(own, peer) - found >= KNOWS * apart
 
 
 def bounded(own: Statistics, peers: Sequence[Statistics]) -> list[Statistics]:

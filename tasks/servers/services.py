@@ -28,6 +28,7 @@ def environment(case: Case) -> dict[str, str]:
         # threads that spin for long while they wait slow a step down tenfold as soon as anything
         # else runs; a short spin costs nothing on an idle machine
         "GOMP_SPINCOUNT": "10000",
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's, of which nothing here is large; torch has its own
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from models.header.split import Split
 from models.refinement.basis import Basis, fit_basis, tokens_read
-from models.refinement.peers import ERRORS, LOUDEST, alike, bounded, crossed, distance, noise
+from models.refinement.peers import (
+    ERRORS,
+    LOUDEST,
+    alike,
+    bounded,
+    crossed,
+    distance,
+    is_alike,
+    noise,
+    shift,
+)
 from models.refinement.statistics import SCHEMA, Statistics, check, described, draw
 from tests.models.refinement.made_up import CONFIG, World, accuracy, fitted, world
 
@@ -54,15 +64,53 @@ def test_distances_literally(seed: int):
     assert distance(a, replace(b, labels=torch.tensor([2, 5, 6]))) == math.inf
 
 
+@given(SEEDS)
+def test_shifts_literally(seed: int):
+    made = world(seed)
+    basis = made.basis()
+    a = _told(made.split(4, 0, (0, 1)).join(made.split(9, 0, (3,))), basis)
+    b = _told(made.split(6, 1, (1, 2, 3)), basis)
+    rank, moved, weights = basis.rank, [0.0] * basis.rank, 0.0
+    for i, j in ((1, 0), (2, 2)):
+        weight = 1 / (1 / float(a.counts[i]) + 1 / float(b.counts[j]))
+        weights += weight
+        for k in range(rank):
+            moved[k] += weight * float(a.means[i, k] - b.means[j, k])
+    expected = -rank / weights
+    for k in range(rank):
+        expected += (moved[k] / weights) ** 2 / float(a.variance[k])
+    assert shift(a, b) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert shift(a, replace(b, labels=torch.tensor([2, 5, 6]))) == math.inf
+
+
+def test_a_shift_of_all_classes_is_told_where_the_distance_of_each_is_not():
+    """Of few samples: what moves each class as far as chance does moves their mean much farther."""
+    heard = shifted = by_distance = 0
+    for seed in range(40):
+        made = world(seed, apart=0.6)
+        basis = made.basis()
+        own, twin = (_told(made.split(4, 0), basis) for _ in range(2))
+        error = noise(own, twin, basis)
+        step = torch.full_like(own.variance, 2 * error / len(own.variance))
+        moved = replace(twin, means=twin.means + (step * own.variance).sqrt())
+        heard += is_alike(own, twin, basis)
+        shifted += is_alike(own, moved, basis)
+        by_distance += distance(own, moved) <= ERRORS * error
+    assert heard >= 24
+    assert shifted <= 6 < 12 <= by_distance
+
+
 def test_chance_is_taken_off_at_any_number_of_samples_and_no_more_than_it_varies():
     made = world()
     basis = made.basis()
     for count in (4, 32):
         found = [[_told(made.split(count, None), basis) for _ in range(2)] for _ in range(200)]
-        apart = torch.tensor([distance(a, b) for a, b in found])
-        expected = noise(*found[0], basis)
-        assert abs(float(apart.mean())) < 0.35 * expected
-        assert float(apart.std()) == pytest.approx(expected, rel=0.3)
+        error = noise(*found[0], basis)
+        classes = len(found[0][0].labels)
+        for measure, expected in ((distance, error), (shift, error / math.sqrt(classes))):
+            apart = torch.tensor([measure(a, b) for a, b in found])
+            assert abs(float(apart.mean())) < 0.35 * expected
+            assert float(apart.std()) == pytest.approx(expected, rel=0.3)
 
 
 def test_the_noise_of_a_distance_literally():
