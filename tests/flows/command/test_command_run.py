@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from multiprocessing.connection import Listener
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,30 @@ def test_a_stage_whose_run_was_killed_says_that_it_is_not_done(
 ) -> None:
     monkeypatch.setenv(PLACE, str(tmp_path / "nobody"))
     assert handed_over("partition", Path("params.yaml")) == STOPPED
+    with Listener(str(tmp_path / "run")) as listener, ThreadPoolExecutor(1) as pool:
+
+        def die() -> None:
+            with listener.accept() as asking:
+                asking.recv()
+
+        pool.submit(die)
+        monkeypatch.setenv(PLACE, str(listener.address))
+        assert handed_over("partition", Path("params.yaml")) == STOPPED
+
+
+def test_a_command_that_is_killed_in_a_stage_has_failed_once_that_has_ended(tmp_path: Path) -> None:
+    """As if somebody killed DVC: who asked has gone, and the stage has been done for nothing."""
+    gone = "import os, sys; os._exit(7) if os.fork() else None\n"
+    done: list[str] = []
+
+    def do(stage: str, params: Path) -> int:
+        done.append(stage)
+        return 0
+
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", gone + HANDS_OVER, "partition"]
+    assert call(command, tmp_path, env, do) == 7
+    assert done in ([], ["partition"]), "it may have gone before it asked"
 
 
 def test_a_failed_stage_stops_those_after_it(
