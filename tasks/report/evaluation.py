@@ -25,6 +25,7 @@ from models.backbone.size import flops as backbone_flops
 from models.backbone.slicing import slice_variant
 from models.backbone.training import restricted_accuracy, scores
 from models.header.build import header_flops, slim
+from models.header.config import HeaderConfig
 from models.header.split import Split
 from models.matching.energy import DeviceProfile, modelled_energy_joule, modelled_latency_s
 from models.matching.recipe import EnergyConstants
@@ -178,14 +179,14 @@ def score_device(
     data = test_seen(samples, outcome.backbone, info, machine)
     labels = data.labels
     kept, flops = shipped(rounds), backbone_flops(vit.config)
-    rows = [_round_row(state, t == kept, flops, data, classes) for t, state in enumerate(rounds)]
+    judged = [Judged.of(state, data) for state in rounds]
+    rows = [_round_row(one, t == kept, flops, data, classes) for t, one in enumerate(judged)]
     told = answered(outcome.answers, classes.own, classes.wanted)
-    header = load_header(rounds[kept].header)[0].eval()
     words = words_kept(samples, outcome.tokenizer)
     made = Made(vit, rounds[kept], told)
     model, file = ship(folder, made, info, words)
-    answers = restricted(_logits(header, data), told)
-    before = restricted(_logits(load_header(rounds[0].header)[0].eval(), data), classes.all)
+    answers = restricted(judged[kept].logits, told)
+    before = restricted(judged[0].logits, classes.all)
     counts = _confusion(answers, labels, info.classes)
     example = info.example(LATENCY_BATCH, None if words is None else words.numbers)
     return {
@@ -291,18 +292,34 @@ def centralised_bytes(devices: Sequence[Ref], info: DataInfo) -> int:
     return total
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a device has after a round, its header, and what that answers on the test split."""
+
+    state: State
+    header: nn.Module
+    shape: HeaderConfig
+    logits: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, state: State, data: Split) -> Judged:
+        """On this split."""
+        header, shape = load_header(state.header)
+        return cls(state, header, shape, header.eval()(*data.inputs))
+
+
 def _round_row(
-    state: State,
+    one: Judged,
     kept: bool,
     flops: int,
     data: Split,
     classes: Classes,
 ) -> Row:
-    header, shape = load_header(state.header)
-    logits = _logits(header.eval(), data)
+    state, logits = one.state, one.logits
     loss, accuracy = scores(logits, data.labels)
-    small = slim(header, shape)
-    of_header = header_flops(small, shape)
+    small = slim(one.header, one.shape)
+    of_header = header_flops(small, one.shape)
     return {
         "round": state.round,
         "way": state.way,
@@ -334,12 +351,6 @@ def _of_wanted(logits: Tensor, labels: Tensor, classes: Classes) -> Row:
 
 def _named(labels: Tensor | None, info: DataInfo) -> list[str]:
     return [] if labels is None else [info.classes[int(label)] for label in labels]
-
-
-@torch.no_grad()
-def _logits(header: nn.Module, data: Split) -> Tensor:
-    logits: Tensor = header(*data.inputs)
-    return logits
 
 
 def _confusion(answers: Tensor, labels: Tensor, classes: Sequence[str]) -> Confusion:
