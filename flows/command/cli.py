@@ -56,13 +56,18 @@ def enter_new(name: str, context: click.Context) -> None:
                 place.rmdir()
 
 
+def before_loading() -> None:
+    """The variables that torch and numpy read once, when they are loaded."""
+    from tasks.servers.services import use_environment
+
+    use_environment(Case.here())
+
+
 @cli.command()
 @params_option
 def run(params: Path) -> None:
     """Fetch the data, run every stage that is out of date, print the fleet table."""
-    from tasks.servers.services import use_environment
-
-    use_environment(Case.here())  # before torch is loaded, which reads it once
+    before_loading()
     from flows.command.run import run_all
 
     run_all(params)
@@ -83,6 +88,7 @@ def run(params: Path) -> None:
 @params_option
 def evaluate(only: tuple[str, ...], seeds: int | None, scale: str, params: Path) -> None:
     """Run the paper's experiments and judge its claims; goes on where it was stopped."""
+    before_loading()
     from flows.command.evaluation import evaluate_paper
 
     evaluate_paper(only, scale, seeds, params)
@@ -113,6 +119,7 @@ def stage(name: str, params: Path) -> int:
 
     code = handed_over(name, params)
     if code is None:
+        before_loading()
         from flows.command.run import run_stage
 
         run_stage(name, params)
@@ -144,9 +151,7 @@ def profile(
     number: int, limit: str, power_watt: float | None, out: Path | None, params: Path
 ) -> None:
     """Measure this machine, and print it as a device of the fleet."""
-    from tasks.servers.services import use_environment
-
-    use_environment(Case.here())  # before torch is loaded, which reads it once
+    before_loading()
     from flows.command.profiling import profile_machine
 
     profile_machine(params, number, limit, power_watt, out)
