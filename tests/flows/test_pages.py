@@ -78,8 +78,9 @@ def test_the_report(page: Any, finished: Path, screenshots: Path) -> None:
         assert page.get_by_role("columnheader", name=column, exact=True).count(), column
     for words in REPORT["words"]:
         assert page.get_by_text(words).first.is_visible(), words
+    fleet = page.get_by_role("region", name="The fleet, a row a device")
     for device in range(4):
-        assert page.get_by_role("cell", name=f"device-0{device}", exact=True).is_visible()
+        assert fleet.get_by_role("cell", name=f"device-0{device}", exact=True).is_visible()
     page.screenshot(path=screenshots / "report.png", full_page=True)
     page.get_by_role("link", name="device-02", exact=True).click()
     opened = page.locator("details[open]")
