@@ -105,7 +105,8 @@ def sha256_of(path: Path) -> str:
 
 def _look(path: Path) -> tuple[int, ...]:
     found = path.stat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    changed = found.st_mtime_ns, found.st_ctime_ns  # the latter nobody can set back
+    return found.st_dev, found.st_ino, found.st_size, *changed
 
 
 def write_json(path: Path, content: Any) -> None:
