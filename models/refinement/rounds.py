@@ -30,14 +30,16 @@ C = TypeVar("C", bound=Candidate)
 
 def choose(received: C, refined: C, alone: C | None = None) -> C:
     """The model to ship: what was ``refined`` with peers, or ``alone`` where that is told to be
-    better, or what was ``received`` where neither is told to be better than that.
+    better; but what was ``received`` where it does no worse on the mean.
 
     What peers say helps where it is heard at all, so that few samples do not speak against it; a
-    peer that lies costs enough to be told. Shares tell models apart by far fewer samples than
-    counts of right answers do, of which a device with 15 samples to judge by needs four more.
+    peer that lies costs enough to be told. To ask for as much of what is held against the received
+    model would cost devices with few samples to judge by most of what their peers gain them
+    (docs/exchange.md). Shares tell models apart by far fewer samples than counts of right answers
+    do, of which a device with 15 samples to judge by needs four more.
     """
     best = alone if alone is not None and is_better(alone, refined) else refined
-    return best if is_better(best, received) else received
+    return best if best.share.mean() > received.share.mean() else received
 
 
 def is_better(one: Candidate, other: Candidate) -> bool:

@@ -300,7 +300,7 @@ COLUMNS = (
         "ships",
         "Which of its models the device chose, by its validation split: peers (a round with its "
         "peers), alone (the same steps without them), pruned (the better of these with fewer "
-        "neurons), or received, where none is surely better than that.",
+        "neurons), or received, where none is better than that.",
         lambda d: d["way_kept"],
         spare=1,
     ),
