@@ -13,6 +13,9 @@ import click
 from tasks.run.errors import said
 from tasks.settings.case import Case
 
+STOPPED = 130
+"""As shells have it of a command that an interrupt ended."""
+
 
 def answer(command: click.Command) -> NoReturn:
     """Run the command line: what a person can act on is one line and exit code 2."""
@@ -30,7 +33,7 @@ def answer(command: click.Command) -> NoReturn:
     except click.ClickException as error:
         fail(f"{error.format_message()} See acme --help.")
     except (click.Abort, KeyboardInterrupt):
-        fail("stopped; finished steps are kept, run the same command to go on", 130)
+        fail("stopped; finished steps are kept, run the same command to go on", STOPPED)
     except BrokenPipeError:  # who read our output has gone: `acme fleet | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1  # as click has it

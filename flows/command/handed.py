@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
+from flows.command.answer import STOPPED
+
 PLACE = "ACME_RUN_AT"
 """The socket of the run that called DVC, which only its owner may open."""
-STOPPED = 130
 
 
 def handed_over(stage: str, params: Path) -> int | None:
@@ -31,12 +32,7 @@ def handed_over(stage: str, params: Path) -> int | None:
         return STOPPED
 
 
-def call(
-    command: Sequence[str],
-    folder: Path,
-    env: Mapping[str, str],
-    do: Callable[[str, Path], int],
-) -> int:
+def call(command: Sequence[str], folder: Path, do: Callable[[str, Path], int]) -> int:
     """The exit code of a command (of DVC's) in a folder.
 
     Args:
@@ -45,7 +41,7 @@ def call(
     """
     with TemporaryDirectory(prefix="acme-") as own, Listener(f"{own}/run") as listener:
         place = str(listener.address)
-        process = subprocess.Popen(command, cwd=folder, env={**env, PLACE: place})
+        process = subprocess.Popen(command, cwd=folder, env={**os.environ, PLACE: place})
 
         def wake() -> None:
             process.wait()

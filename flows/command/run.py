@@ -146,7 +146,7 @@ def bring_up_to_date(case: Case, settings: Settings) -> None:
     if settings.backbone.reference.moves:
         again = stage_command("backbone", case.params, again=True)
         commands = [stage_command("partition", case.params), again, *commands]
-    if any(call(command, case.folder, os.environ, do) for command in commands):
+    if any(call(command, case.folder, do) for command in commands):
         raise StageError("a stage failed (see above); finished steps are kept: mend and run again")
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from multiprocessing.connection import Listener
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.command import evaluation, run
@@ -155,6 +156,13 @@ sys.exit(any(handed_over(stage, Path("params.yaml")) for stage in sys.argv[1:]))
 """
 
 
+@pytest.fixture
+def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands find this project from any folder."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.mark.usefixtures("at_root")
 def test_stages_of_a_command_are_done_in_the_process_that_called_it(tmp_path: Path) -> None:
     done: list[tuple[str, str, int]] = []
 
@@ -162,23 +170,26 @@ def test_stages_of_a_command_are_done_in_the_process_that_called_it(tmp_path: Pa
         done.append((stage, str(params), os.getpid()))
         return 2 if stage == "backbone" else 0
 
-    command, env = [sys.executable, "-c", HANDS_OVER], {**os.environ, "PYTHONPATH": str(ROOT)}
-    assert call([*command, "partition", "evaluate"], tmp_path, env, do) == 0
+    command = [sys.executable, "-c", HANDS_OVER]
+    assert call([*command, "partition", "evaluate"], tmp_path, do) == 0
     asked = ["partition", "evaluate"]
     assert done == [(stage, "params.yaml", os.getpid()) for stage in asked]
-    assert call([*command, "backbone", "evaluate"], tmp_path, env, do) == 1
+    assert call([*command, "backbone", "evaluate"], tmp_path, do) == 1
     assert [stage for stage, *_ in done] == [*asked, "backbone"], "none after one that failed"
-    assert call([sys.executable, "-c", "import sys; sys.exit(7)"], tmp_path, env, do) == 7
+    assert call([sys.executable, "-c", "import sys; sys.exit(7)"], tmp_path, do) == 7
     assert handed_over("partition", Path("params.yaml")) is None, "no run called this process"
 
 
+@pytest.mark.usefixtures("at_root")
 def test_a_run_that_is_stopped_in_a_stage_ends_the_command_and_its_stage(tmp_path: Path) -> None:
+    said = "import os; print(os.getpid(), file=open('pid', 'w'), flush=True)\n"
+
     def stopped(stage: str, params: Path) -> int:
         raise KeyboardInterrupt
 
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with pytest.raises(KeyboardInterrupt):
-        call([sys.executable, "-c", HANDS_OVER, "partition"], tmp_path, env, stopped)
+        call([sys.executable, "-c", said + HANDS_OVER, "partition"], tmp_path, stopped)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_a_stage_whose_run_was_killed_says_that_it_is_not_done(
@@ -197,6 +208,7 @@ def test_a_stage_whose_run_was_killed_says_that_it_is_not_done(
         assert handed_over("partition", Path("params.yaml")) == STOPPED
 
 
+@pytest.mark.usefixtures("at_root")
 def test_a_command_that_is_killed_in_a_stage_has_failed_once_that_has_ended(tmp_path: Path) -> None:
     """As if somebody killed DVC: who asked has gone, and the stage has been done for nothing."""
     gone = "import os, sys; os._exit(7) if os.fork() else None\n"
@@ -206,9 +218,8 @@ def test_a_command_that_is_killed_in_a_stage_has_failed_once_that_has_ended(tmp_
         done.append(stage)
         return 0
 
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", gone + HANDS_OVER, "partition"]
-    assert call(command, tmp_path, env, do) == 7
+    assert call(command, tmp_path, do) == 7
     assert done in ([], ["partition"]), "it may have gone before it asked"
 
 
@@ -220,7 +231,7 @@ def test_a_failed_stage_stops_those_after_it(
     def fails(case: Case, stage: str, given: Settings) -> None:
         raise StageError("the disk is full")
 
-    def dvc(command: list[str], folder: Path, env: object, do: Callable[[str, Path], int]) -> int:
+    def dvc(command: list[str], folder: Path, do: Callable[[str, Path], int]) -> int:
         codes.append(do("partition", ROOT / "params.yaml"))
         return codes[-1]
 
@@ -304,7 +315,7 @@ def test_a_stage_looks_at_settings_that_have_changed_since_the_run_did(
         looked.append(params)
         return Checked(run.checked(params), ())
 
-    def dvc(command: list[str], folder: Path, env: object, do: Callable[[str, Path], int]) -> int:
+    def dvc(command: list[str], folder: Path, do: Callable[[str, Path], int]) -> int:
         codes = [do("partition", Path("params.yaml"))]
         changed = (tmp_path / "params.yaml").read_text().replace("seed: 0", "seed: 1", 1)
         (tmp_path / "params.yaml").write_text(changed)

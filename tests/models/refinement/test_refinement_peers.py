@@ -51,12 +51,18 @@ def _literal(a: Statistics, b: Statistics, pairs: list[tuple[int, int]]) -> floa
     return total / weights
 
 
-@given(SEEDS)
-def test_distances_literally(seed: int):
+def _two(seed: int) -> tuple[Statistics, Statistics]:
+    """Of classes 0, 1 and 3, of 1, 2 and 3: their second is the other's first, their last ones are
+    the same."""
     made = world(seed)
     basis = made.basis()
     a = _told(made.split(4, 0, (0, 1)).join(made.split(9, 0, (3,))), basis)
-    b = _told(made.split(6, 1, (1, 2, 3)), basis)
+    return a, _told(made.split(6, 1, (1, 2, 3)), basis)
+
+
+@given(SEEDS)
+def test_distances_literally(seed: int):
+    a, b = _two(seed)
     assert distance(a, b) == pytest.approx(_literal(a, b, [(1, 0), (2, 2)]), rel=1e-3)
     assert crossed(a, a) == pytest.approx(_literal(a, a, [(0, 1), (0, 2), (1, 2)]), rel=1e-3)
     others = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 0), (2, 1)]
@@ -66,11 +72,9 @@ def test_distances_literally(seed: int):
 
 @given(SEEDS)
 def test_shifts_literally(seed: int):
-    made = world(seed)
-    basis = made.basis()
-    a = _told(made.split(4, 0, (0, 1)).join(made.split(9, 0, (3,))), basis)
-    b = _told(made.split(6, 1, (1, 2, 3)), basis)
-    rank, moved, weights = basis.rank, [0.0] * basis.rank, 0.0
+    a, b = _two(seed)
+    rank, weights = len(a.variance), 0.0
+    moved = [0.0] * rank
     for i, j in ((1, 0), (2, 2)):
         weight = 1 / (1 / float(a.counts[i]) + 1 / float(b.counts[j]))
         weights += weight

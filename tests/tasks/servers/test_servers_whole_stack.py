@@ -66,6 +66,14 @@ def of_stack(root: Path) -> list[str]:
     return found
 
 
+def queues(servers: dict[str, str]) -> list[dict[str, Any]]:
+    """Of the pool that tiers work from, by name."""
+    account = tuple(servers["PREFECT_API_AUTH_STRING"].split(":", 1))
+    url = f"{servers['PREFECT_API_URL']}/work_pools/acme/queues/filter"
+    found = httpx.post(url, json={}, auth=account).raise_for_status().json()
+    return sorted(found, key=lambda queue: queue["name"])
+
+
 @pytest.mark.slow
 def test_mlflow_and_prefect_answer_only_with_the_password(servers: dict[str, str]) -> None:
     user, password = servers["PREFECT_API_AUTH_STRING"].split(":", 1)
@@ -87,8 +95,7 @@ def test_mlflow_and_prefect_answer_only_with_the_password(servers: dict[str, str
 def test_the_worker_serves_the_queues_of_the_tiers(servers: dict[str, str]) -> None:
     account = tuple(servers["PREFECT_API_AUTH_STRING"].split(":", 1))
     pool = f"{servers['PREFECT_API_URL']}/work_pools/acme"
-    queues = httpx.post(f"{pool}/queues/filter", json={}, auth=account).json()
-    assert {queue["name"] for queue in queues} >= {"cloud", "edge", "device"}
+    assert {queue["name"] for queue in queues(servers)} >= {"cloud", "edge", "device"}
     deadline = time.monotonic() + 30
     workers: list[dict[str, str]] = []
     while not workers and time.monotonic() < deadline:  # until its first heartbeat
@@ -98,7 +105,9 @@ def test_the_worker_serves_the_queues_of_the_tiers(servers: dict[str, str]) -> N
 
 @pytest.mark.slow
 def test_preparing_again_changes_nothing(servers: dict[str, str]) -> None:
+    before = queues(servers)
     stack.prepare()
+    assert [queue["id"] for queue in queues(servers)] == [queue["id"] for queue in before]
 
 
 @pytest.mark.slow
