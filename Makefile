@@ -72,6 +72,6 @@ pictures: $(VENV)/installed
 backbones: $(VENV)/installed
 	$(VENV)/bin/python -m tasks.cloud.backbones
 
-# docs/privacy.md: its tables of what messages reveal (ten minutes), and of finished cases' sketches
+# docs/privacy.md: its tables of what messages reveal (ten minutes), and of finished cases' (seven a case)
 privacy: $(VENV)/installed
 	$(VENV)/bin/python -m tasks.experiments.privacy $(patsubst %/artifacts/customize,%,$(wildcard ./artifacts/customize cases/*/artifacts/customize))

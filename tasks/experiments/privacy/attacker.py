@@ -28,8 +28,8 @@ class Attacker:
         scale: mean and deviation of public [CLS], by which sketches are standardised.
         tokens, coordinates: by context where samples of each class lie, of a sketch and in the
             basis of statistics.
-        usual: by context the mean image of each class ``(classes, pixels)``.
-        from_tokens, from_coordinates: to pixels.
+        usual: by context the mean look of each class ``(classes, parts)``.
+        from_tokens, from_coordinates: to looks.
     """
 
     header: nn.Module
@@ -53,20 +53,19 @@ class Attacker:
     ) -> Attacker:
         """Who has these public data, and trains decoders on them for so long."""
         assert received.basis is not None
-        basis, labels = received.basis, next(iter(public.values())).data.labels
-        tokens = {c: standardised(view.data, scale) for c, view in public.items()}
-        places = {c: basis.coordinates(view.data) for c, view in public.items()}
-        pixels = torch.cat([view.pixels for view in public.values()])
-        every = torch.cat(list(tokens.values()))
+        labels = {c: seen.data.labels for c, seen in public.items()}
+        tokens = {c: standardised(seen.data, scale) for c, seen in public.items()}
+        places = {c: received.basis.coordinates(seen.data) for c, seen in public.items()}
+        looks = torch.cat([seen.looks for seen in public.values()])
         return cls(
             header,
             received,
             scale,
-            {c: Reference.of(values, labels) for c, values in tokens.items()},
-            {c: Reference.of(values, labels) for c, values in places.items()},
-            {c: class_means(view.pixels, labels) for c, view in public.items()},
-            fit_decoder(every, pixels, seed, decoding),
-            fit_decoder(torch.cat(list(places.values())), pixels, seed, decoding),
+            {c: Reference.of(values, labels[c]) for c, values in tokens.items()},
+            {c: Reference.of(values, labels[c]) for c, values in places.items()},
+            {c: class_means(seen.looks, labels[c]) for c, seen in public.items()},
+            fit_decoder(torch.cat(list(tokens.values())), looks, seed, decoding),
+            fit_decoder(torch.cat(list(places.values())), looks, seed, decoding),
         )
 
     def standardised(self, data: Split) -> Tensor:
@@ -77,6 +76,12 @@ class Attacker:
         """In the basis ``(n, rank)``."""
         assert self.received.basis is not None
         return self.received.basis.coordinates(data)
+
+
+def scale_of(public: Split) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of [CLS] of the last layer ``(dim,)``."""
+    tokens = public.features[:, 0, 0]
+    return tokens.mean(0), tokens.std(0) + 1e-6
 
 
 def standardised(data: Split, scale: tuple[Tensor, Tensor]) -> Tensor:

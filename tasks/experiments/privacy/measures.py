@@ -48,25 +48,27 @@ class Found:
 
 
 def found(stand: Stand, attack: Attack) -> Found:
-    """All attacks on one kind of message."""
+    """All attacks on one kind of message; nothing where nobody has what it would say."""
     attacker, seed = stand.attacker, stand.settings.seed
     sent, shadowed = (
         told_by(attacker, people, attack, seed) for people in (stand.devices, stand.shadows)
     )
-    classes = _classes(attacker, attack, shadowed)
-    images = _guesses(attacker, attack, shadowed)
-    member = _member(attacker, attack, shadowed[:JUDGED])
     result = Found([], [], [], [], [], [])
+    if not sent:
+        return result
+    classes = _classes(attacker, attack, shadowed)
+    looks = _guesses(attacker, attack, shadowed)
+    member = _member(attacker, attack, shadowed[:JUDGED])
     for told in sent:
         result.sent_bytes.append(len(encode(dict(told.body))))
         _add(result.classes, area(classes(told), _has(attacker, told.person)))
         _add(result.members, area(*_judged(attacker, attack, told, member)))
         own, strangers = _asked(attacker, attack, told)
-        guesses = images(told)
+        guesses = looks(told)
         usual = attacker.usual[told.context][own.data.labels]
-        result.rebuilt.append(nearest(own.pixels, guesses).mean().item())
-        result.strangers.append(nearest(strangers.pixels, guesses).mean().item())
-        result.usual.append(correlation(own.pixels, usual).mean().item())
+        result.rebuilt.append(nearest(own.looks, guesses).mean().item())
+        result.strangers.append(nearest(strangers.looks, guesses).mean().item())
+        result.usual.append(correlation(own.looks, usual).mean().item())
     return result
 
 
@@ -93,7 +95,7 @@ def _classes(attacker: Attacker, attack: Attack, shadowed: list[Told]) -> Guess:
 
 
 def _guesses(attacker: Attacker, attack: Attack, shadowed: list[Told]) -> Callable[[Told], Tensor]:
-    """From a message to images ``(n, pixels)``."""
+    """From a message to looks ``(n, parts)``."""
     if attack.guesses is not None:
         return partial(attack.guesses, attacker)
     means = [attacker.standardised(told.person.own.data).mean(0) for told in shadowed]

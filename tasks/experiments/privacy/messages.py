@@ -51,7 +51,7 @@ class Attack:
         vector: a content as numbers, always as many ``(values,)``; attacks learn from shadows' what
             they say of classes and of the mean sample. None: there is no need to.
         classes: how much a content says for each class ``(classes,)`` by itself.
-        guesses: images ``(n, pixels)`` that the content is decoded to; None where nothing in it is
+        guesses: looks ``(n, parts)`` that the content is decoded to; None where nothing in it is
             a place among samples: the mean sample is guessed then.
         shows: those train samples that the content is made of; None: all.
         noise: that the device adds.
@@ -133,8 +133,9 @@ def exchanged(
     how = EXCHANGES[exchange]
     assert how.up is not None
 
-    def make(attacker: Attacker, person: Person, stream: torch.Generator) -> Body:
-        return how.prepare(person.state)[0]
+    def make(attacker: Attacker, person: Person, stream: torch.Generator) -> Body | None:
+        of_nothing = how.prunes and not attacker.received.neurons
+        return None if of_nothing else how.prepare(person.state)[0]
 
     return Attack(how.up.kind, "", make, evidence, vector)
 

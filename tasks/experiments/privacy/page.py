@@ -6,46 +6,51 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
-from models.refinement.recovery import Recovery
 from models.refinement.sketches import SKETCHES
 from models.statistics import interval
+from tasks.experiments.privacy.finished import Finished
+from tasks.experiments.privacy.measures import Found
 from tasks.experiments.privacy.messages import ATTACKS, NOISY, Attack, described, sketched
 from tasks.experiments.privacy.table import FEW, Tables
 
 PAGE = Path("docs/privacy.md")
 MARK = "<!-- written by make privacy -->\n"
-Runs = Mapping[str, Mapping[str, tuple[int, list[Recovery]]]]
-"""By case and kind of sketch its bytes, and what it recovers."""
 SHARED = "| `shared_samples` | the samples | 1 | 1 | 1 | 1 (itself) |"
 
 
-def page(text: str, tables: Tables, runs: Runs) -> str:
-    """The page with these tables behind its words."""
-    parts = [_messages(tables), _sketches(tables, runs), _noise(tables)]
-    took = f"Made in {tables.seconds / 60:.0f} minutes, on one thread."
-    return "\n".join([text.split(MARK)[0] + MARK, *parts, took, ""])
+def page(text: str, tables: Tables, runs: Mapping[str, Finished], seconds: float) -> str:
+    """The page with these tables behind its words; ``runs`` by the folders of their cases."""
+    messages = [_messages("What each kind reveals", tables.many, tables.few)]
+    messages += [
+        _messages(f"What each kind reveals in `{folder}`", run.many, run.few)
+        for folder, run in runs.items()
+    ]
+    took = f"Made in {seconds / 60:.0f} minutes, on one thread."
+    parts = [*messages, _sketches(tables, runs), _noise(tables), took]
+    return "\n".join([text.split(MARK)[0] + MARK, *parts, ""])
 
 
-def _messages(tables: Tables) -> str:
-    """What every kind reveals."""
+def _messages(title: str, many: Mapping[str, Found], few: Mapping[str, Found]) -> str:
+    """What every kind reveals, that some device sends."""
     lines = [
-        "### What each kind reveals",
+        f"### {title}",
         "",
         f"| message | bytes | classes | members, all samples | members, {FEW} a class | rebuilt "
         "(others' samples; class mean) |",
         "|---|--:|--:|--:|--:|--:|",
     ]
-    for attack in ATTACKS:
-        many, few = tables.many[attack.name], tables.few[attack.name]
-        rebuilt = f"{_spread(many.rebuilt)} ({_number(many.strangers)}; {_number(many.usual)})"
+    for name, of in many.items():
+        if not of.sent_bytes or name not in {attack.name for attack in ATTACKS}:
+            continue
+        rebuilt = f"{_spread(of.rebuilt)} ({_number(of.strangers)}; {_number(of.usual)})"
         lines.append(
-            f"| {attack.name} | {mean(many.sent_bytes):,.0f} | {_spread(many.classes)} "
-            f"| {_spread(many.members)} | {_spread(few.members)} | {rebuilt} |"
+            f"| {name} | {mean(of.sent_bytes):,.0f} | {_spread(of.classes)} "
+            f"| {_spread(of.members)} | {_spread(few[name].members)} | {rebuilt} |"
         )
     return "\n".join([*lines, SHARED, ""])
 
 
-def _sketches(tables: Tables, runs: Runs) -> str:
+def _sketches(tables: Tables, runs: Mapping[str, Finished]) -> str:
     """What each sketch recovers."""
     cases = [f"`{folder}`" for folder in runs]
     lines = [
@@ -57,9 +62,10 @@ def _sketches(tables: Tables, runs: Runs) -> str:
     ]
     for name in SKETCHES:
         cells = [f"`{name}`", _spread(tables.contexts[sketched(name).name])]
-        for found in runs.values():
-            size, shares = found[name]
-            cells += [f"{size:,}", f"{_spread([s.share for s in shares])} ({shares[0].chance:.2f})"]
+        for run in runs.values():
+            size, shares = run.recovered[name]
+            share = shares and f"{_spread([s.share for s in shares])} ({shares[0].chance:.2f})"
+            cells += [f"{size:,}", share or "one context"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 

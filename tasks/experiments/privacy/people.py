@@ -4,7 +4,7 @@ attacker makes of public data."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from models.backbone.family import Backbone
 from models.backbone.features import extract
+from models.header.config import HeaderConfig
+from models.header.kinds import seen_by
 from models.header.search import evaluate
 from models.header.split import Split
 from models.refinement.exchange import DeviceState, Received
@@ -24,22 +26,21 @@ from tasks.data.samples import World, read_split
 from tasks.report.heldout import unused_split
 from tasks.run.store import read_tensors
 
+Look = Callable[[Tensor], Tensor]
+"""From samples as backbones take them to what of them is rebuilt ``(n, parts)``."""
+
 
 @dataclass(frozen=True)
 class Seen:
-    """Samples as a backbone sees them, and their pixels ``(n, pixels)``."""
+    """Samples as a backbone sees them, and what of them is rebuilt ``(n, parts)``: an image's
+    pixels, which words a text has."""
 
     data: Split
-    pixels: Tensor
-
-    @classmethod
-    def of(cls, vit: Backbone, inputs: Tensor, labels: Tensor) -> Seen:
-        """Of standardised images."""
-        return cls(Split.of(extract(vit, inputs), labels), inputs.flatten(1))
+    looks: Tensor
 
     def at(self, index: Tensor) -> Seen:
         """Some of them."""
-        return Seen(self.data.at(index), self.pixels[index])
+        return Seen(self.data.at(index), self.looks[index])
 
     def first(self, count: int) -> Seen:
         """The first samples of each class."""
@@ -50,6 +51,36 @@ class Seen:
     def of_classes(self, classes: Tensor) -> Seen:
         """Those of some classes."""
         return self.at(torch.isin(self.data.labels, classes))
+
+
+@dataclass(frozen=True)
+class View:
+    """How samples are seen: under which backbone, what of them is rebuilt, and by which header,
+    where it reads less of them than there is."""
+
+    vit: Backbone
+    look: Look
+    header: HeaderConfig | None = None
+
+    def of(self, samples: tuple[Tensor, Tensor]) -> Seen:
+        """Of samples as backbones take them, and their labels."""
+        inputs, labels = samples
+        data = Split.of(extract(self.vit, inputs), labels)
+        return Seen(seen_by(self.header, data) if self.header else data, self.look(inputs))
+
+
+def pixels(inputs: Tensor) -> Tensor:
+    """Of images: all of them."""
+    return inputs.flatten(1)
+
+
+def words_of(texts: Tensor, least: int = 5) -> Look:
+    """Of texts: which tokens each has, of those that at least so many of public ``texts``
+    ``(n, length)`` have, and at most half of them."""
+    having = torch.stack([row.bincount(minlength=int(texts.max()) + 1) > 0 for row in texts])
+    count = having.sum(0)
+    told = ((least <= count) & (count <= len(texts) / 2)).nonzero().flatten()
+    return lambda inputs: torch.stack([torch.isin(told, row) for row in inputs]).float()
 
 
 @dataclass(frozen=True)
@@ -77,18 +108,23 @@ class Raw:
     others: Seen
 
 
-def devices(world: World, vit: Backbone, edges: dict[str, str]) -> list[Raw]:
-    """The devices of a partition; ``edges`` by their names."""
-    spare: dict[str, Seen] = {}
+def devices(
+    world: World, view: View, edges: Mapping[str, str], nobodys: Mapping[str, Seen]
+) -> list[Raw]:
+    """Devices of a partition: their ``edges`` by their names, ``nobodys`` samples by context."""
     found = []
-    for name, ref in world.devices.items():
-        context = world.contexts[name]
-        if context not in spare:
-            spare[context] = Seen.of(vit, *unused_split(world.unused[name], world.info))
-        train, val = (Seen.of(vit, *read_split(ref, s, world.info)) for s in ("train", "val"))
-        others = spare[context].of_classes(train.data.labels.unique())
-        found.append(Raw(context, edges[name], train, val, others))
+    for name, edge in edges.items():
+        ref, context = world.devices[name], world.contexts[name]
+        train, val = (view.of(read_split(ref, s, world.info)) for s in ("train", "val"))
+        others = nobodys[context].of_classes(train.data.labels.unique())
+        found.append(Raw(context, edge, train, val, others))
     return found
+
+
+def unused(world: World, names: Iterable[str]) -> dict[str, tuple[Tensor, Tensor]]:
+    """What nobody was given, by context of some devices."""
+    of = {world.contexts[name]: world.unused[name] for name in names}
+    return {context: unused_split(ref, world.info) for context, ref in of.items()}
 
 
 def fewer(raws: Sequence[Raw], count: int) -> list[Raw]:
@@ -96,12 +132,12 @@ def fewer(raws: Sequence[Raw], count: int) -> list[Raw]:
     return [replace(raw, train=raw.train.first(count)) for raw in raws]
 
 
-def views(world: World, vit: Backbone, contexts: Sequence[str]) -> dict[str, Seen]:
+def views(world: World, view: View, contexts: Iterable[str]) -> dict[str, Seen]:
     """The cloud's train samples as each of the devices' contexts sees them."""
     tensors, _ = read_tensors(world.cloud)
     images, labels = tensors["train_images"].numpy(), tensors["train_labels"].long()
     hashes, info = content_hashes(images), world.info
-    return {c: Seen.of(vit, _inputs(info, seen(images, hashes, c)), labels) for c in contexts}
+    return {c: view.of((_inputs(info, seen(images, hashes, c)), labels)) for c in contexts}
 
 
 def _inputs(info: DataInfo, images: np.ndarray) -> Tensor:

@@ -28,15 +28,17 @@ from tasks.cloud.public import Public
 from tasks.cloud.reference import reference_model
 from tasks.data.partitioning import divide
 from tasks.data.samples import World, read_world, with_spare
-from tasks.experiments.privacy.attacker import Attacker
+from tasks.experiments.privacy.attacker import Attacker, scale_of
 from tasks.experiments.privacy.people import (
     Person,
     Raw,
-    Seen,
+    View,
     devices,
     fewer,
+    pixels,
     settled,
     shadows,
+    unused,
     views,
 )
 from tasks.experiments.scale import load_scale, run_of
@@ -89,19 +91,17 @@ def settings_of(seed: int) -> Settings:
 def stand(seed: int) -> Stand:
     """Of one seed, with data of its own."""
     settings = settings_of(seed)
-    torch.set_num_threads(settings.threads)
     world = world_of(settings)
     public = Public(world.cloud, world.info)
     vit = backbone(settings, public)
-    contexts = sorted(set(world.contexts.values()))
-    seen, shown = views(world, vit, contexts), Seen.of(vit, *public.split("train")).data
+    view = View(vit, pixels)
+    shown = view.of(public.split("train")).data
     header, received = received_by_all(settings, vit, shown)
-    tokens = shown.features[:, 0, 0]
-    scale = tokens.mean(0), tokens.std(0) + 1e-6
     edges = {d.name: cluster.edge for cluster in settings.fleet for d in cluster.devices}
-    raw = devices(world, vit, edges)
-    imagined = shadows(seen, SHADOWS, raw, seed)
-    return Stand(settings, raw, imagined, Attacker.of(header, received, scale, seen, seed))
+    nobodys = {context: view.of(of) for context, of in unused(world, edges).items()}
+    seen, raw = views(world, view, sorted(nobodys)), devices(world, view, edges, nobodys)
+    attacker = Attacker.of(header, received, scale_of(shown), seen, seed)
+    return Stand(settings, raw, shadows(seen, SHADOWS, raw, seed), attacker)
 
 
 def world_of(settings: Settings) -> World:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 
 from tasks.experiments.privacy.costs import gains, recovered
 from tasks.experiments.privacy.measures import Found, found
 from tasks.experiments.privacy.messages import ATTACKS, NOISY, Attack, described
-from tasks.experiments.privacy.stand import stand
+from tasks.experiments.privacy.stand import Stand, stand
 
 FEW = 12
 """Samples a class, of the same devices with less."""
@@ -24,31 +23,39 @@ class Tables:
         many, few: by message, of devices with all their samples, and with ``FEW`` a class.
         contexts: by sketch, a share of recovered weight a seed.
         gains: by noise on statistics, what each device with few samples gains by its peers'.
-        seconds: that it took.
     """
 
     many: dict[str, Found] = field(default_factory=dict)
     few: dict[str, Found] = field(default_factory=dict)
     contexts: dict[str, list[float]] = field(default_factory=dict)
     gains: dict[float, list[float]] = field(default_factory=dict)
-    seconds: float = 0.0
 
     @classmethod
     def of(cls, seeds: Iterable[int]) -> Tables:
         """Every seed has data, a model and an attacker of its own."""
-        start, tables = time.perf_counter(), cls()
+        tables = cls()
         for seed in seeds:
             here = stand(seed)
-            for attack in (*ATTACKS, *NOISY):
-                _gather(tables.many, attack, found(here, attack))
-                if attack.kind == "feature_sketch":
-                    tables.contexts.setdefault(attack.name, []).append(recovered(here, attack))
             less = here.with_fewer(FEW)
             for attack in (*ATTACKS, *NOISY):
+                _gather(tables.many, attack, found(here, attack))
                 _gather(tables.few, attack, found(less, attack))
+                if attack.kind == "feature_sketch":
+                    tables.contexts.setdefault(attack.name, []).append(recovered(here, attack))
             for noise, gained in zip(NOISES, gains(less, [*map(described, NOISES)]), strict=True):
                 tables.gains.setdefault(noise, []).extend(gained)
-        return replace(tables, seconds=time.perf_counter() - start)
+        return tables
+
+
+def attacked(stands: Sequence[Stand]) -> tuple[dict[str, Found], dict[str, Found]]:
+    """What came out of every message of all devices, and of the same with few samples."""
+    many, few = dict[str, Found](), dict[str, Found]()
+    for here in stands:
+        less = here.with_fewer(FEW)
+        for attack in ATTACKS:
+            _gather(many, attack, found(here, attack))
+            _gather(few, attack, found(less, attack))
+    return many, few
 
 
 def _gather(into: dict[str, Found], attack: Attack, new: Found) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -13,13 +14,16 @@ from models.header.config import HeaderConfig
 from models.header.search import train_header
 from models.refinement.basis import fit_basis, tokens_read
 from models.refinement.exchange import Received
+from models.refinement.recovery import Recovery
+from models.refinement.sketches import SKETCHES
 from models.training import Loop
 from tasks.experiments.privacy.attacker import Attacker
 from tasks.experiments.privacy.costs import gains, recovered
+from tasks.experiments.privacy.finished import Finished
 from tasks.experiments.privacy.measures import Found, found
 from tasks.experiments.privacy.messages import ATTACKS, NOISY, described, sketched
 from tasks.experiments.privacy.page import MARK, PAGE, page
-from tasks.experiments.privacy.people import Raw, Seen, fewer, shadows
+from tasks.experiments.privacy.people import Raw, Seen, fewer, shadows, words_of
 from tasks.experiments.privacy.stand import Stand, settings_of
 from tasks.experiments.privacy.table import NOISES, Tables
 from tests.models.refinement.made_up import World, world
@@ -29,7 +33,7 @@ NAMES = ("here", "there")
 
 
 def seen(here: World, count: int, context: int | None, classes=(0, 1, 2, 3)) -> Seen:
-    """What their pixels are is what the header reads, and more."""
+    """What they look like is what the header reads, and more."""
     data = here.split(count, context, classes)
     return Seen(data, data.features[:, 0, :2].flatten(1))
 
@@ -88,7 +92,21 @@ def test_devices_with_fewer_samples_are_the_same_devices() -> None:
     for raw, less in zip(stand().real, fewer(stand().real, 4), strict=True):
         counts = less.train.data.labels.bincount()
         assert set(counts[counts > 0].tolist()) == {4}
-        assert torch.isin(less.train.pixels, raw.train.pixels).all()
+        assert torch.isin(less.train.looks, raw.train.looks).all()
+
+
+def test_what_is_rebuilt_of_a_text_is_which_words_it_has() -> None:
+    texts = torch.tensor([[2, 7, 7, 9], [2, 7, 8, 0], [2, 9, 8, 0], [2, 8, 5, 0], [2, 8, 0, 0]])
+    look = words_of(texts, least=2)  # words 7 and 9: 5 is too rare, 0, 2 and 8 are in most texts
+    assert look(texts).tolist() == [[1, 1], [1, 0], [0, 1], [0, 0], [0, 0]]
+    assert look(torch.tensor([[3, 9, 11, 9]])).tolist() == [[0, 1]]
+
+
+def test_a_header_without_neurons_says_nothing_of_their_importance() -> None:
+    here = stand()
+    linear = replace(here.attacker, received=replace(here.attacker.received, neurons=0))
+    [importance] = [attack for attack in ATTACKS if attack.kind == "importance_set"]
+    assert not found(replace(here, attacker=linear), importance).sent_bytes
 
 
 def test_noise_costs_what_it_hides() -> None:
@@ -104,8 +122,16 @@ def test_the_page_has_a_row_a_kind() -> None:
     names = [attack.name for attack in (*ATTACKS, *NOISY)]
     contexts = {name: [0.9, 0.8] for name in names if "sketch" in name}
     every = dict.fromkeys(names, one)
-    tables = Tables(every, every, contexts, {noise: [0.01, 0.03] for noise in NOISES}, 60)
-    made = page(f"Words.\n\n{MARK}what was", tables, {})
+    tables = Tables(every, every, contexts, {noise: [0.01, 0.03] for noise in NOISES})
+    nobody = Found([], [], [], [], [], [])
+    kinds = {a.name: nobody if a.kind == "importance_set" else one for a in ATTACKS}
+    run = Finished(kinds, kinds, {name: (80, [Recovery(0.9, 0.5, 4)]) for name in SKETCHES})
+    made = page(f"Words.\n\n{MARK}what was", tables, {"cases/some": run}, 60)
+    [_, _, texts, *_] = made.split("### ")
+    assert texts.startswith("What each kind reveals in `cases/some`\n")
+    assert "| `metrics` | 1,000 | 0.90 | 0.50 | 0.50 | 0.60 (0.50; 0.70) |" in texts
+    assert "importance_set" not in texts, "nobody sends one"
+    assert "| 80 | 0.90 (0.50) |" in made
     assert made.startswith("Words.")
     assert "what was" not in made
     shipped = PAGE.read_text().partition(MARK)[2]
