@@ -162,6 +162,7 @@ def _sums(folder: Path) -> dict[str, str]:
     lines = [
         line
         for file in sorted(folder.glob(f"{SUMS}*"))
-        for line in read_bytes(file).decode("utf-8", "replace").splitlines()
+        for line in read_bytes(file).decode("utf-8", "replace").split("\n")  # no other ends one
+        if line
     ]
     return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}

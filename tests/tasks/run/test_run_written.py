@@ -94,6 +94,14 @@ def test_sums_that_are_damaged_let_nothing_pass(out: Path, damage: str) -> None:
     assert len(said) == (1 if damage == "flipped" else 3)
 
 
+def test_a_line_of_the_sums_that_no_longer_ends_is_noticed(out: Path) -> None:
+    """A bit makes another character of a line's end that some take for one."""
+    sums = out / SUMS
+    sums.write_bytes(sums.read_bytes().replace(b"\n", b"\x0b", 1))
+    with pytest.raises(ArtifactError, match="Try: acme stage partition"):
+        read_written(out, "data.json")
+
+
 def test_a_file_that_no_stage_wrote_is_not_read(out: Path) -> None:
     write_json(out / "more.json", {})
     with pytest.raises(ArtifactError, match="does not know it"):
